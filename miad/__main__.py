@@ -1,0 +1,96 @@
+"""The command line: `miad STEP --flags`. The flags of a step are the arguments of its `run`."""
+
+import argparse
+import importlib
+import inspect
+import logging
+import re
+import sys
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import miad
+from miad.config import SECTIONS, read_settings
+from miad.errors import MiadError
+
+# One line per step, in the order of the chain; the module has the same name unless a third word says otherwise.
+STEPS = {
+    "dataset": "read, check and standardise the crystals to learn from",
+    "infuse": "pad every crystal with mirage atoms into training tensors",
+    "train": "train the joint diffusion model, or continue from its last checkpoint",
+    "sample": "generate one shard of crystals",
+    "relax": "relax crystals with a machine-learned potential",
+    "hull": "make the table of reference energies",
+    "sun": "energy above hull, uniqueness and novelty of relaxed crystals",
+    "dft": "DFT double relaxation of the promising crystals",
+    "report": "the table of all runs, the candidates and the ledgers",
+    "prototypes": "make the built-in data set again",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one step; the exit code is 0, or 2 after a message that a user can act on."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        prog="miad",
+        description=miad.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="steps:\n" + "\n".join(f"  {name:<11} {text}" for name, text in STEPS.items())
+        + "\n\nmiad STEP --help explains a step. The whole chain: snakemake results/sun_table.csv",
+    )
+    parser.add_argument("--version", action="version", version=f"miad {miad.__version__}")
+    parser.add_argument("step", choices=STEPS, metavar="STEP", help="what to do, see below")
+    chosen = parser.parse_args(arguments[:1])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    try:
+        step = importlib.import_module(f"miad.{chosen.step}")
+        step.run(**parse(chosen.step, step.run, arguments[1:]))
+    except MiadError as error:
+        print(f"miad {chosen.step}: {error}", file=sys.stderr)
+        return MiadError.EXIT_CODE
+    return 0
+
+
+def parse(name: str, run: Callable, arguments: list[str]) -> dict[str, Any]:
+    """Turn flags into the keyword arguments of a step's `run`."""
+    document = inspect.getdoc(run) or ""
+    helps = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", document, re.MULTILINE))
+    parser = argparse.ArgumentParser(prog=f"miad {name}", description=f"{STEPS[name]}. {document.split('Args:')[0]}")
+    hints = typing.get_type_hints(run)
+    for parameter in inspect.signature(run).parameters.values():
+        hint, text = hints[parameter.name], re.sub(r"\s+", " ", helps.get(parameter.name, ""))
+        optional = type(None) in typing.get_args(hint)
+        inner = next((a for a in typing.get_args(hint) if a is not type(None)), hint) if optional else hint
+        many = typing.get_origin(inner) is list
+        kind = typing.get_args(inner)[0] if many else inner
+        required = parameter.default is inspect.Parameter.empty
+        if kind in SECTIONS.values():
+            required, kind = False, _settings_of(kind)
+            text = "JSON of this step's settings, or a config file (default: ./config.yaml)"
+        parser.add_argument(
+            "--" + parameter.name.replace("_", "-"),
+            type=kind,
+            nargs="+" if many else None,
+            required=required,
+            default=None if parameter.default is inspect.Parameter.empty else parameter.default,
+            metavar="FILE" if kind is Path else None,
+            help=text.replace("%", "%%"),
+        )
+    values = vars(parser.parse_args(arguments))
+    for key, value in values.items():
+        if value is None and hints[key] in SECTIONS.values():
+            values[key] = _settings_of(hints[key])("config.yaml")
+    return values
+
+
+def _settings_of(kind: type) -> Callable[[str], Any]:
+    def settings(text: str) -> Any:
+        return read_settings(text, kind)
+
+    return settings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

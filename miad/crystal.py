@@ -1,0 +1,199 @@
+"""The Crystal that flows between the steps, and the JSON lines it travels in."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from miad.errors import MiadError
+from miad.files import open_text, write_text
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+MIRAGE = 0  # the atom type of placeholders; real atoms carry their atomic number
+NUM_SPECIES = 100  # classes of the diffusion: mirage and the elements 1…99
+
+
+@dataclass(frozen=True, eq=False)
+class Crystal:
+    """One crystal and all that is known of it; `None` means "not known yet".
+
+    The defaults describe a fresh sample: nothing learnt, nothing failed.
+
+    Attributes:
+        crystal_id: made once, never reassigned, the only key by which crystals are joined.
+        lattice: (3, 3) Å, rows are lattice vectors.
+        frac_coords: (n_atoms, 3) in [0, 1).
+        atomic_numbers: (n_atoms,).
+        source_id: the id that the input carried (material_id, file name), if any.
+        energy_per_atom: eV/atom.
+        calculator: name, version and weights of what gave the energy.
+        energy_frame: `mp2020` (MP2020-corrected) or `uncorrected` (raw PBE/PBE+U).
+        initial_energy_per_atom: eV/atom before relaxation.
+        num_steps: relaxation steps taken.
+        rms_displacement: Å, root mean square over atoms, drift and cell strain taken out.
+        volume_change: relaxed volume / initial volume − 1.
+        converged: whether the forces came below the limit.
+        e_above_hull: eV/atom; negative below the hull.
+        is_unique, is_novel: verdicts of the headline protocol.
+        failure: `step: reason`, or None while nothing went wrong.
+    """
+
+    crystal_id: str
+    lattice: np.ndarray
+    frac_coords: np.ndarray
+    atomic_numbers: np.ndarray
+    source_id: str | None = None
+    energy_per_atom: float | None = None
+    calculator: str | None = None
+    energy_frame: str | None = None
+    initial_energy_per_atom: float | None = None
+    num_steps: int | None = None
+    rms_displacement: float | None = None
+    volume_change: float | None = None
+    converged: bool | None = None
+    e_above_hull: float | None = None
+    is_unique: bool | None = None
+    is_novel: bool | None = None
+    failure: str | None = None
+
+    def replace(self, **changes: Any) -> "Crystal":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def failed(self, step: str, reason: str) -> "Crystal":
+        """A copy that carries why it dropped out; the first failure is kept."""
+        return self if self.failure else self.replace(failure=f"{step}: {reason}")
+
+    @property
+    def num_atoms(self) -> int:
+        """Number of atoms, mirage atoms included if any."""
+        return len(self.atomic_numbers)
+
+    @property
+    def volume(self) -> float:
+        """Cell volume, Å³."""
+        return float(abs(np.linalg.det(self.lattice)))
+
+    @property
+    def structure(self) -> "Structure":
+        """The crystal as a pymatgen Structure."""
+        from pymatgen.core import Lattice, Structure
+
+        return Structure(Lattice(self.lattice), self.atomic_numbers.tolist(), self.frac_coords)
+
+    @property
+    def reduced_formula(self) -> str:
+        """Reduced formula, e.g. NaCl for Na4Cl4: the one key by which crystals are grouped."""
+        from pymatgen.core import Composition, Element
+
+        numbers, counts = np.unique(self.atomic_numbers, return_counts=True)
+        return Composition(
+            {Element.from_Z(int(z)): int(n) for z, n in zip(numbers, counts, strict=True)}
+        ).reduced_formula
+
+    @property
+    def chemical_system(self) -> str:
+        """Element symbols in alphabetical order, joined by hyphens, e.g. Cl-Na."""
+        from pymatgen.core import Element
+
+        return "-".join(sorted(Element.from_Z(int(z)).symbol for z in set(self.atomic_numbers.tolist())))
+
+    @classmethod
+    def from_structure(cls, crystal_id: str, structure: "Structure", **known: Any) -> "Crystal":
+        """A Crystal of a pymatgen Structure of fully occupied sites.
+
+        Raises:
+            MiadError: a site is partly occupied or holds no element.
+        """
+        if not structure.is_ordered:
+            raise MiadError(
+                f"{crystal_id} has partly occupied sites; miad works on ordered crystals only. Leave it out."
+            )
+        return cls(
+            crystal_id=crystal_id,
+            lattice=np.array(structure.lattice.matrix, dtype=float),
+            frac_coords=np.mod(structure.frac_coords, 1.0),
+            atomic_numbers=np.array([site.specie.Z for site in structure], dtype=int),
+            **known,
+        )
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Crystal))
+_ARRAYS = ("lattice", "frac_coords", "atomic_numbers")
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as JSON has them: arrays as lists, NaN and infinity as null."""
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def to_line(crystal: Crystal) -> str:
+    """One line of JSON; fields that are not known yet are left out."""
+    record = {name: _plain(getattr(crystal, name)) for name in _FIELDS}
+    kept = {name: value for name, value in record.items() if value is not None}
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+
+
+def from_line(line: str) -> Crystal:
+    """The inverse of `to_line`.
+
+    Raises:
+        ValueError: not JSON, unknown or missing fields, or arrays of the wrong shape.
+    """
+    record = json.loads(line)
+    unknown = set(record) - set(_FIELDS)
+    missing = {"crystal_id", *_ARRAYS} - set(record)
+    if unknown or missing:
+        raise ValueError(f"unknown fields {sorted(unknown)}, missing fields {sorted(missing)}")
+    record["lattice"] = np.array(record["lattice"], dtype=float).reshape(3, 3)
+    record["frac_coords"] = np.array(record["frac_coords"], dtype=float).reshape(-1, 3)
+    record["atomic_numbers"] = np.array(record["atomic_numbers"], dtype=int)
+    if len(record["frac_coords"]) != len(record["atomic_numbers"]):
+        raise ValueError("frac_coords and atomic_numbers differ in length")
+    return Crystal(**record)
+
+
+def read_crystals(path: Path) -> list[Crystal]:
+    """Read JSON lines, plain or gzipped.
+
+    Raises:
+        MiadError: a line is not a crystal, or an id occurs twice; names the file and the line.
+    """
+    crystals: list[Crystal] = []
+    seen: dict[str, int] = {}
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                crystal = from_line(line)
+            except (ValueError, TypeError) as error:
+                raise MiadError(
+                    f"{path}, line {number} is not a crystal ({error}). Delete the file and rerun the step that wrote it."
+                ) from error
+            if crystal.crystal_id in seen:
+                raise MiadError(
+                    f"{path}, line {number}: the id {crystal.crystal_id} was already on line {seen[crystal.crystal_id]}."
+                    " Ids must be unique; rename one of them."
+                )
+            seen[crystal.crystal_id] = number
+            crystals.append(crystal)
+    return crystals
+
+
+def write_crystals(path: Path, crystals: Iterable[Crystal]) -> None:
+    """Write JSON lines atomically, gzipped if the name ends in .gz."""
+    write_text(path, "".join(to_line(crystal) + "\n" for crystal in crystals))
