@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         prog="miad",
         description=miad.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="steps:\n" + "\n".join(f"  {name:<11} {text}" for name, text in STEPS.items())
+        epilog="steps:\n"
+        + "\n".join(f"  {name:<11} {text}" for name, text in STEPS.items())
         + "\n\nmiad STEP --help explains a step. The whole chain: snakemake results/sun_table.csv",
     )
     parser.add_argument("--version", action="version", version=f"miad {miad.__version__}")

@@ -204,9 +204,13 @@ def resolve(config: dict) -> dict[str, dict]:
         recipe = scaled["train"].get("recipe")
         recipes = config.get("recipes") or {}
         if recipe not in recipes:
-            raise MiadError(f"train.recipe: {recipe} is not one of {', '.join(recipes)} (section recipes of config.yaml).")
+            raise MiadError(
+                f"train.recipe: {recipe} is not one of {', '.join(recipes)} (section recipes of config.yaml)."
+            )
         # The recipe lies between the scale block and what is written under `train` itself.
-        scaled["train"] = merge(merge((config.get(config["scale"]) or {}).get("train") or {}, recipes[recipe]), over["train"])
+        scaled["train"] = merge(
+            merge((config.get(config["scale"]) or {}).get("train") or {}, recipes[recipe]), over["train"]
+        )
         runs[run] = {**scaled, "seed": (changes or {}).get("seed", config["seed"])}
         runs[run].pop("ablations", None)
         _cross_check(run, {name: build(runs[run], kind) for name, kind in SECTIONS.items()})
@@ -363,9 +367,13 @@ def _cross_check(run: str, sections: dict[str, Any]) -> None:
             f" {diffusion.num_timesteps}. Choose a divisor, e.g. 1, 5 or 10."
         )
     if sample.num_shards > sample.num_crystals:
-        raise MiadError(f"run {run}: sample.num_shards {sample.num_shards} exceeds sample.num_crystals. Use fewer shards.")
+        raise MiadError(
+            f"run {run}: sample.num_shards {sample.num_shards} exceeds sample.num_crystals. Use fewer shards."
+        )
     if sun.protocol not in sun.protocols:
-        raise MiadError(f"run {run}: sun.protocol {sun.protocol} is not under sun.protocols ({', '.join(sun.protocols)}).")
+        raise MiadError(
+            f"run {run}: sun.protocol {sun.protocol} is not under sun.protocols ({', '.join(sun.protocols)})."
+        )
     if sections["train"].loss_weights.keys() != {"lattice", "coords", "species"}:
         raise MiadError(f"run {run}: train.loss_weights needs exactly lattice, coords and species.")
     if abs(sum(sections["dataset"].split) - 1) > 1e-9 or len(sections["dataset"].split) != 3:

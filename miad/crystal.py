@@ -182,12 +182,13 @@ def read_crystals(path: Path) -> list[Crystal]:
                 crystal = from_line(line)
             except (ValueError, TypeError) as error:
                 raise MiadError(
-                    f"{path}, line {number} is not a crystal ({error}). Delete the file and rerun the step that wrote it."
+                    f"{path}, line {number} is not a crystal ({error})."
+                    " Delete the file and rerun the step that wrote it."
                 ) from error
             if crystal.crystal_id in seen:
                 raise MiadError(
-                    f"{path}, line {number}: the id {crystal.crystal_id} was already on line {seen[crystal.crystal_id]}."
-                    " Ids must be unique; rename one of them."
+                    f"{path}, line {number}: the id {crystal.crystal_id} was already on line"
+                    f" {seen[crystal.crystal_id]}. Ids must be unique; rename one of them."
                 )
             seen[crystal.crystal_id] = number
             crystals.append(crystal)

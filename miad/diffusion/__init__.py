@@ -1,0 +1,1 @@
+"""The joint diffusion of lattice, fractional coordinates and species, with mirage atoms."""

@@ -1,0 +1,114 @@
+"""Wrapped-normal diffusion of fractional coordinates on the unit cell (a torus); lengths in cells."""
+
+import torch
+from torch import Tensor
+
+IMAGES = 10  # periodic images on each side, as in DiffCSP
+
+
+def wrapped_normal_score(displacement: Tensor, sigma: Tensor, images: int = IMAGES) -> Tensor:
+    """Gradient of the log-density of a normal wrapped on the unit cell.
+
+    The ratio of series is formed by a softmax over the images: the plain ratio underflows to 0/0 at small sigma.
+
+    Args:
+        displacement: noisy minus clean fractional coordinates, any shape, in cells.
+        sigma: noise scale, broadcastable to `displacement`, in cells, positive.
+        images: periodic images on each side.
+
+    Returns:
+        Score, shape of `displacement`, in 1/cells; negative at a small positive displacement.
+
+    Raises:
+        ValueError: sigma is not positive.
+
+    Source: Jiao et al., DiffCSP, arXiv:2309.04475, appendix B.
+    """
+    if not bool((sigma > 0).all()):
+        raise ValueError("sigma must be positive; t = 0 has no noise and no score.")
+    shifts = torch.arange(-images, images + 1, device=displacement.device, dtype=displacement.dtype)  # (n_images,)
+    # To the nearest image first, so that the series is centred where the density lives.
+    centred = displacement - displacement.round()  # (…)
+    offsets = centred[..., None] + shifts  # (…, n_images)
+    variance = sigma.square()[..., None]  # (…, 1)
+    weights = torch.softmax(-offsets.square() / (2 * variance), -1)  # (…, n_images)
+    return -(weights * offsets / variance).sum(-1)  # (…)
+
+
+def score_norm(sigma: Tensor, points: int = 2048) -> Tensor:
+    """λ = E|score|² of one coordinate under the wrapped normal, by quadrature.
+
+    The trapezoid rule over a period converges exponentially for a smooth periodic integrand; 2048 points resolve
+    sigma = 0.005 with ten points per sigma.
+
+    Args:
+        sigma: noise scales, (n,), in cells, positive.
+        points: nodes of the quadrature.
+
+    Returns:
+        λ, (n,), in 1/cells².
+    """
+    nodes = (torch.arange(points, dtype=torch.float64) / points - 0.5)[None]  # (1, points)
+    rows = []
+    for part in sigma.double().cpu().split(64):  # keeps the images' tensor small
+        scale = part[:, None]  # (part, 1)
+        score = wrapped_normal_score(nodes.expand(len(part), -1), scale)  # (part, points)
+        shifts = torch.arange(-IMAGES, IMAGES + 1, dtype=torch.float64)  # (n_images,)
+        density = torch.exp(-((nodes[..., None] + shifts) ** 2) / (2 * scale[..., None] ** 2)).sum(-1)  # (part, points)
+        rows.append((score.square() * density).sum(1) / density.sum(1))  # (part,)
+    return torch.cat(rows).to(sigma)
+
+
+def add_noise(frac_coords: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
+    """F_t = (F_0 + σ_t z) mod 1; shapes (n_crystals, n_atoms, 3), sigma (n_crystals, 1, 1)."""
+    return torch.remainder(frac_coords + sigma * noise, 1.0)
+
+
+def centre(score: Tensor, weights: Tensor) -> Tensor:
+    """Take the weighted mean over atoms out of a score: a rigid shift of the crystal carries no information.
+
+    Args:
+        score: (n_crystals, n_atoms, 3).
+        weights: (n_crystals, n_atoms), 1 for the atoms that count, 0 for the others.
+    """
+    weights = weights[..., None].to(score.dtype)  # (n_crystals, n_atoms, 1)
+    mean = (score * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1)  # (n_crystals, 1, 3)
+    return score - mean
+
+
+def loss(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Mean square over the components, averaged over the atoms that count *in the batch*.
+
+    Args:
+        predicted: score/√λ by the network, (n_crystals, n_atoms, 3).
+        target: true score/√λ, (n_crystals, n_atoms, 3).
+        weights: (n_crystals, n_atoms), 1 for real atoms, 0 for masked ones.
+
+    Returns:
+        A scalar: Σ masked / number of real atoms, so that a crystal of many atoms weighs more.
+    """
+    square = (predicted - target).square().mean(-1)  # (n_crystals, n_atoms)
+    return (square * weights).sum() / weights.sum().clamp(min=1)
+
+
+def correct(frac_coords: Tensor, score: Tensor, step: Tensor, noise: Tensor) -> Tensor:
+    """Langevin corrector: F + δ·score + √(2δ)·z, wrapped."""
+    return torch.remainder(frac_coords + step * score + torch.sqrt(2 * step) * noise, 1.0)
+
+
+def denoise(frac_coords: Tensor, score: Tensor, sigma: Tensor, sigma_next: Tensor, noise: Tensor) -> Tensor:
+    """Reverse (ancestral) step of the variance-exploding process from σ_t to a smaller σ_s.
+
+    Args:
+        frac_coords: F_t, (n_crystals, n_atoms, 3), cells.
+        score: (n_crystals, n_atoms, 3), 1/cells.
+        sigma: σ_t, a scalar, cells.
+        sigma_next: σ_s, a scalar, cells; with 0 this is the noise-free last step (Tweedie's estimate).
+        noise: standard normal, (n_crystals, n_atoms, 3).
+
+    Returns:
+        F_s in [0, 1), (n_crystals, n_atoms, 3).
+    """
+    drop = sigma**2 - sigma_next**2
+    spread = torch.sqrt(sigma_next**2 * drop / sigma**2)
+    return torch.remainder(frac_coords + drop * score + spread * noise, 1.0)

@@ -1,0 +1,42 @@
+"""DDPM on the lattice matrix L, (n_crystals, 3, 3) in Å, rows are lattice vectors; noise of unit variance in Å."""
+
+import torch
+from torch import Tensor
+
+
+def add_noise(lattice: Tensor, alpha_bar: Tensor, noise: Tensor) -> Tensor:
+    """L_t = √ᾱ_t L_0 + √(1 − ᾱ_t) ε.
+
+    Args:
+        lattice: clean lattice, (n_crystals, 3, 3), Å.
+        alpha_bar: ᾱ_t, (n_crystals,).
+        noise: ε, (n_crystals, 3, 3), standard normal.
+
+    Source: Ho et al., arXiv:2006.11239.
+    """
+    alpha_bar = alpha_bar[:, None, None]  # (n_crystals, 1, 1)
+    return alpha_bar.sqrt() * lattice + (1 - alpha_bar).sqrt() * noise
+
+
+def loss(predicted: Tensor, noise: Tensor) -> Tensor:
+    """Mean square of the predicted noise over the nine entries, (n_crystals,)."""
+    return (predicted - noise).square().mean((1, 2))
+
+
+def denoise(lattice: Tensor, predicted: Tensor, alpha_bar: Tensor, alpha_bar_next: Tensor, noise: Tensor) -> Tensor:
+    """One reverse step from t to any earlier s: the DDPM posterior mean plus its noise.
+
+    Args:
+        lattice: L_t, (n_crystals, 3, 3), Å.
+        predicted: ε predicted by the network, (n_crystals, 3, 3).
+        alpha_bar: ᾱ_t, a scalar.
+        alpha_bar_next: ᾱ_s, a scalar; 1 at s = 0, where the posterior has no noise.
+        noise: standard normal, (n_crystals, 3, 3).
+
+    Returns:
+        L_s, (n_crystals, 3, 3), Å.
+    """
+    ratio = alpha_bar / alpha_bar_next  # the product of 1 − β over the steps from s to t
+    mean = (lattice - (1 - ratio) / (1 - alpha_bar).sqrt() * predicted) / ratio.sqrt()  # (n_crystals, 3, 3)
+    variance = (1 - ratio) * (1 - alpha_bar_next) / (1 - alpha_bar)
+    return mean + torch.sqrt(variance) * noise

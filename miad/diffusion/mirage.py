@@ -1,0 +1,72 @@
+"""Mirage infusion and reduction: the two maps between crystals and the expanded domain of N_m atoms.
+
+Source: MiAD, arXiv:2511.14426, section 3; the `center` variant: Schneuing et al., ICLR 2025, as in Table 5.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from miad.crystal import MIRAGE, Crystal
+
+
+def infuse(frac_coords: Tensor, species: Tensor, uniform: Tensor, coordinates: str) -> Tensor:
+    """Give the mirage atoms coordinates; real atoms stay where they are.
+
+    Called every time a crystal is seen, with fresh random numbers, not once per data set.
+
+    Args:
+        frac_coords: (n_crystals, n_atoms, 3); entries of mirage atoms are ignored.
+        species: (n_crystals, n_atoms); 0 marks mirage atoms.
+        uniform: U(0, 1), (n_crystals, n_atoms, 3).
+        coordinates: `uniform`, or `center`: the mean position of the real atoms, which on a torus is the
+            circular mean of each axis.
+
+    Returns:
+        (n_crystals, n_atoms, 3).
+    """
+    is_mirage = (species == MIRAGE)[..., None]  # (n_crystals, n_atoms, 1)
+    if coordinates == "center":
+        places = circular_mean(frac_coords, ~is_mirage).expand_as(frac_coords)  # (n_crystals, n_atoms, 3)
+    else:
+        places = uniform
+    return torch.where(is_mirage, places, frac_coords)
+
+
+def circular_mean(frac_coords: Tensor, is_counted: Tensor) -> Tensor:
+    """Mean direction of each axis over the counted atoms, (n_crystals, 1, 3) in [0, 1).
+
+    Args:
+        frac_coords: (n_crystals, n_atoms, 3).
+        is_counted: (n_crystals, n_atoms, 1).
+    """
+    angles = 2 * math.pi * frac_coords
+    weights = is_counted.to(frac_coords.dtype)
+    sine = (weights * angles.sin()).sum(1, keepdim=True)  # (n_crystals, 1, 3)
+    cosine = (weights * angles.cos()).sum(1, keepdim=True)  # (n_crystals, 1, 3)
+    return torch.remainder(torch.atan2(sine, cosine) / (2 * math.pi), 1.0)
+
+
+def reduce(crystal_id: str, lattice: np.ndarray, frac_coords: np.ndarray, species: np.ndarray) -> Crystal:
+    """Drop the mirage atoms of one sample.
+
+    Args:
+        crystal_id: the id of the sample.
+        lattice: (3, 3) Å.
+        frac_coords: (n_atoms, 3).
+        species: (n_atoms,), 0 = mirage.
+
+    Returns:
+        A Crystal; with a failure when no real atom is left or a number is not finite.
+    """
+    real = species != MIRAGE  # (n_atoms,)
+    crystal = Crystal(crystal_id, lattice.astype(float), frac_coords[real].astype(float), species[real].astype(int))
+    if not real.any():
+        return crystal.failed("sample", "no real atom left, all are mirage")
+    if not (np.isfinite(lattice).all() and np.isfinite(frac_coords).all()):
+        return crystal.failed("sample", "a lattice vector or coordinate is not a finite number")
+    if crystal.volume < 0.1:
+        return crystal.failed("sample", f"the cell has a volume of {crystal.volume:.3g} Å³")
+    return crystal

@@ -1,0 +1,168 @@
+"""CSPNet on dense batches: predicts lattice noise, coordinate score and species of noisy crystals.
+
+The same function of the same parameters as the published network, arranged so that nothing is computed twice; the
+plain formulation, edge by edge, lives in tests/reference.py and agrees to 1e-10.
+
+Source: Jiao et al., DiffCSP, arXiv:2309.04475; MiAD, arXiv:2511.14426, appendix C.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from miad.config import Network
+from miad.crystal import NUM_SPECIES
+from miad.edges import PairIndex, edge_mean
+
+
+def time_embedding(times: Tensor, dim: int) -> Tensor:
+    """Sinusoidal embedding of t ∈ 1 … T: dim/2 sines, then dim/2 cosines.
+
+    Args:
+        times: (n_crystals,).
+        dim: even.
+
+    Returns:
+        (n_crystals, dim).
+    """
+    half = dim // 2
+    rates = torch.exp(torch.arange(half, device=times.device, dtype=torch.float64) * -(math.log(10000) / (half - 1)))
+    angles = times[:, None].double() * rates  # (n_crystals, half)
+    return torch.cat([angles.sin(), angles.cos()], -1)  # (n_crystals, dim)
+
+
+def fourier_features(frac_coords: Tensor, num_frequencies: int, pairs: PairIndex) -> tuple[Tensor, Tensor]:
+    """sin(2πk·d) and cos(2πk·d) of every unordered pair, d = F_j − F_i, k = 0 … num_frequencies − 1.
+
+    Trigonometry is done per atom and put together per pair by the addition theorems.
+
+    Args:
+        frac_coords: (n_crystals, n_atoms, 3).
+
+    Returns:
+        Sines and cosines, each (n_crystals, n_pairs, 3 · num_frequencies), axis-major.
+    """
+    multiples = torch.arange(num_frequencies, device=frac_coords.device, dtype=frac_coords.dtype)  # (n_freqs,)
+    # Whole turns are taken out before the multiplication by 2π, which keeps float32 phases exact to 1e-7 turns · k.
+    turns = torch.remainder(frac_coords[..., None] * multiples, 1.0)  # (n_crystals, n_atoms, 3, n_freqs)
+    angles = (2 * math.pi * turns).flatten(2)  # (n_crystals, n_atoms, 3 · n_freqs)
+    sine, cosine = angles.sin(), angles.cos()
+    sine_i, cosine_i = sine[:, pairs.first], cosine[:, pairs.first]  # (n_crystals, n_pairs, 3 · n_freqs)
+    sine_j, cosine_j = sine[:, pairs.second], cosine[:, pairs.second]
+    return sine_j * cosine_i - cosine_j * sine_i, cosine_j * cosine_i + sine_j * sine_i
+
+
+class CSPLayer(nn.Module):
+    """One round of messages. Parameters are those of the published layer."""
+
+    def __init__(self, hidden_dim: int, num_frequencies: int) -> None:
+        super().__init__()
+        self.layer_norm = nn.LayerNorm(hidden_dim)
+        self.edge_mlp = nn.Sequential(
+            nn.Linear(2 * hidden_dim + 9 + 6 * num_frequencies, hidden_dim),
+            nn.SiLU(),
+            nn.Linear(hidden_dim, hidden_dim),
+        )
+        self.node_mlp = nn.Sequential(
+            nn.Linear(2 * hidden_dim, hidden_dim), nn.SiLU(), nn.Linear(hidden_dim, hidden_dim), nn.SiLU()
+        )
+        self.sizes = [hidden_dim, hidden_dim, 9, 3 * num_frequencies, 3 * num_frequencies]
+
+    def forward(
+        self, h: Tensor, gram: Tensor, sine: Tensor, cosine: Tensor, share: Tensor | None, pairs: PairIndex
+    ) -> Tensor:
+        """Update of the atom features, (n_crystals, n_atoms, hidden)."""
+        x = self.layer_norm(h)
+        w_i, w_j, w_gram, w_sine, w_cosine = self.edge_mlp[0].weight.split(self.sizes, 1)
+        of_crystal = linear(gram, w_gram, self.edge_mlp[0].bias)  # (n_crystals, hidden)
+        receiver = linear(x, w_i)  # (n_crystals, n_atoms, hidden)
+        mean = edge_mean(
+            receiver + of_crystal[:, None].to(receiver.dtype),
+            linear(x, w_j),
+            linear(cosine, w_cosine),
+            linear(sine, w_sine),
+            w_cosine.sum(1),
+            self.edge_mlp[2].weight,
+            self.edge_mlp[2].bias,
+            share,
+            pairs,
+        )  # (n_crystals, n_atoms, hidden)
+        return h + self.node_mlp(torch.cat([x.to(mean.dtype), mean], -1)).to(h.dtype)
+
+
+class CSPNet(nn.Module):
+    """The denoiser of the joint diffusion.
+
+    Args:
+        settings: sizes; (512, 6, 128, 256) is the paper's network of 12,346,468 parameters.
+        num_species: classes of the D3PM.
+    """
+
+    def __init__(self, settings: Network, num_species: int = NUM_SPECIES) -> None:
+        super().__init__()
+        hidden = settings.hidden_dim
+        self.settings = settings
+        self.node_embedding = nn.Linear(num_species, hidden)
+        self.atom_latent_emb = nn.Linear(hidden + settings.time_dim, hidden)
+        self.csp_layers = nn.ModuleList(CSPLayer(hidden, settings.num_frequencies) for _ in range(settings.num_layers))
+        self.final_layer_norm = nn.LayerNorm(hidden)
+        self.coord_out = nn.Linear(hidden, 3, bias=False)
+        self.lattice_out = nn.Linear(hidden, 9, bias=False)
+        self.type_out = nn.Linear(hidden, num_species)
+        self._pairs: dict[tuple[int, str], PairIndex] = {}
+
+    def pairs(self, num_atoms: int, device: torch.device) -> PairIndex:
+        """The index of pairs, made once per size and device."""
+        key = (num_atoms, str(device))
+        if key not in self._pairs:
+            self._pairs[key] = PairIndex(num_atoms, device)
+        return self._pairs[key]
+
+    def embed(self, species: Tensor, times: Tensor) -> Tensor:
+        """First features of the atoms, (n_crystals, n_atoms, hidden)."""
+        hidden = self.settings.hidden_dim
+        # One-hot times matrix is a row of it; the table of all classes is projected once, the time once per crystal.
+        table = self.node_embedding.weight.t() + self.node_embedding.bias  # (n_species, hidden)
+        w_atom, w_time = self.atom_latent_emb.weight.split([hidden, self.settings.time_dim], 1)
+        of_time = linear(time_embedding(times, self.settings.time_dim).to(w_time), w_time, self.atom_latent_emb.bias)
+        return linear(table, w_atom)[species] + of_time[:, None]
+
+    def forward(
+        self, lattice: Tensor, frac_coords: Tensor, species: Tensor, times: Tensor, is_atom: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Predict all three parts.
+
+        Args:
+            lattice: L_t, (n_crystals, 3, 3), Å, rows are vectors.
+            frac_coords: F_t, (n_crystals, n_atoms, 3), cells.
+            species: A_t, (n_crystals, n_atoms), 0 = mirage.
+            times: t ∈ 1 … T, (n_crystals,).
+            is_atom: (n_crystals, n_atoms); False for the padding of ragged batches. Mirage atoms are atoms here.
+
+        Returns:
+            Lattice noise ε (n_crystals, 3, 3) in Å; score/√λ (n_crystals, n_atoms, 3), positive towards higher
+            density; logits of the clean species (n_crystals, n_atoms, n_species). All in the parameters' dtype.
+        """
+        pairs = self.pairs(species.shape[1], species.device)
+        gram = (lattice @ lattice.transpose(1, 2)).flatten(1) * self.settings.gram_scale  # (n_crystals, 9)
+        sine, cosine = fourier_features(frac_coords, self.settings.num_frequencies, pairs)
+        if torch.is_autocast_enabled(lattice.device.type):
+            half = torch.get_autocast_dtype(lattice.device.type)
+            sine, cosine = sine.to(half), cosine.to(half)
+        share = None if is_atom is None else is_atom.to(lattice.dtype) / is_atom.sum(1, keepdim=True)
+        h = self.embed(species, times)  # (n_crystals, n_atoms, hidden)
+        for layer in self.csp_layers:
+            h = layer(h, gram, sine, cosine, share, pairs)
+        # The heads stay in full precision: their outputs are differences of large numbers.
+        with torch.autocast(lattice.device.type, enabled=False):
+            h = self.final_layer_norm(h.to(self.type_out.weight.dtype))
+            mean = h.mean(1) if share is None else (h * share[..., None]).sum(1)  # (n_crystals, hidden)
+            noise = linear(mean, self.lattice_out.weight).view(-1, 3, 3) @ lattice  # (n_crystals, 3, 3)
+            return noise, self.coord_out(h), self.type_out(h)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(parameter.numel() for parameter in network.parameters())
