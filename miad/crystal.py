@@ -119,7 +119,8 @@ class Crystal:
         return cls(
             crystal_id=crystal_id,
             lattice=np.array(structure.lattice.matrix, dtype=float),
-            frac_coords=np.mod(structure.frac_coords, 1.0),
+            # Twice, because the remainder of a tiny negative number rounds to 1.
+            frac_coords=np.mod(np.mod(structure.frac_coords, 1.0), 1.0),
             atomic_numbers=np.array([site.specie.Z for site in structure], dtype=int),
             **known,
         )

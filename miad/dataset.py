@@ -1,11 +1,67 @@
 """The dataset step: read, check and standardise the crystals to learn from."""
 
+import difflib
+import importlib.resources
+import json
+import logging
+import math
+import multiprocessing
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from miad.cif import parse_cif
+from miad.config import Dataset
+from miad.crystal import Crystal, read_crystals, write_crystals
+from miad.download import fetch, is_url
 from miad.errors import MiadError
+from miad.files import open_text, verify
+from miad.progress import track
+from miad.sources import DATA_SETS, SPLITS
+from miad.tables import Table
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+
+BUILT_IN = "prototypes"
+FEW = 256  # crystals, below which starting processes costs more than it saves
+
+log = logging.getLogger("miad")
+
+
+def run(settings: Dataset, *, train: Path, val: Path, test: Path) -> None:
+    """Read a data set, standardise its crystals on all cores, and write one file per split.
+
+    The built-in set `prototypes` is copied; `exclude`, `split` and the energy settings do not concern it.
+
+    Args:
+        train: crystals to learn from, to be written (JSON lines, .gz compresses).
+        val: crystals to validate on, to be written.
+        test: crystals to compare with, to be written.
+
+    Raises:
+        MiadError: settings that contradict each other, files that are missing, broken or have another checksum, no
+            network, unreadable crystals (unless `unreadable: skip`), or a split without crystals.
+    """
+    if settings.name == BUILT_IN and not settings.files:
+        crystals = {split: _built_in(split)[: settings.max_crystals] for split in SPLITS}
+    else:
+        _check(settings)
+        crystals = _read(settings)
+    empty = [split for split in SPLITS if not crystals[split]]
+    if empty:
+        raise MiadError(
+            f"data set {settings.name}: no crystal is left for {' and '.join(empty)}. Exclude less, raise"
+            " max_crystals, or change split, all under dataset in config.yaml."
+        )
+    for split, path in zip(SPLITS, (train, val, test), strict=True):
+        write_crystals(path, crystals[split])
+        log.info("%s: %d crystals for %s in %s", settings.name, len(crystals[split]), split, path)
 
 
 def standardise(structure: "Structure") -> "Structure":
@@ -36,3 +92,208 @@ def standardise(structure: "Structure") -> "Structure":
     reduced = plain.get_primitive_structure().get_reduced_structure()
     lattice = Lattice.from_parameters(*reduced.lattice.parameters)
     return Structure(lattice, reduced.species, reduced.frac_coords, to_unit_cell=True)
+
+
+def _built_in(split: str) -> list[Crystal]:
+    resource = importlib.resources.files("miad") / "data" / f"{BUILT_IN}_{split}.jsonl.gz"
+    with importlib.resources.as_file(resource) as path:
+        if not path.is_file():
+            raise MiadError(f"this installation lacks {path}. Install miad again, or make it: miad {BUILT_IN} --help")
+        return read_crystals(path)
+
+
+def _check(settings: Dataset) -> None:
+    """What config.yaml can contradict itself in, before anything is downloaded."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", settings.name):
+        raise MiadError(f"dataset.name {settings.name!r} becomes part of ids: use letters, digits, '_', '.' and '-'.")
+    for key, value, choices in (
+        ("energy_kind", settings.energy_kind, ("total", "formation")),
+        ("unreadable", settings.unreadable, ("stop", "skip")),
+        *((f"files.{name}", name, (*SPLITS, "references")) for name in settings.files),
+        *((f"checksums.{name}", name, (*SPLITS, "references")) for name in settings.checksums),
+    ):
+        if value not in choices:
+            raise MiadError(f"dataset.{key}: {value!r} is not one of {', '.join(choices)}. Correct config.yaml.")
+    if settings.energy_column and not settings.energy_frame:
+        raise MiadError("dataset.energy_column needs dataset.energy_frame: mp2020 or uncorrected in config.yaml.")
+    if settings.energy_column and settings.energy_kind == "formation" and "references" not in settings.files:
+        raise MiadError(
+            "dataset.energy_kind: formation needs elemental references: give files.references, a JSON file"
+            " {element: eV/atom}, under dataset in config.yaml."
+        )
+    if "train" not in settings.files and settings.name not in DATA_SETS:
+        known = [BUILT_IN, *DATA_SETS]
+        close = difflib.get_close_matches(settings.name, known, n=1)
+        raise MiadError(
+            f"dataset.name: {settings.name} is none of {', '.join(known)}"
+            + (f" (did you mean {close[0]}?)" if close else "")
+            + ". For a data set of your own give files.train: /path/train.csv under dataset in config.yaml."
+        )
+
+
+def _local(settings: Dataset, name: str) -> Path:
+    """The local path of one of `files`, downloaded if need be, its checksum verified if there is one."""
+    given, checksum = settings.files.get(name), settings.checksums.get(name)
+    if given is None:
+        source = DATA_SETS[settings.name][name]
+        given, checksum = source.url, checksum or source.checksum
+    if is_url(given):
+        return fetch(given, checksum=checksum, setting=f"dataset.files.{name}")
+    if checksum and Path(given).is_file():
+        verify(Path(given), checksum, remedy=f"Get the file again, or correct dataset.checksums.{name} in config.yaml.")
+    return Path(given)
+
+
+def _read(settings: Dataset) -> dict[str, list[Crystal]]:
+    """All crystals by split."""
+    published = DATA_SETS.get(settings.name, {})
+    names = [split for split in SPLITS if split in settings.files or split in published]
+    tables = {name: Table(_local(settings, name), member=f"{name}.csv") for name in names}
+    references = _references(settings) if settings.energy_column and settings.energy_kind == "formation" else None
+    reader = _Reader(settings.name, settings.energy_column, settings.energy_frame, references)
+    kept = {name: _kept(table, settings) for name, table in tables.items()}
+    crystals: dict[str, list[Crystal]] = {split: [] for split in SPLITS}
+    for name, splits in _assign(kept, settings.split, settings.seed).items():
+        for split, crystal in _convert(tables[name], splits, reader, settings.unreadable):
+            crystals[split].append(crystal)
+    return crystals
+
+
+def _references(settings: Dataset) -> dict[str, float]:
+    path = _local(settings, "references")
+    try:
+        with open_text(path) as text:
+            return {str(element): float(energy) for element, energy in json.load(text).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise MiadError(f"{path} is not JSON of the form {{element: eV/atom}} ({error}). Correct it.") from error
+
+
+def _kept(table: Table, settings: Dataset) -> list[int]:
+    """The rows that are not excluded, among the first `max_crystals`."""
+    needed = ("cif", *settings.exclude, *([settings.energy_column] if settings.energy_column else []))
+    kept, row = [], -1
+    for row, record in table.rows(needed, limit=settings.max_crystals):
+        if not any(record[column] in values for column, values in settings.exclude.items()):
+            kept.append(row)
+    log.info("%s: %d rows read, %d excluded", table.path, row + 1, row + 1 - len(kept))
+    if not kept:
+        raise MiadError(
+            f"{table.path}: all {row + 1} rows are excluded by {settings.exclude}."
+            " Change dataset.exclude in config.yaml."
+        )
+    return kept
+
+
+def _assign(kept: Mapping[str, list[int]], fractions: list[float], seed: int) -> dict[str, dict[int, str]]:
+    """Which row of which file goes to which split: {file: {row: split}}.
+
+    Three files stay as they are. One file is drawn apart by `fractions`. Where only the test file is missing (it was
+    never published for alex_mp_20), half of val becomes test, so that train stays as published.
+    """
+    if set(kept) == set(SPLITS):
+        return {name: dict.fromkeys(rows, name) for name, rows in kept.items()}
+    if set(kept) == {"train"}:
+        return {"train": _draw(kept["train"], dict(zip(SPLITS, fractions, strict=True)), seed)}
+    if set(kept) == {"train", "val"}:
+        log.info("there is no test file: half of val, drawn by the seed, becomes test")
+        return {
+            "train": dict.fromkeys(kept["train"], "train"),
+            "val": _draw(kept["val"], {"val": 0.5, "test": 0.5}, seed),
+        }
+    raise MiadError(f"dataset.files has {' and '.join(kept)} only. Give train, train and val, or all three.")
+
+
+def _draw(rows: list[int], fractions: Mapping[str, float], seed: int) -> dict[int, str]:
+    """Draw rows into splits; the order of rows is kept."""
+    order = np.random.default_rng([seed, len(rows)]).permutation(len(rows))
+    ends = np.round(np.cumsum(list(fractions.values())) * len(rows)).astype(int)
+    names = list(fractions)
+    drawn = {rows[place]: names[int(np.searchsorted(ends, rank, side="right"))] for rank, place in enumerate(order)}
+    return {row: drawn[row] for row in rows}
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Turns one row into a Crystal; small, because it travels to the worker processes."""
+
+    name: str
+    energy_column: str | None
+    energy_frame: str | None
+    references: dict[str, float] | None
+
+    def __call__(self, task: tuple[int, str, dict[str, str]]) -> tuple[int, str, Crystal | str]:
+        """The row, its split, and the crystal or the reason why there is none."""
+        row, split, record = task
+        try:
+            return row, split, self.crystal(f"{self.name}-{split}-{row:06d}", record)
+        except MiadError as error:
+            return row, split, f"{record['material_id'] or 'no material_id'}: {error}"
+
+    def crystal(self, crystal_id: str, record: Mapping[str, str]) -> Crystal:
+        """One standardised crystal with its energy, if the row has one."""
+        structure = parse_cif(record["cif"])
+        known: dict[str, float | str | None] = {"source_id": record["material_id"] or None}
+        if self.energy_column:
+            energy = self._energy_per_atom(record[self.energy_column], structure)
+            if energy is not None:
+                known |= {"energy_per_atom": energy, "energy_frame": self.energy_frame}
+                known["calculator"] = f"{self.name} {self.energy_column}"
+        try:
+            return Crystal.from_structure(crystal_id, standardise(structure), **known)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            raise MiadError(f"its cell has no reduced form ({error})") from error
+
+    def _energy_per_atom(self, text: str, structure: "Structure") -> float | None:
+        """Total energy in eV/atom; None for an empty field or NaN."""
+        try:
+            energy = float(text) if text.strip() else math.nan
+        except ValueError as error:
+            raise MiadError(f"its {self.energy_column} {text[:40]!r} is not a number") from error
+        if not math.isfinite(energy):
+            return None
+        if self.references is None:
+            return energy
+        amounts = structure.composition.fractional_composition.get_el_amt_dict()
+        missing = sorted(set(amounts) - set(self.references))
+        if missing:
+            raise MiadError(f"dataset.files.references has no energy of {', '.join(missing)}; add it there")
+        return energy + sum(amount * self.references[element] for element, amount in amounts.items())
+
+
+def _convert(
+    table: Table, splits: Mapping[int, str], reader: _Reader, unreadable: str
+) -> Iterator[tuple[str, Crystal]]:
+    """Read the rows of `splits` on all cores; yield (split, crystal) in the order of the file."""
+    columns = ["cif", *([reader.energy_column] if reader.energy_column else [])]
+    last = max(splits)
+    tasks = (
+        (row, splits[row], record)
+        for row, record in table.rows(columns, optional=["material_id"], limit=last + 1)
+        if row in splits
+    )
+    skipped = 0
+    results = track(_map(reader, tasks, len(splits)), what=f"crystals of {table.path.name}", total=len(splits))
+    for row, split, crystal in results:
+        if isinstance(crystal, Crystal):
+            yield split, crystal
+            continue
+        where = f"{table.path}, row {row} (the first is 0), {crystal}"
+        if unreadable == "stop":
+            raise MiadError(
+                f"{where}. Correct or delete the row, leave it out by one of its columns with dataset.exclude, or set"
+                " dataset.unreadable: skip in config.yaml."
+            )
+        skipped += 1
+        log.warning("left out: %s", where)
+    if skipped:
+        log.warning("%s: %d of %d rows left out as unreadable", table.path, skipped, len(splits))
+
+
+def _map(reader: _Reader, tasks: Iterable, count: int) -> Iterator[tuple[int, str, Crystal | str]]:
+    cores = len(os.sched_getaffinity(0))
+    if count <= FEW or cores == 1:
+        yield from map(reader, tasks)
+        return
+    # spawn: a fork of a process whose libraries run threads may hang
+    with multiprocessing.get_context("spawn").Pool(min(cores, count // 64)) as pool:
+        yield from pool.imap(reader, tasks, chunksize=32)

@@ -1,0 +1,216 @@
+"""Downloads that resume, retry and verify, kept in one folder for all projects of a user."""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import http.client
+import logging
+import os
+import re
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import miad
+from miad.errors import MiadError
+from miad.files import verify
+from miad.progress import track
+
+ATTEMPTS = 5  # in a row without a new byte
+TIMEOUT = 30.0  # seconds without an answer
+BLOCK = 1 << 20  # bytes, the unit of the progress bar
+MAX_BYTES = 16 << 30  # no published file that we know of is a tenth of this
+_PASSING = (408, 425, 429)  # client errors that go away by themselves, as all server errors may
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)  # these do not
+
+log = logging.getLogger("miad")
+
+
+class _Cut(OSError):
+    """The connection ended before the file did."""
+
+
+def is_url(text: str) -> bool:
+    """Whether `text` is an http(s) address rather than a path."""
+    return text.startswith(("http://", "https://"))
+
+
+def cache_path(url: str) -> Path:
+    """Where the file behind `url` is kept: in $MIAD_CACHE, or ~/.cache/miad.
+
+    The name is a digest and the harmless letters of the last part of the URL, so no URL reaches outside the folder.
+    """
+    folder = Path(os.environ.get("MIAD_CACHE") or Path.home() / ".cache" / "miad")
+    last = urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1]
+    readable = re.sub(r"[^A-Za-z0-9._-]", "_", last).lstrip(".")[-60:]
+    return folder / f"{hashlib.sha256(url.encode()).hexdigest()[:10]}-{readable or 'file'}"
+
+
+def fetch(
+    url: str,
+    *,
+    checksum: str | None,
+    setting: str,
+    attempts: int = ATTEMPTS,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Path:
+    """The local copy of a published file, downloaded unless it is in the cache already.
+
+    A download that was cut, also by a kill, goes on where it stopped. The file appears under its name only when it
+    is whole and its checksum is right. Two processes that want the same file download it once.
+
+    Args:
+        url: http(s) address.
+        checksum: `sha256:…`, `md5:…` or `git:…`; None accepts what comes.
+        setting: the key of config.yaml where a user could give a local path instead, e.g. `dataset.files.train`.
+        attempts: how often to try in a row without a new byte.
+        sleep: waits between attempts, in seconds; 1, 2, 4, … up to 60.
+
+    Raises:
+        MiadError: not an http(s) URL, no network, refused, not found, cut too often, or a wrong checksum; names the
+            URL, the reason and how to give the file by hand.
+    """
+    if not is_url(url):
+        raise MiadError(f"{setting}: {url} is neither a file nor an http(s) URL. Correct {setting} in config.yaml.")
+    target = cache_path(url)
+    with _locked(target) as partial:
+        if not target.is_file():
+            if checksum is None:
+                partial.write_bytes(b"")  # nothing could tell a stale beginning from a fresh end
+            try:
+                _download(url, partial, checksum, attempts, sleep)
+            except (OSError, http.client.HTTPException) as error:
+                raise MiadError(f"could not download {url}: {_reason(error)}. {_by_hand(setting, target)}") from error
+            except MiadError as error:
+                raise MiadError(f"downloaded {url}, but {error} {_by_hand(setting, target)}") from error
+            partial.replace(target)
+        elif checksum:
+            verify(target, checksum, remedy=f"Delete it and {url} is downloaded again.")
+    return target
+
+
+def _by_hand(setting: str, target: Path) -> str:
+    return (
+        f"If this machine cannot reach it, get the file elsewhere and either write `{setting}: /path/to/the/file` in"
+        f" config.yaml, or put it at {target}."
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Why a request failed, in few words."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answered {error.code} {error.reason}"
+    if isinstance(error, urllib.error.URLError):
+        return f"no connection ({error.reason})"
+    return f"{type(error).__name__}: {error}" if not isinstance(error, _Cut) else str(error)
+
+
+@contextlib.contextmanager
+def _locked(target: Path) -> Iterator[Path]:
+    """The partial file beside `target`, held by this process alone."""
+    partial = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = target.with_name(target.name + ".lock").open("a")
+    except OSError as error:
+        raise MiadError(
+            f"cannot write to {target.parent} ({error.strerror}). Set MIAD_CACHE to a folder that you can write to."
+        ) from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield partial
+
+
+def _download(url: str, partial: Path, checksum: str | None, attempts: int, sleep: Callable[[float], None]) -> None:
+    """Fill `partial` until it is whole and right; raise the last error after `attempts` fruitless ones."""
+    fruitless, furthest = 0, _size(partial)
+    is_stale = furthest > 0  # it began in an earlier process, perhaps with other bytes
+    while True:
+        try:
+            _attempt(url, partial)
+            if checksum is None or _is_right(partial, checksum, forgive=is_stale):
+                return
+            is_stale, furthest = False, 0
+            log.info("%s: the resumed file has a wrong checksum; starting afresh", url)
+        except (OSError, http.client.HTTPException) as error:
+            fruitless, furthest = (0, _size(partial)) if _size(partial) > furthest else (fruitless + 1, furthest)
+            if not _may_pass(error) or fruitless >= attempts:
+                raise
+            wait = min(2.0**fruitless, 60.0)
+            log.info("%s: %s; trying again in %.0f s", url, _reason(error), wait)
+            sleep(wait)
+
+
+def _is_right(partial: Path, checksum: str, *, forgive: bool) -> bool:
+    """Verify; what is wrong is deleted, and an error unless forgiven."""
+    try:
+        verify(partial, checksum, remedy="The publisher has changed it, or something on the way has.")
+    except MiadError:
+        partial.unlink()
+        if not forgive:
+            raise
+        return False
+    return True
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether trying again could help."""
+    if isinstance(error, urllib.error.HTTPError):
+        return error.code in _PASSING or error.code >= 500
+    return getattr(error, "errno", None) not in _OF_THE_DISK
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _attempt(url: str, partial: Path) -> None:
+    """One request, from where `partial` ends."""
+    start = _size(partial)
+    headers = {"User-Agent": f"miad/{miad.__version__}", "Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 (fetch lets only http and https through)
+    try:
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        total = error.headers.get("Content-Range", "").rpartition("/")[2]
+        if total == str(start):
+            return  # it was whole already
+        partial.unlink()
+        raise _Cut("the partial file does not fit the published one; starting afresh") from error
+    with answer:
+        continues = answer.status == http.client.PARTIAL_CONTENT
+        if continues and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            partial.unlink()
+            raise _Cut("the server continued at another place; starting afresh")
+        _receive(answer, partial, start if continues else 0)
+
+
+def _receive(answer: http.client.HTTPResponse, partial: Path, start: int) -> None:
+    """Write the body of an answer behind the first `start` bytes of `partial`."""
+    length = answer.headers.get("Content-Length")
+    total = start + int(length) if length else None
+    with partial.open("ab" if start else "wb") as file:
+        name = partial.name.removesuffix(".part")
+        blocks = max(1, -(-(total - start) // BLOCK)) if total is not None else None
+        for block in track(_blocks(answer), what=f"MiB of {name}", total=blocks):
+            file.write(block)
+            if file.tell() > MAX_BYTES:
+                partial.unlink()
+                raise MiadError(f"it is larger than {MAX_BYTES >> 30} GiB; that cannot be the file.")
+        received = file.tell()
+    if total is not None and received != total:
+        raise _Cut(f"the connection was cut after {received} of {total} bytes")
+
+
+def _blocks(answer: IO[bytes]) -> Iterator[bytes]:
+    while block := answer.read(BLOCK):
+        yield block
