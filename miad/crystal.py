@@ -112,10 +112,14 @@ class Crystal:
         Raises:
             MiadError: a site is partly occupied or holds no element.
         """
+        from pymatgen.core import DummySpecies
+
         if not structure.is_ordered:
             raise MiadError(
                 f"{crystal_id} has partly occupied sites; miad works on ordered crystals only. Leave it out."
             )
+        if any(isinstance(site.specie, DummySpecies) for site in structure):
+            raise MiadError(f"{crystal_id} has a site that holds no element. Leave it out.")
         return cls(
             crystal_id=crystal_id,
             lattice=np.array(structure.lattice.matrix, dtype=float),

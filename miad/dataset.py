@@ -295,5 +295,5 @@ def _map(reader: _Reader, tasks: Iterable, count: int) -> Iterator[tuple[int, st
         yield from map(reader, tasks)
         return
     # spawn: a fork of a process whose libraries run threads may hang
-    with multiprocessing.get_context("spawn").Pool(min(cores, count // 64)) as pool:
+    with multiprocessing.get_context("spawn").Pool(min(cores, 1 + count // 64)) as pool:
         yield from pool.imap(reader, tasks, chunksize=32)

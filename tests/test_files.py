@@ -1,0 +1,87 @@
+"""Files are whole or absent, whoever dies when."""
+
+import gzip
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from miad.errors import MiadError
+from miad.files import atomic_path, checksum, open_text, verify, write_text
+
+
+def test_a_failing_block_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "out.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["out.txt"]
+
+
+def test_the_file_appears_only_at_the_end_with_usual_permissions_and_suffixes(tmp_path):
+    path = tmp_path / "new" / "out.jsonl.gz"
+    with atomic_path(path) as temporary:
+        temporary.write_text("x")
+        assert not path.exists()
+        assert temporary.name.endswith(".jsonl.gz")
+        assert temporary.parent == path.parent
+    assert path.read_text() == "x"
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_kill_9_in_the_middle_keeps_the_old_file(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    program = (
+        "import sys, time; from miad.files import atomic_path\n"
+        "with atomic_path(sys.argv[1]) as t:\n t.write_text('half'); print('ready', flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert path.read_text() == "old"
+
+
+def test_gzip_gives_the_same_bytes_at_any_time_under_any_name(tmp_path, monkeypatch):
+    write_text(tmp_path / "a.jsonl.gz", "Zeile äöü\n" * 100)
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    write_text(tmp_path / "b.jsonl.gz", "Zeile äöü\n" * 100)
+    assert (tmp_path / "a.jsonl.gz").read_bytes() == (tmp_path / "b.jsonl.gz").read_bytes()
+    assert gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()).decode() == "Zeile äöü\n" * 100
+
+
+def test_text_is_opened_by_content_not_by_name(tmp_path):
+    (tmp_path / "plain.gz").write_text("plain")
+    (tmp_path / "packed.txt").write_bytes(gzip.compress(b"packed"))
+    (tmp_path / "empty").touch()
+    for name, content in (("plain.gz", "plain"), ("packed.txt", "packed"), ("empty", "")):
+        with open_text(tmp_path / name) as text:
+            assert text.read() == content
+    for path in (tmp_path / "absent", tmp_path):
+        with pytest.raises(MiadError, match="does not exist or is not a file"):
+            open_text(path)
+
+
+def test_checksums_known_from_elsewhere(tmp_path):
+    path = tmp_path / "hello"
+    path.write_bytes(b"hello\n")
+    # git hash-object, md5sum, sha256sum of "hello\n"
+    assert checksum(path, "git") == "ce013625030ba8dba906f756967f9e9ca394464a"
+    assert checksum(path, "md5") == "b1946ac92492d2347c6235b4d2611184"
+    assert checksum(path, "sha256") == hashlib.sha256(b"hello\n").hexdigest()
+    verify(path, "md5:B1946AC92492D2347C6235B4D2611184", remedy="")
+    with pytest.raises(MiadError, match=r"hello has md5 b194.*expected 0000.*Do this\."):
+        verify(path, "md5:0000", remedy="Do this.")
+    for unknown in ("crc32:00", "b1946ac92492d2347c6235b4d2611184", "sha1:00"):
+        with pytest.raises(MiadError, match="unknown checksum"):
+            verify(path, unknown, remedy="")

@@ -1,0 +1,65 @@
+"""Progress: items pass unchanged; a person sees a bar, a log file one line a minute."""
+
+import io
+import logging
+import sys
+
+import pytest
+
+from miad import progress
+from miad.progress import track
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that moves by 25 s at every look."""
+    times = iter(range(0, 100_000, 25))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(times)))
+
+
+def test_items_pass_in_order_and_lazily(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    taken = []
+    tracked = track((taken.append(item) or item for item in range(5)), what="items")
+    assert next(tracked) == 0
+    assert taken == [0]
+    assert list(tracked) == [1, 2, 3, 4]
+    assert list(track([], what="items")) == []
+
+
+def test_without_a_terminal_there_is_about_one_line_a_minute_and_a_last_one(monkeypatch, caplog, clock):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    caplog.set_level(logging.INFO, logger="miad")
+    list(track(range(9), what="crystals relaxed"))
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == "crystals relaxed: 3 of 9 after 75 s"
+    assert len(lines) == 4  # at 75, 150 and 225 s, then the sum
+    assert lines[-1].startswith("crystals relaxed: 9 in ")
+
+
+def test_the_total_of_a_generator_can_be_told_or_stay_unknown(monkeypatch, caplog, clock):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    caplog.set_level(logging.INFO, logger="miad")
+    list(track(iter(range(4)), what="told", total=4))
+    list(track(iter(range(4)), what="unknown"))
+    assert "told: 3 of 4 after" in caplog.text
+    assert "unknown: 3 of ? after" in caplog.text
+
+
+def test_a_person_sees_a_bar(monkeypatch, caplog):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    caplog.set_level(logging.INFO, logger="miad")
+    assert list(track(range(3), what="crystals relaxed")) == [0, 1, 2]
+    assert "crystals relaxed: 100%" in terminal.getvalue() and "3/3" in terminal.getvalue()
+    assert not caplog.records
+
+
+def test_an_error_in_the_loop_is_not_hidden():
+    def torn():
+        yield 1
+        raise ValueError("torn")
+
+    with pytest.raises(ValueError, match="torn"):
+        list(track(torn(), what="items"))
