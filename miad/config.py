@@ -129,9 +129,11 @@ class Relax:
 class Hull:
     """The convex hull that energies are compared with."""
 
+    dataset: Dataset
     source: str
     checksum: str | None
     energy_frame: str | None
+    references: str | None
     missing: str
 
 
@@ -139,6 +141,8 @@ class Hull:
 class Sun:
     """What stable, unique and novel mean; each protocol is a named set of explicit choices."""
 
+    seed: int | None
+    hull: Hull
     protocol: str
     protocols: dict[str, dict[str, Any]]
     workers: int | None
@@ -146,9 +150,11 @@ class Sun:
 
 @dataclass(frozen=True)
 class Dft:
-    """DFT double relaxation; off until a site has VASP."""
+    """Which crystals go to DFT double relaxation; off until a site has VASP."""
 
     enabled: bool
+    calculator: str
+    max_e_above_hull: float
 
 
 @dataclass(frozen=True)
@@ -172,7 +178,17 @@ SECTIONS: dict[str, type] = {
     "dft": Dft,
     "report": Report,
 }
-SCALES = ("laptop", "paper")
+# The sections that the results of a step depend on; runs that agree in them share the results.
+UPSTREAM: dict[str, list[str]] = {
+    "dataset": ["dataset"],
+    "infuse": ["dataset", "mirage"],
+    "train": ["dataset", "train"],
+    "sample": ["dataset", "train", "sample"],
+    "relax": ["dataset", "train", "sample", "relax"],
+    "hull": ["dataset", "hull"],
+    "sun": ["dataset", "train", "sample", "relax", "hull", "sun"],
+    "dft": ["dataset", "train", "sample", "relax", "hull", "sun", "dft"],
+}
 
 
 def merge(base: dict, over: dict) -> dict:
@@ -322,7 +338,8 @@ def _explain(error: Any) -> str:
         odd = sorted(set(error.instance) - set(known))[0]
         return f"{where + '.' if where else ''}{odd} is not a known key.{_did_you_mean(odd, known)}"
     if error.validator == "type":
-        return f"{where}: {error.instance!r} should be of type {error.validator_value}. {error.schema.get('description', '')}"
+        wanted = error.validator_value if isinstance(error.validator_value, str) else " or ".join(error.validator_value)
+        return f"{where}: {error.instance!r} should be of type {wanted}. {error.schema.get('description', '')}"
     if error.validator == "enum":
         return f"{where}: {error.instance!r} is not one of {', '.join(map(str, error.validator_value))}."
     return f"{where}: {error.message}. {error.schema.get('description', '')}".strip()
@@ -376,5 +393,7 @@ def _cross_check(run: str, sections: dict[str, Any]) -> None:
         )
     if sections["train"].loss_weights.keys() != {"lattice", "coords", "species"}:
         raise MiadError(f"run {run}: train.loss_weights needs exactly lattice, coords and species.")
+    if sections["dft"].enabled and sections["dft"].calculator not in sections["relax"].calculators:
+        raise MiadError(f"run {run}: dft.calculator {sections['dft'].calculator} is not among relax.calculators.")
     if abs(sum(sections["dataset"].split) - 1) > 1e-9 or len(sections["dataset"].split) != 3:
         raise MiadError(f"run {run}: dataset.split needs three fractions (train, val, test) that add up to 1.")

@@ -76,19 +76,9 @@ def centre(score: Tensor, weights: Tensor) -> Tensor:
     return score - mean
 
 
-def loss(predicted: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Mean square over the components, averaged over the atoms that count *in the batch*.
-
-    Args:
-        predicted: score/√λ by the network, (n_crystals, n_atoms, 3).
-        target: true score/√λ, (n_crystals, n_atoms, 3).
-        weights: (n_crystals, n_atoms), 1 for real atoms, 0 for masked ones.
-
-    Returns:
-        A scalar: Σ masked / number of real atoms, so that a crystal of many atoms weighs more.
-    """
-    square = (predicted - target).square().mean(-1)  # (n_crystals, n_atoms)
-    return (square * weights).sum() / weights.sum().clamp(min=1)
+def loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean square over the components of score/√λ, (n_crystals, n_atoms); which atoms count is not decided here."""
+    return (predicted - target).square().mean(-1)
 
 
 def correct(frac_coords: Tensor, score: Tensor, step: Tensor, noise: Tensor) -> Tensor:

@@ -1,0 +1,126 @@
+"""The infuse step: crystals as dense tensors of N_m atoms each, ready for training.
+
+Added atoms have type 0. Their coordinates are not stored: training draws them anew each time a crystal is seen.
+Without infusion (`mirage.num_atoms: null`, the DiffCSP baseline) crystals are padded to the largest one, and the
+padding is masked out of everything.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from miad.config import Mirage
+from miad.crystal import NUM_SPECIES, Crystal, read_crystals
+from miad.errors import MiadError
+from miad.files import atomic_path
+
+if TYPE_CHECKING:
+    import torch
+
+
+def to_tensors(crystals: list[Crystal], num_atoms: int) -> dict:
+    """Densify ragged crystals.
+
+    They travel as a torch-geometric Batch and are padded with its tools.
+
+    Args:
+        crystals: at most `num_atoms` atoms each.
+        num_atoms: atoms of every padded crystal.
+
+    Returns:
+        lattice (n, 3, 3) Å float32, frac_coords (n, num_atoms, 3) float32, species (n, num_atoms) int64 with 0 where
+        padded, num_atoms (n,) int64.
+    """
+    import torch
+    from torch_geometric.data import Batch, Data
+    from torch_geometric.utils import to_dense_batch
+
+    batch = Batch.from_data_list(
+        [
+            Data(
+                lattice=torch.from_numpy(crystal.lattice).float()[None],
+                frac_coords=torch.from_numpy(crystal.frac_coords).float(),
+                species=torch.from_numpy(crystal.atomic_numbers),
+                num_nodes=crystal.num_atoms,
+            )
+            for crystal in crystals
+        ]
+    )
+    frac_coords, is_real = to_dense_batch(batch.frac_coords, batch.batch, max_num_nodes=num_atoms)
+    species, _ = to_dense_batch(batch.species, batch.batch, max_num_nodes=num_atoms)
+    return {
+        "lattice": batch.lattice,
+        "frac_coords": frac_coords,
+        "species": species,
+        "num_atoms": is_real.sum(1),
+    }
+
+
+def padding_mask(num_atoms: "torch.Tensor", width: int) -> "torch.Tensor":
+    """Which of `width` places hold an atom, (n, width), given the numbers of atoms, (n,)."""
+    import torch
+
+    return torch.arange(width, device=num_atoms.device) < num_atoms[:, None]
+
+
+def check(crystals: list[Crystal], path: Path, num_atoms: int | None) -> None:
+    """Refuse what cannot be infused, before hours are spent.
+
+    Raises:
+        MiadError: no crystals, more atoms than N_m, or an element beyond the species classes.
+    """
+    if not crystals:
+        raise MiadError(f"{path} holds no crystals. Check dataset.files and dataset.exclude in config.yaml.")
+    largest = max(crystals, key=lambda crystal: crystal.num_atoms)
+    if num_atoms is not None and largest.num_atoms > num_atoms:
+        raise MiadError(
+            f"mirage.num_atoms is {num_atoms}, but {largest.crystal_id} in {path} has {largest.num_atoms} atoms."
+            f" Set mirage.num_atoms to {largest.num_atoms + 5} (largest crystal + 5, as the paper does) in config.yaml."
+        )
+    for crystal in crystals:
+        if not (crystal.atomic_numbers.min() >= 1 and crystal.atomic_numbers.max() < NUM_SPECIES):
+            raise MiadError(
+                f"{crystal.crystal_id} in {path} has atomic number {crystal.atomic_numbers.max()}; the model knows"
+                f" 1 to {NUM_SPECIES - 1}. Leave it out with dataset.exclude in config.yaml."
+            )
+
+
+def load(path: Path) -> tuple[dict, dict]:
+    """Tensors and settings of an infused file.
+
+    Raises:
+        MiadError: the file is missing or not one of ours.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["mirage"])  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise MiadError(f"{path} is not an infused data set ({error}). Make it with: miad infuse.") from error
+
+
+def run(settings: Mirage, *, train: Path, val: Path, infused_train: Path, infused_val: Path) -> None:
+    """Both splits are padded to the same number of atoms, that of the largest crystal of the two where N_m is null.
+
+    Args:
+        train: training crystals, JSON lines.
+        val: validation crystals, JSON lines.
+        infused_train: tensors for training, safetensors.
+        infused_val: tensors for validation, safetensors.
+    """
+    import dataclasses
+
+    from safetensors.torch import save_file
+
+    splits = {infused_train: (train, read_crystals(train)), infused_val: (val, read_crystals(val))}
+    for source, crystals in splits.values():
+        check(crystals, source, settings.num_atoms)
+    largest = max(crystal.num_atoms for _, crystals in splits.values() for crystal in crystals)
+    for target, (_, crystals) in splits.items():
+        tensors = to_tensors(crystals, settings.num_atoms or largest)
+        assert np.array_equal(tensors["num_atoms"].numpy(), [crystal.num_atoms for crystal in crystals])
+        with atomic_path(target) as temporary:
+            save_file(tensors, temporary, metadata={"mirage": json.dumps(dataclasses.asdict(settings))})

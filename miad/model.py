@@ -1,0 +1,86 @@
+"""Trained models on disk: safetensors whose header carries the settings they were trained with. Never a pickle."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from miad.config import Diffusion, Mirage, Network, from_record
+from miad.errors import MiadError
+from miad.files import atomic_path, write_text
+
+if TYPE_CHECKING:
+    import torch
+
+    from miad.network import CSPNet
+
+
+@dataclass(frozen=True)
+class Model:
+    """What sampling needs besides the weights.
+
+    Attributes:
+        mirage, diffusion, network: settings of the training.
+        center_scores: whether the coordinate target was centred.
+        atom_counts: training crystals of 0, 1, 2 … atoms; the DiffCSP baseline draws its numbers of atoms from it.
+        num_epochs: epochs of training behind the weights.
+        origin: data set and run, for provenance.
+    """
+
+    mirage: Mirage
+    diffusion: Diffusion
+    network: Network
+    center_scores: bool
+    atom_counts: list[int]
+    num_epochs: int
+    origin: str
+
+
+def save(path: Path, weights: "dict[str, torch.Tensor]", model: Model) -> None:
+    """Write `path` (safetensors) and, beside it for reading by eye, the same settings as .json."""
+    from safetensors.torch import save_file
+
+    record = json.dumps(dataclasses.asdict(model), indent=1)
+    with atomic_path(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary, {"miad": record})
+    write_text(Path(path).with_suffix(".json"), record + "\n")
+
+
+def load(path: Path, device: "torch.device | str" = "cpu") -> "tuple[CSPNet, Model]":
+    """The network with its weights, in evaluation mode and float32, and its settings.
+
+    Raises:
+        MiadError: not a model of ours, or weights that do not fit the settings.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from miad.network import CSPNet
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            record = json.loads(file.metadata()["miad"])
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+        model = from_record(Model, record)
+        network = CSPNet(model.network)
+        network.load_state_dict(weights)
+    except (OSError, SafetensorError, KeyError, TypeError, RuntimeError) as error:
+        raise MiadError(
+            f"{path} is not a model of miad ({error}). Train one with: miad train; published weights: miad import-weights."
+        ) from error
+    return network.to(device).eval().requires_grad_(False), model
+
+
+def pick_device(device: str) -> str:
+    """`auto` is the GPU where there is one.
+
+    Raises:
+        MiadError: a GPU is asked for and there is none.
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise MiadError(f"device: {device}, but torch sees no GPU. Set device: auto in config.yaml, or fix the driver.")
+    return device

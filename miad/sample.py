@@ -1,0 +1,165 @@
+"""The sample step: one shard of crystals, generated from noise.
+
+Random numbers are made per block of crystals from (seed, run, shard, block): shards may run anywhere, in any order and
+with any batch size, and give the same crystals.
+"""
+
+import itertools
+import logging
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from miad.config import Sample
+from miad.crystal import Crystal, write_crystals
+from miad.diffusion import mirage
+from miad.files import atomic_path
+from miad.model import Model, load, pick_device
+from miad.seeding import generator
+
+if TYPE_CHECKING:
+    import torch
+
+    from miad.diffusion.process import JointDiffusion, Noise, State
+
+log = logging.getLogger("miad")
+BLOCK = 64  # crystals that share a generator
+
+
+def shard_size(num_crystals: int, num_shards: int, shard: int) -> int:
+    """Crystals of one shard: as even as possible, the first shards take the rest."""
+    return num_crystals // num_shards + (shard < num_crystals % num_shards)
+
+
+def times_of(num_timesteps: int, stride: int) -> list[int]:
+    """The times visited, T … 0; consecutive ones are a step."""
+    return list(range(num_timesteps, -1, -stride))
+
+
+def is_corrected(position: int, num_steps: int, corrector_steps: int | None) -> bool:
+    """Whether step `position` (0 = noisiest) is preceded by a corrector: all steps, or only the last few."""
+    return corrector_steps is None or position >= num_steps - corrector_steps
+
+
+def batch_blocks(settings: Sample, num_atoms: int, hidden_dim: int, device: str) -> int:
+    """Blocks per batch: `batch_size` if given, else what fits the free memory.
+
+    A step holds about eight numbers per edge and hidden unit (two activations, their temporaries, Fourier features).
+    """
+    if settings.batch_size:
+        return max(1, settings.batch_size // BLOCK)
+    if device.startswith("cuda"):
+        import torch
+
+        free = torch.cuda.mem_get_info()[0]
+    else:
+        free = 1 << 30  # a laptop has other things to do
+    return max(1, int(0.7 * free / (8 * 4 * num_atoms**2 * hidden_dim)) // BLOCK)
+
+
+def draw_padding(model: Model, noise: "Noise") -> "torch.Tensor | None":
+    """Numbers of atoms from the training histogram, as a mask (n_crystals, largest); None with mirage infusion."""
+    import torch
+
+    from miad.infuse import padding_mask
+
+    if model.mirage.num_atoms is not None:
+        return None
+    shares = torch.tensor(model.atom_counts, dtype=torch.float64).cumsum(0)  # (largest + 1,)
+    uniform = noise.uniform().double()  # (n_crystals,)
+    drawn = torch.searchsorted((shares / shares[-1]).to(uniform.device), uniform, right=True)  # (n_crystals,)
+    return padding_mask(drawn, len(model.atom_counts) - 1)
+
+
+def generate(
+    settings: Sample, model: Model, network: "torch.nn.Module", process: "JointDiffusion", noise: "Noise"
+) -> "tuple[State, list[dict]]":
+    """Run the reverse process for one batch.
+
+    Returns:
+        The clean crystals and, where `settings.record` > 0, that many snapshots of the way.
+    """
+    import torch
+
+    from miad.progress import track
+
+    is_atom = draw_padding(model, noise)
+    state = process.prior(noise, model.mirage.num_atoms or len(model.atom_counts) - 1, is_atom)
+    times = times_of(model.diffusion.num_timesteps, settings.stride)
+    steps = list(itertools.pairwise(times))
+    keep = {round(i * (len(steps) - 1) / max(1, settings.record - 1)) for i in range(settings.record)}
+    snapshots = []
+    with torch.no_grad():
+        for position, (now, later) in enumerate(track(steps, what="sampling steps")):
+            if is_corrected(position, len(steps), settings.corrector_steps) and settings.corrector_scale > 0:
+                state = process.correct(network, state, now, settings.corrector_scale, noise)
+            state = process.step(network, state, now, later, noise, settings.denoise_last)
+            if position in keep:
+                snapshots.append({"time": later, "state": state})
+    return state, snapshots
+
+
+def to_crystals(state: "State", names: list[str]) -> list[Crystal]:
+    """Reduce every sample to its real atoms; failures keep their line and a reason."""
+    lattices, coords, species = (part.cpu().numpy() for part in (state.lattice, state.frac_coords, state.species))
+    if state.is_atom is not None:
+        species = species * state.is_atom.cpu().numpy()  # padding goes the way of the mirage
+    return [mirage.reduce(*row) for row in zip(names, lattices, coords, species, strict=True)]
+
+
+def run(
+    settings: Sample, *, model: Path, crystals: Path, shard: int, run: str = "miad", trajectories: Path | None = None
+) -> None:
+    """Generates the crystals of one shard.
+
+    Args:
+        model: weights, safetensors.
+        crystals: where the samples go, JSON lines.
+        shard: number of the shard, from 0.
+        run: name of the run; the ids are {run}-{shard}-{index}.
+        trajectories: where snapshots go (sample.record of them), safetensors: species, coordinates, lattices per time.
+    """
+    from miad.diffusion.process import JointDiffusion, Noise
+
+    device = pick_device(settings.device)
+    network, trained = load(model, device)
+    process = JointDiffusion(trained.diffusion, trained.mirage, device, trained.center_scores)
+    total = shard_size(settings.num_crystals, settings.num_shards, shard)
+    num_atoms = trained.mirage.num_atoms or len(trained.atom_counts) - 1
+    width = batch_blocks(settings, num_atoms, trained.network.hidden_dim, device)
+    blocks = [min(BLOCK, total - start) for start in range(0, total, BLOCK)]
+    found: list[Crystal] = []
+    recorded: list[list[dict]] = []
+    for first in range(0, len(blocks), width):
+        sizes = blocks[first : first + width]
+        keys = range(first, first + len(sizes))
+        noise = Noise([generator(settings.seed, run, shard, key, device=device) for key in keys], sizes)
+        state, snapshots = generate(settings, trained, network, process, noise)
+        found += to_crystals(state, [f"{run}-{shard:03d}-{len(found) + index:05d}" for index in range(sum(sizes))])
+        recorded.append(snapshots)
+    if trajectories is not None:
+        write_trajectories(trajectories, recorded)
+    write_crystals(crystals, found)
+    num_failed = sum(crystal.failure is not None for crystal in found)
+    log.info("shard %d: %d crystals, %d of them failed", shard, len(found), num_failed)
+
+
+def write_trajectories(path: Path, recorded: "list[list[dict]]") -> None:
+    """Snapshots of all batches: times (n_times,), lattice, frac_coords and species (n_times, n_crystals, …)."""
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {"times": torch.tensor([snapshot["time"] for snapshot in recorded[0]])}
+    for name in ("lattice", "frac_coords", "species"):
+        batches = [torch.stack([getattr(snapshot["state"], name) for snapshot in batch]) for batch in recorded if batch]
+        if batches:
+            tensors[name] = torch.cat(batches, 1).cpu().contiguous()
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary)
+
+
+def num_network_calls(num_timesteps: int, settings: Sample) -> int:
+    """Calls of the network per crystal, for logs and benchmarks."""
+    steps = math.ceil(num_timesteps / settings.stride)
+    corrected = steps if settings.corrector_steps is None else min(steps, settings.corrector_steps)
+    return steps + (corrected if settings.corrector_scale > 0 else 0)

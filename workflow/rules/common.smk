@@ -1,0 +1,54 @@
+# What the rules share: the checked settings of every run, and where the results of a step live.
+import sys
+
+sys.path.insert(0, workflow.basedir)
+
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
+
+from miad.config import UPSTREAM, check, resolve, settings_json
+from miad.errors import MiadError
+
+try:
+    check(config, f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
+    RUNS = resolve(config)
+except MiadError as error:
+    raise WorkflowError(str(error))
+
+
+wildcard_constraints:
+    run="[A-Za-z0-9_]+",
+    calculator="[A-Za-z0-9_-]+",
+    shard=r"\d+",
+
+
+def settings(section):
+    """The settings of a section as JSON: a changed value reruns only the steps that read it."""
+    return lambda wildcards: settings_json(RUNS[wildcards.run], section)
+
+
+def home(run, step):
+    """The first run whose settings of this step, and of all the steps before it, are those of `run`.
+
+    Runs share what they have in common: an ablation of the sampler starts from the weights of the main run.
+    """
+
+    def of(name):
+        return [settings_json(RUNS[name], section) for section in UPSTREAM[step]]
+
+    return next(name for name in RUNS if of(name) == of(run))
+
+
+def result(step, name):
+    """Input function: a file of an earlier step, in the folder of the run that makes it."""
+    return lambda wildcards: "results/{}/{}/{}".format(
+        home(wildcards.run, step), step, name.format(**dict(wildcards))
+    )
+
+
+def shards(step, name):
+    """Input function: one file per shard of an earlier step."""
+    return lambda wildcards: [
+        "results/{}/{}/{}".format(home(wildcards.run, step), step, name.format(shard=shard, **dict(wildcards)))
+        for shard in range(RUNS[wildcards.run]["sample"]["num_shards"])
+    ]

@@ -1,0 +1,23 @@
+rule dataset:
+    output:
+        train="results/{run}/dataset/train.jsonl.gz",
+        val="results/{run}/dataset/val.jsonl.gz",
+        test="results/{run}/dataset/test.jsonl.gz",
+    params:
+        settings=settings("dataset"),
+    log:
+        "results/{run}/dataset/dataset.log",
+    conda:
+        "../../envs/miad.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+    shell:
+        """
+        python -m miad dataset \
+            --train {output.train:q} \
+            --val {output.val:q} \
+            --test {output.test:q} \
+            --settings {params.settings:q} \
+            >{log:q} 2>&1
+        """

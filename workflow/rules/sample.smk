@@ -1,0 +1,26 @@
+rule sample:
+    input:
+        model=result("train", "model.safetensors"),
+    output:
+        crystals="results/{run}/sample/{shard}.jsonl",
+        trajectories="results/{run}/sample/{shard}.trajectories.safetensors",
+    params:
+        settings=settings("sample"),
+    log:
+        "results/{run}/sample/{shard}.log",
+    conda:
+        "../../envs/miad.yaml"
+    threads: 8
+    resources:
+        mem_mb=4000,
+    shell:
+        """
+        OMP_NUM_THREADS={threads} python -m miad sample \
+            --model {input.model:q} \
+            --crystals {output.crystals:q} \
+            --trajectories {output.trajectories:q} \
+            --shard {wildcards.shard} \
+            --run {wildcards.run:q} \
+            --settings {params.settings:q} \
+            >{log:q} 2>&1
+        """

@@ -1,0 +1,29 @@
+rule train:
+    input:
+        train=result("infuse", "train.safetensors"),
+        val=result("infuse", "val.safetensors"),
+    output:
+        model="results/{run}/train/model.safetensors",
+        readable="results/{run}/train/model.json",
+        losses="results/{run}/train/losses.csv",
+    params:
+        settings=settings("train"),
+    log:
+        "results/{run}/train/train.log",
+    conda:
+        "../../envs/miad.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+    shell:
+        # checkpoints/ is not an output, so that snakemake leaves it alone and a killed training goes on from there
+        """
+        OMP_NUM_THREADS={threads} python -m miad train \
+            --train {input.train:q} \
+            --val {input.val:q} \
+            --model {output.model:q} \
+            --losses {output.losses:q} \
+            --run {wildcards.run:q} \
+            --settings {params.settings:q} \
+            >>{log:q} 2>&1
+        """
