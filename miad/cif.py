@@ -19,9 +19,10 @@ def parse_cif(text: str) -> "Structure":
     """The crystal in a CIF text, in the cell that is written there.
 
     Raises:
-        MiadError: empty, too large, unreadable, partly occupied, not finite, or with an element beyond 99; the
+        MiadError: empty, too large, unreadable, partly occupied, not finite, or with what is no element up to 99; the
             message is a reason that begins with "its" or "it": the caller knows whose.
     """
+    from pymatgen.core import DummySpecies
     from pymatgen.io.cif import CifParser
 
     if not text.strip():
@@ -41,7 +42,10 @@ def parse_cif(text: str) -> "Structure":
         raise MiadError(f"it has {len(structure)} atoms; more than {MAX_ATOMS} are refused")
     if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
         raise MiadError("its cell or its coordinates are not finite numbers")
-    heavy = sorted({str(site.specie) for site in structure if site.specie.Z >= NUM_SPECIES})
+    dummies = sorted({site.specie.symbol for site in structure if isinstance(site.specie, DummySpecies)})
+    if dummies:
+        raise MiadError(f"it contains {', '.join(dummies)}, which is not an element")
+    heavy = sorted({site.specie.symbol for site in structure if site.specie.Z >= NUM_SPECIES})
     if heavy:
         raise MiadError(f"it contains {', '.join(heavy)}; miad knows the elements 1 to {NUM_SPECIES - 1}")
     return structure

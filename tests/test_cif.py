@@ -37,11 +37,11 @@ def test_a_cif_gives_its_crystal_with_and_without_symmetry():
         ("data_\nloop_\n_atom_site_label\n", "unreadable"),
         ("Once upon a time", "unreadable"),
         ("\x00" * 100, "unreadable"),
-        (with_cell(length_a="nan"), ""),
-        (with_cell(length_a="0.0"), ""),
+        (with_cell(length_a="nan"), "not finite"),
+        (with_cell(length_a="0.0"), "unreadable"),
         ("x" * 1_000_001, "1,000,001 characters"),
         (CSCL.to(fmt="cif").replace("Cs", "Fm"), "contains Fm; miad knows the elements 1 to 99"),
-        (CSCL.to(fmt="cif").replace("Cs", "Qq"), ""),
+        (CSCL.to(fmt="cif").replace("Cs", "Qq"), "contains Qq, which is not an element"),
     ],
 )
 def test_a_bad_cif_has_a_reason(text, reason):

@@ -1,13 +1,20 @@
-"""Progress: items pass unchanged; a person sees a bar, a log file one line a minute."""
+"""Progress: items pass unchanged; a person sees a bar, the log gets one line a minute."""
 
 import io
 import logging
+import subprocess
 import sys
 
 import pytest
 
 from miad import progress
 from miad.progress import track
+
+
+@pytest.fixture(autouse=True)
+def nobody_watches(monkeypatch):
+    """Tests are run by people too; only one of them is to see a bar."""
+    monkeypatch.setattr(progress, "_terminal", lambda: None)
 
 
 @pytest.fixture
@@ -17,8 +24,7 @@ def clock(monkeypatch):
     monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(times)))
 
 
-def test_items_pass_in_order_and_lazily(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+def test_items_pass_in_order_and_lazily():
     taken = []
     tracked = track((taken.append(item) or item for item in range(5)), what="items")
     assert next(tracked) == 0
@@ -27,8 +33,7 @@ def test_items_pass_in_order_and_lazily(monkeypatch):
     assert list(track([], what="items")) == []
 
 
-def test_without_a_terminal_there_is_about_one_line_a_minute_and_a_last_one(monkeypatch, caplog, clock):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+def test_the_log_gets_about_one_line_a_minute_and_a_last_one(caplog, clock):
     caplog.set_level(logging.INFO, logger="miad")
     list(track(range(9), what="crystals relaxed"))
     lines = [record.getMessage() for record in caplog.records]
@@ -37,8 +42,7 @@ def test_without_a_terminal_there_is_about_one_line_a_minute_and_a_last_one(monk
     assert lines[-1].startswith("crystals relaxed: 9 in ")
 
 
-def test_the_total_of_a_generator_can_be_told_or_stay_unknown(monkeypatch, caplog, clock):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
+def test_the_total_of_a_generator_can_be_told_or_stay_unknown(caplog, clock):
     caplog.set_level(logging.INFO, logger="miad")
     list(track(iter(range(4)), what="told", total=4))
     list(track(iter(range(4)), what="unknown"))
@@ -46,14 +50,28 @@ def test_the_total_of_a_generator_can_be_told_or_stay_unknown(monkeypatch, caplo
     assert "unknown: 3 of ? after" in caplog.text
 
 
-def test_a_person_sees_a_bar(monkeypatch, caplog):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(sys, "stderr", terminal)
+class Terminal(io.StringIO):
+    """Keeps what was drawn on it."""
+
+    drawn = ""
+
+    def close(self):
+        Terminal.drawn = self.getvalue()
+        super().close()
+
+
+def test_a_person_sees_a_bar_and_the_log_its_line(monkeypatch, caplog):
+    monkeypatch.setattr(progress, "_terminal", Terminal)
     caplog.set_level(logging.INFO, logger="miad")
     assert list(track(range(3), what="crystals relaxed")) == [0, 1, 2]
-    assert "crystals relaxed: 100%" in terminal.getvalue() and "3/3" in terminal.getvalue()
-    assert not caplog.records
+    assert "crystals relaxed" in Terminal.drawn and "0/3" in Terminal.drawn
+    assert "crystals relaxed: 3 in" in caplog.text
+
+
+def test_no_bar_is_drawn_without_a_terminal():
+    """In a session of its own a process has no terminal, as under a scheduler."""
+    program = "import sys; from miad.progress import _terminal; sys.exit(_terminal() is not None)"
+    subprocess.run([sys.executable, "-c", program], start_new_session=True, check=True)
 
 
 def test_an_error_in_the_loop_is_not_hidden():
