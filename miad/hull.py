@@ -1,0 +1,264 @@
+"""The convex hull: a plain table of reference energies and the exact height of the hull at any composition.
+
+The height at a composition is a linear program over the entries of its chemical system: the mixture of entries with
+that composition and the lowest energy. The solution is also the decomposition into competing phases.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, combinations
+from pathlib import Path
+
+import numpy as np
+
+from miad.config import Hull
+from miad.crystal import Crystal, read_crystals
+from miad.errors import MiadError
+from miad.files import open_text, write_text
+
+FRAMES = ("mp2020", "uncorrected")  # MP2020-corrected, or raw PBE/PBE+U
+COLUMNS = ("formula", "num_atoms", "energy_per_atom", "entry_id", "energy_frame", "hull", "source")
+SHARE_EPSILON = 1e-9  # shares of atoms below this are round-off of the solver, not decomposition products
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One reference energy.
+
+    Attributes:
+        formula: as pymatgen reads it, e.g. NaCl, Ba(NO3)2.
+        energy_per_atom: eV/atom, in the frame of its table.
+        entry_id: the id that the publisher gave it, if any.
+    """
+
+    formula: str
+    energy_per_atom: float
+    entry_id: str | None = None
+
+
+@dataclass(frozen=True)
+class HullTable:
+    """Reference energies that may be compared with each other.
+
+    Attributes:
+        name: what the results call this hull, e.g. `Materials Project 2023-02-07`.
+        energy_frame: `mp2020` or `uncorrected`.
+        source: file or URL, and its checksum.
+        entries: the lowest entry of each reduced formula; higher ones cannot touch the hull.
+    """
+
+    name: str
+    energy_frame: str
+    source: str
+    entries: list[Entry]
+
+
+@dataclass(frozen=True)
+class HullPoint:
+    """The hull at one composition.
+
+    Attributes:
+        energy_per_atom: height, eV/atom; None where the references do not reach.
+        decomposition: {reduced formula: share of the atoms}, adds up to 1.
+        problem: why there is no height, or None.
+    """
+
+    energy_per_atom: float | None
+    decomposition: dict[str, float] = field(default_factory=dict)
+    problem: str | None = None
+
+
+class ConvexHull:
+    """Exact hull heights over a table of entries; chemical systems are cached as they are asked for."""
+
+    def __init__(self, table: HullTable) -> None:
+        """Index the entries by their elements; nothing is solved yet."""
+        self.table = table
+        self._systems: dict[tuple[str, ...], tuple[np.ndarray, np.ndarray, list[str]]] = {}
+
+    @cached_property
+    def _by_elements(self) -> dict[frozenset[str], list[Entry]]:
+        index: dict[frozenset[str], list[Entry]] = {}
+        for entry in self.table.entries:
+            index.setdefault(frozenset(re.findall(r"[A-Z][a-z]?", entry.formula)), []).append(entry)
+        return index
+
+    @cached_property
+    def elements(self) -> frozenset[str]:
+        """Symbols of all elements that some entry contains."""
+        return frozenset(chain.from_iterable(self._by_elements))
+
+    def height(self, composition: Mapping[str, float]) -> HullPoint:
+        """Height of the hull at a composition.
+
+        Args:
+            composition: {element symbol: amount}, any positive scale.
+
+        Returns:
+            The lowest energy of any mixture of entries of this composition. The crystal that asks is not among
+            them, so that its energy minus the height is negative below the hull.
+        """
+        from scipy.optimize import linprog
+
+        symbols = tuple(sorted(symbol for symbol, amount in composition.items() if amount > 0))
+        absent = [symbol for symbol in symbols if symbol not in self.elements]
+        if absent:
+            return HullPoint(None, problem=f"no entry with {', '.join(absent)}")
+        fractions, energies, formulas = self._system(symbols)
+        target = np.array([composition[symbol] for symbol in symbols], dtype=float)
+        target /= target.sum()
+        solution = linprog(energies, A_eq=fractions, b_eq=target, method="highs") if formulas else None
+        if solution is None or solution.status != 0:
+            return HullPoint(None, problem=f"no entries of {'-'.join(symbols)} that add up to the composition")
+        shares = {
+            formula: float(share) for formula, share in zip(formulas, solution.x, strict=True) if share > SHARE_EPSILON
+        }
+        return HullPoint(float(solution.fun), shares)
+
+    def energy_above_hull(self, crystal: Crystal) -> tuple[float | None, HullPoint]:
+        """Energy above the hull, eV/atom, and the point of the hull below (or above) the crystal.
+
+        Raises:
+            MiadError: the crystal's energy is in another frame than the hull.
+        """
+        self.check_frame(crystal)
+        point = self.height(element_counts(crystal))
+        known = point.energy_per_atom is not None and crystal.energy_per_atom is not None
+        return (crystal.energy_per_atom - point.energy_per_atom if known else None), point
+
+    def check_frame(self, crystal: Crystal) -> None:
+        """Refuse to compare energies of two frames.
+
+        Raises:
+            MiadError: names both frames.
+        """
+        if crystal.energy_per_atom is not None and crystal.energy_frame != self.table.energy_frame:
+            raise MiadError(
+                f"{crystal.crystal_id} has energies in the frame '{crystal.energy_frame}', but the hull"
+                f" '{self.table.name}' is in the frame '{self.table.energy_frame}'. Correct the energies in the step"
+                " relax or dft, or choose a hull of the same frame (hull.source)."
+            )
+
+    def _system(self, symbols: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """Fractions (n_elements, n_entries), energies (n_entries,) eV/atom and formulas of a chemical system."""
+        if symbols not in self._systems:
+            subsets = chain.from_iterable(combinations(symbols, size) for size in range(1, len(symbols) + 1))
+            entries = [entry for subset in subsets for entry in self._by_elements.get(frozenset(subset), ())]
+            compositions = [atom_fractions(entry.formula) for entry in entries]
+            fractions = np.array([[part.get(symbol, 0.0) for part in compositions] for symbol in symbols])
+            energies = np.array([entry.energy_per_atom for entry in entries])
+            self._systems[symbols] = fractions, energies, [entry.formula for entry in entries]
+        return self._systems[symbols]
+
+
+def atom_fractions(formula: str) -> dict[str, float]:
+    """{element symbol: share of the atoms} of a formula."""
+    from pymatgen.core import Composition
+
+    return {element.symbol: amount for element, amount in Composition(formula).fractional_composition.items()}
+
+
+def element_counts(crystal: Crystal) -> dict[str, int]:
+    """{element symbol: number of atoms in the cell} of a crystal."""
+    from pymatgen.core import Element
+
+    numbers, counts = np.unique(crystal.atomic_numbers, return_counts=True)
+    return {Element.from_Z(int(z)).symbol: int(n) for z, n in zip(numbers, counts, strict=True)}
+
+
+def lowest_entries(entries: Iterable[Entry]) -> list[Entry]:
+    """The lowest entry of each reduced formula, formulas reduced and in alphabetical order.
+
+    Raises:
+        MiadError: a formula cannot be read.
+    """
+    from pymatgen.core import Composition
+
+    lowest: dict[str, Entry] = {}
+    for entry in entries:
+        try:
+            formula = Composition(entry.formula).reduced_formula
+        except ValueError as error:
+            raise MiadError(f"hull entry {entry.entry_id or ''}: '{entry.formula}' is no formula ({error}).") from error
+        if formula not in lowest or entry.energy_per_atom < lowest[formula].energy_per_atom:
+            lowest[formula] = Entry(formula, entry.energy_per_atom, entry.entry_id)
+    return [lowest[formula] for formula in sorted(lowest)]
+
+
+def write_table(path: Path, table: HullTable) -> None:
+    """Write a hull as CSV, one entry per line; name, frame and source are constant columns."""
+    from pymatgen.core import Composition
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for entry in table.entries:
+        num_atoms = int(Composition(entry.formula).num_atoms)
+        writer.writerow(
+            (
+                entry.formula,
+                num_atoms,
+                repr(float(entry.energy_per_atom)),
+                entry.entry_id or "",
+                table.energy_frame,
+                table.name,
+                table.source,
+            )
+        )
+    write_text(path, text.getvalue())
+
+
+def read_table(path: Path) -> HullTable:
+    """The inverse of `write_table`.
+
+    Raises:
+        MiadError: not such a table, an empty one, or one that mixes frames.
+    """
+    with open_text(path) as text:
+        rows = list(csv.DictReader(text))
+    if not rows or not set(COLUMNS) <= set(rows[0]):
+        raise MiadError(f"{path} is not a hull table with the columns {', '.join(COLUMNS)}. Rerun `miad hull`.")
+    heads = {(row["hull"], row["energy_frame"], row["source"]) for row in rows}
+    if len(heads) > 1:
+        raise MiadError(f"{path} mixes entries of several hulls or frames: {sorted(heads)}. Keep one of them.")
+    name, frame, source = heads.pop()
+    entries = [Entry(row["formula"], float(row["energy_per_atom"]), row["entry_id"] or None) for row in rows]
+    return HullTable(name, frame, source, entries)
+
+
+def run(
+    settings: Hull, *, entries: Path, train: Path | None = None, val: Path | None = None, test: Path | None = None
+) -> None:
+    """Make the table of reference energies.
+
+    Args:
+        settings: section hull of config.yaml.
+        entries: the table to write, e.g. entries.csv.gz
+        train: crystals of the training split; the source `dataset` takes their energies
+        val: crystals of the validation split
+        test: crystals of the test split
+
+    Raises:
+        MiadError: the source cannot be read, its frame is unknown or contradicts hull.energy_frame, or (with
+            hull.missing: stop) an element of the data set has no entry.
+    """
+    from miad.hull_sources import read_source
+
+    if settings.missing not in ("report", "stop"):
+        raise MiadError(f"hull.missing is '{settings.missing}'; use report or stop.")
+    crystals = [crystal for path in (train, val, test) if path for crystal in read_crystals(path)]
+    table = read_source(settings, crystals)
+    hull = ConvexHull(table)
+    if settings.missing == "stop":
+        for crystal in crystals:
+            absent = sorted(set(element_counts(crystal)) - hull.elements)
+            if absent:
+                raise MiadError(
+                    f"{crystal.crystal_id} of the data set contains {', '.join(absent)}, but the hull {table.name} has"
+                    f" no entry with it. Add entries to {settings.source}, or set hull.missing: report in config.yaml."
+                )
+    write_table(entries, table)

@@ -1,0 +1,244 @@
+"""Where reference energies come from: data set, tables, computed entries, Materials Project's published hull."""
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from miad import download
+from miad.config import Hull
+from miad.crystal import Crystal
+from miad.errors import MiadError
+from miad.files import checksum, open_text, verify
+from miad.hull import COLUMNS, FRAMES, Entry, HullTable, lowest_entries, read_table
+
+# Published by matbench-discovery (figshare); the checksum is verified before the pickle is opened.
+MATERIALS_PROJECT = "mp-2023-02-07"
+MATERIALS_PROJECT_URL = "https://figshare.com/ndownloader/files/48241624"
+MATERIALS_PROJECT_CHECKSUM = "md5:60d19d691fa1d338aa496a40a9641bef"
+
+FORMULA_COLUMNS = ("reduced_formula", "formula", "composition", "pretty_formula")
+ID_COLUMNS = ("entry_id", "material_id")
+# Column of energies: the frame that its name states, or None if the name states none.
+ENERGY_COLUMNS = {
+    "e_total_MP2020_per_atom": "mp2020",
+    "corrected_energy_per_atom": "mp2020",
+    "uncorrected_energy_per_atom": "uncorrected",
+    "energy_per_atom": None,
+}
+FORMATION_COLUMNS = ("formation_energy_per_atom", "e_form_per_atom")
+
+
+def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
+    """The table of reference energies that `hull.source` names.
+
+    Args:
+        settings: section hull of config.yaml.
+        crystals: of all splits of the data set, for the source `dataset`.
+
+    Raises:
+        MiadError: the source cannot be read, or its frame is unknown or contradicts hull.energy_frame.
+    """
+    if settings.energy_frame not in (None, *FRAMES):
+        raise MiadError(f"hull.energy_frame is '{settings.energy_frame}'; use {' or '.join(FRAMES)}.")
+    if settings.source == "dataset":
+        return from_crystals(settings, crystals)
+    if settings.source == MATERIALS_PROJECT:
+        return _from_materials_project(settings)
+    path = _local(settings.source, settings.checksum, "hull.source")
+    provenance = settings.source if settings.checksum is None else f"{settings.source} {settings.checksum}"
+    if settings.checksum is None:
+        provenance += f" sha256:{checksum(path, 'sha256')}"
+    name = Path(settings.source).name
+    table = from_json(path, settings) if ".json" in Path(settings.source).suffixes else from_csv(path, settings)
+    entries = [*table.entries, *_references(settings, table.energy_frame)]
+    # A table that miad wrote keeps the name it was given; the file name serves for the others.
+    return HullTable(table.name or name, table.energy_frame, table.source or provenance, lowest_entries(entries))
+
+
+def from_crystals(settings: Hull, crystals: list[Crystal]) -> HullTable:
+    """The data set's own energies as a hull.
+
+    Raises:
+        MiadError: no energies, or energies of several frames or calculators.
+    """
+    known = [crystal for crystal in crystals if crystal.energy_per_atom is not None]
+    if not known:
+        raise MiadError(
+            "hull.source is 'dataset', but no crystal of the data set has an energy. Give dataset.energy_column, or"
+            " choose another hull.source in config.yaml."
+        )
+    frames = {str(crystal.energy_frame) for crystal in known}
+    calculators = {crystal.calculator or "energies of the data set" for crystal in known}
+    if len(frames) > 1 or len(calculators) > 1:
+        raise MiadError(
+            f"the data set mixes energies of frames {sorted(frames)} and calculators {sorted(calculators)}; a hull"
+            " needs one of each. Choose another hull.source in config.yaml."
+        )
+    frame = _agreed_frame(settings, frames.pop(), "the data set")
+    entries = [Entry(crystal.reduced_formula, crystal.energy_per_atom, crystal.crystal_id) for crystal in known]
+    name = f"{settings.dataset.name} ({calculators.pop()})"
+    return HullTable(name, frame, f"{len(known)} crystals of the data set", lowest_entries(entries))
+
+
+def from_csv(path: Path, settings: Hull) -> HullTable:
+    """A table of total energies, or of formation energies with `hull.references`.
+
+    Raises:
+        MiadError: it lacks a column that is needed, or a value is no number.
+    """
+    with open_text(path) as text:
+        rows = list(csv.DictReader(text))
+    columns = list(rows[0]) if rows else []
+    if rows and set(COLUMNS) <= set(columns):
+        table = read_table(path)
+        _agreed_frame(settings, table.energy_frame, str(path))
+        return table
+    formula = next((column for column in FORMULA_COLUMNS if column in columns), None)
+    energy = next((column for column in ENERGY_COLUMNS if column in columns), None)
+    formation = next((column for column in FORMATION_COLUMNS if column in columns), None)
+    if formula is None or (energy is None and formation is None):
+        raise MiadError(
+            f"{path} has the columns {', '.join(columns) or 'none'}; a hull needs a formula"
+            f" ({' or '.join(FORMULA_COLUMNS)}) and an energy ({' or '.join((*ENERGY_COLUMNS, *FORMATION_COLUMNS))})."
+        )
+    stated = set(filter(None, (row.get("energy_frame") for row in rows)))
+    if len(stated) > 1:
+        raise MiadError(f"{path} mixes the frames {sorted(stated)}. Keep one of them.")
+    frame = _agreed_frame(settings, ENERGY_COLUMNS.get(energy) or (stated.pop() if stated else None), str(path))
+    if energy is None:
+        entries = _formation_entries(path, rows, formula, formation, settings)
+    else:
+        entries = [Entry(row[formula], _number(path, row[energy]), _identity(row)) for row in rows if row[energy] != ""]
+    return HullTable("", frame, "", entries)
+
+
+def from_json(path: Path, settings: Hull) -> HullTable:
+    """Computed entries as pymatgen writes them: a list, or a mapping to them.
+
+    With `hull.energy_frame: mp2020` the correction that each entry carries is added, with `uncorrected` it is not.
+
+    Raises:
+        MiadError: not such a file, or no frame was chosen.
+    """
+    frame = _agreed_frame(settings, None, str(path))
+    with open_text(path) as text:
+        try:
+            records = json.load(text)
+        except ValueError as error:
+            raise MiadError(f"{path} is not JSON ({error}). Give pymatgen's computed entries, or a CSV.") from error
+    records = list(records.values()) if isinstance(records, dict) else records
+    try:
+        return HullTable("", frame, "", [_computed_entry(record, frame) for record in records])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise MiadError(
+            f"{path} is not a list of computed entries ({error!r}). Each needs composition, energy (eV, of the whole"
+            " cell) and correction, as pymatgen's ComputedEntry.as_dict writes them."
+        ) from error
+
+
+def _computed_entry(record: Mapping[str, Any], frame: str) -> Entry:
+    composition = {symbol: float(amount) for symbol, amount in record["composition"].items()}
+    energy = float(record["energy"]) + (float(record.get("correction") or 0.0) if frame == "mp2020" else 0.0)
+    return Entry(formula_of(composition), energy / sum(composition.values()), record.get("entry_id"))
+
+
+def formula_of(amounts: Mapping[str, float]) -> str:
+    """A formula that keeps the amounts, e.g. {'Na': 4.0, 'Cl': 4.0} as Na4Cl4."""
+    return "".join(f"{symbol}{amount:g}" for symbol, amount in amounts.items())
+
+
+def _formation_entries(path: Path, rows: list[dict], formula: str, column: str, settings: Hull) -> Iterable[Entry]:
+    """Total energy = formation energy + Σ share · elemental reference, all eV/atom."""
+    from miad.hull import atom_fractions
+
+    references = _reference_energies(settings)
+    if not references:
+        raise MiadError(
+            f"{path} holds formation energies ({column}). Give the elemental references as hull.references"
+            " (JSON of {element: eV/atom})."
+        )
+    for row in rows:
+        if row[column] == "":
+            continue
+        shares = atom_fractions(row[formula])
+        absent = sorted(set(shares) - set(references))
+        if absent:
+            raise MiadError(f"{settings.references} lacks {', '.join(absent)}, which {row[formula]} in {path} needs.")
+        elements = sum(share * references[symbol] for symbol, share in shares.items())
+        yield Entry(row[formula], _number(path, row[column]) + elements, _identity(row))
+
+
+def _references(settings: Hull, frame: str) -> list[Entry]:
+    """Elemental references as entries; corrections do not touch the elements, so they fit either frame."""
+    return [Entry(symbol, energy, "elemental reference") for symbol, energy in _reference_energies(settings).items()]
+
+
+def _reference_energies(settings: Hull) -> dict[str, float]:
+    """{element: eV/atom} from `hull.references`: numbers, or computed entries of the elements."""
+    if settings.references is None:
+        return {}
+    path = _local(settings.references, None, "hull.references")
+    with open_text(path) as text:
+        try:
+            records = json.load(text)
+        except ValueError as error:
+            raise MiadError(f"{path} is not JSON ({error}). hull.references needs {{element: eV/atom}}.") from error
+    energies = {}
+    for symbol, value in records.items():
+        energies[symbol] = value if isinstance(value, float) else _computed_entry(value, "mp2020").energy_per_atom
+    return energies
+
+
+def _from_materials_project(settings: Hull) -> HullTable:
+    from miad.patched_diagram import read_patched_diagram
+
+    expected = settings.checksum or MATERIALS_PROJECT_CHECKSUM
+    path = download.fetch(MATERIALS_PROJECT_URL, checksum=expected, setting="hull.source")
+    frame = _agreed_frame(settings, "mp2020", MATERIALS_PROJECT)
+    entries = read_patched_diagram(path, expected)
+    source = f"{MATERIALS_PROJECT_URL} {expected}"
+    return HullTable("Materials Project 2023-02-07", frame, source, lowest_entries(entries))
+
+
+def _local(source: str, expected: str | None, setting: str) -> Path:
+    """The local copy of a path or URL, verified."""
+    if download.is_url(source):
+        return download.fetch(source, checksum=expected, setting=setting)
+    path = Path(source)
+    if not path.is_file():
+        raise MiadError(f"{setting}: {source} does not exist. Correct it in config.yaml; it may be a path or a URL.")
+    if expected is not None:
+        verify(path, expected, remedy=f"Correct {setting} or its checksum in config.yaml.")
+    return path
+
+
+def _agreed_frame(settings: Hull, stated: str | None, where: str) -> str:
+    """The frame that the file states and the settings confirm."""
+    if stated not in (None, *FRAMES):
+        raise MiadError(f"{where} states the energy frame '{stated}'; known are {' and '.join(FRAMES)}.")
+    if stated and settings.energy_frame and stated != settings.energy_frame:
+        raise MiadError(
+            f"{where} is in the energy frame '{stated}', but hull.energy_frame is '{settings.energy_frame}'."
+            " Correct hull.energy_frame in config.yaml, or set it to null."
+        )
+    frame = stated or settings.energy_frame
+    if frame is None:
+        raise MiadError(f"{where} does not state its energy frame. Set hull.energy_frame: {' or '.join(FRAMES)}.")
+    return frame
+
+
+def _number(path: Path, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise MiadError(f"{path}: '{text}' is no energy. Correct the file.") from error
+    if not math.isfinite(value):
+        raise MiadError(f"{path}: '{text}' is no energy. Correct the file.")
+    return value
+
+
+def _identity(row: Mapping[str, str]) -> str | None:
+    return next((row[column] for column in ID_COLUMNS if row.get(column)), None)

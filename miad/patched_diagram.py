@@ -1,0 +1,120 @@
+"""Entries from a pickled pymatgen PatchedPhaseDiagram, without running anything that the pickle asks for.
+
+Every class of pymatgen becomes a plain record of its state, and only a few constructors of Python and numpy are real.
+So the file is readable whatever pymatgen wrote it, and it cannot run code.
+"""
+
+import codecs
+import collections
+import datetime
+import gzip
+import pickle
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from miad.errors import MiadError
+from miad.files import verify
+from miad.hull import Entry
+
+STUBBED = ("pymatgen.", "monty.", "uncertainties.", "scipy.")
+REAL = {
+    **{("builtins", kind.__name__): kind for kind in (set, frozenset, list, dict, tuple, slice, object, complex)},
+    ("collections", "defaultdict"): collections.defaultdict,
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("datetime", "datetime"): datetime.datetime,
+    ("_codecs", "encode"): codecs.encode,
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+# numpy moved these modules between its versions 1 and 2.
+NUMPY_FUNCTIONS = {"_reconstruct": "multiarray", "scalar": "multiarray", "_frombuffer": "numeric"}
+
+
+class Record:
+    """An object of the pickle: what it was made of, and nothing that it could do."""
+
+    def __init__(self, *arguments: Any) -> None:
+        """Keep the arguments of the constructor."""
+        self.arguments = arguments
+        self.state: dict[str, Any] = {}
+
+    def __setstate__(self, state: Any) -> None:
+        """Keep the attributes; those of slots come as a second dict."""
+        for part in state if isinstance(state, tuple) else (state,):
+            if isinstance(part, dict):
+                self.state.update(part)
+
+    def get(self, *names: str) -> Any:
+        """The first of several names under which versions of pymatgen keep an attribute."""
+        for name in names:
+            if name in self.state:
+                return self.state[name]
+        raise KeyError(names[0])
+
+
+class _Unpickler(pickle.Unpickler):
+    """Refuses every name that is neither known to be harmless nor a class to be recorded."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """A real constructor, or a record that bears the name of the class."""
+        module = "builtins" if module == "__builtin__" else module
+        if (module, name) in REAL:
+            return REAL[module, name]
+        if module in (f"numpy.{core}.{NUMPY_FUNCTIONS.get(name)}" for core in ("core", "_core")):
+            return getattr(getattr(np._core, NUMPY_FUNCTIONS[name]), name)
+        if module.startswith(STUBBED):
+            return type(name, (Record,), {})
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def read_patched_diagram(path: Path, expected: str) -> list[Entry]:
+    """All entries of a pickled PatchedPhaseDiagram, with their MP2020 corrections.
+
+    Args:
+        path: the pickle, gzipped.
+        expected: its checksum, e.g. `md5:60d1…`; compared before the file is opened.
+
+    Raises:
+        MiadError: wrong checksum, or not such a pickle.
+
+    Source: matbench-discovery, Riebesell et al., arXiv:2308.14920.
+    """
+    verify(path, expected, remedy="The file is damaged or was replaced; delete it and run `miad hull` again.")
+    try:
+        with gzip.open(path, "rb") as file:
+            diagram = _Unpickler(file).load()
+        return list(_entries(diagram.get("all_entries", "qhull_entries")))
+    except (pickle.UnpicklingError, EOFError, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
+        raise MiadError(
+            f"{path} is not a pickled PatchedPhaseDiagram that miad can read ({error}). Give a CSV or JSON of entries"
+            " as hull.source."
+        ) from error
+
+
+def _entries(records: Iterable[Record]) -> Iterator[Entry]:
+    for record in records:
+        amounts = _amounts(record.get("_composition", "composition"))
+        energy = float(record.get("_energy", "energy")) + sum(map(_adjustment, record.state["energy_adjustments"]))
+        formula = "".join(f"{symbol}{amount:g}" for symbol, amount in amounts.items())
+        identity = record.state.get("entry_id")
+        yield Entry(formula, energy / sum(amounts.values()), None if identity is None else str(identity))
+
+
+def _amounts(composition: Record) -> dict[str, float]:
+    """{element symbol: number of atoms}; an Element of the pickle holds its symbol as its only argument."""
+    return {element.arguments[0]: float(amount) for element, amount in composition.get("_data").items()}
+
+
+def _adjustment(record: Record) -> float:
+    """Energy in eV of one correction: a constant, or so much per atom or per kelvin."""
+    state = record.state
+    if "_value" in state:
+        return float(state["_value"])
+    if "_adj_per_atom" in state:
+        return float(state["_adj_per_atom"]) * float(state["n_atoms"])
+    if "_adj_per_deg" in state:
+        return float(state["_adj_per_deg"]) * float(state["temp"]) * float(state["n_atoms"])
+    raise ValueError(f"an energy correction of the unknown kind {type(record).__name__}")

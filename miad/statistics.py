@@ -1,0 +1,148 @@
+"""Rates with their uncertainty: one rate, the difference of two, and a rate from a stratified subsample."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A share with its confidence interval, as fractions of 1; None where there was nothing to count.
+
+    Attributes:
+        value: best estimate.
+        low, high: interval of 95 % unless said otherwise.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    def percent(self) -> "Rate":
+        """The same in percent."""
+        return Rate(*(None if part is None else 100 * part for part in (self.value, self.low, self.high)))
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """A part of the samples, of which some or all were examined.
+
+    Attributes:
+        size: samples in this part.
+        examined: of these, how many were examined (by DFT, say), chosen at random.
+        successes: of the examined, how many succeeded.
+    """
+
+    size: int
+    examined: int
+    successes: int
+
+
+def wilson(successes: int, trials: int, confidence: float = CONFIDENCE) -> Rate:
+    """Wilson score interval of a binomial share.
+
+    Args:
+        successes: 0 … trials.
+        trials: number of independent samples.
+        confidence: two-sided coverage.
+
+    Returns:
+        The share and its interval; all None if `trials` is 0.
+
+    Raises:
+        ValueError: successes outside 0 … trials.
+
+    Source: Wilson, J. Am. Stat. Assoc. 22, 209 (1927).
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"{successes} successes of {trials} trials")
+    if trials == 0:
+        return Rate(None, None, None)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    share = successes / trials
+    centre = share + z * z / (2 * trials)
+    spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    scale = 1 + z * z / trials
+    # At the ends the formula gives exactly 0 or 1 but for round-off.
+    low = 0.0 if successes == 0 else (centre - spread) / scale
+    high = 1.0 if successes == trials else (centre + spread) / scale
+    return Rate(share, low, high)
+
+
+def difference(first: tuple[int, int], second: tuple[int, int], confidence: float = CONFIDENCE) -> Rate:
+    """Difference of two independent shares, second minus first.
+
+    Args:
+        first, second: (successes, trials).
+
+    Source: Newcombe, Stat. Med. 17, 873 (1998), method 10.
+    """
+    a, b = wilson(*first, confidence), wilson(*second, confidence)
+    if a.value is None or b.value is None:
+        return Rate(None, None, None)
+    value = b.value - a.value
+    low = value - math.hypot(b.value - b.low, a.high - a.value)
+    high = value + math.hypot(b.high - b.value, a.value - a.low)
+    return Rate(value, low, high)
+
+
+def paired_difference(pairs: Iterable[tuple[bool, bool]], confidence: float = CONFIDENCE) -> Rate:
+    """Difference of two shares of the same samples (two calculators, two protocols), second minus first.
+
+    Args:
+        pairs: for each sample, whether it succeeded in the first and in the second run.
+
+    Source: Newcombe, Stat. Med. 17, 2635 (1998), method 10: Wilson intervals joined with the correlation of the pairs.
+    """
+    counts = {(x, y): 0 for x in (False, True) for y in (False, True)}
+    for x, y in pairs:
+        counts[bool(x), bool(y)] += 1
+    both, only_first, only_second, neither = (
+        counts[k] for k in ((True, True), (True, False), (False, True), (False, False))
+    )
+    total = both + only_first + only_second + neither
+    if total == 0:
+        return Rate(None, None, None)
+    a, b = wilson(both + only_first, total, confidence), wilson(both + only_second, total, confidence)
+    margins = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
+    excess = both * neither - only_first * only_second
+    if excess > 0:
+        excess = max(excess - total / 2, 0.0)  # continuity correction of the source
+    phi = excess / math.sqrt(margins) if margins else 0.0
+    value = b.value - a.value
+
+    def span(x: float, y: float) -> float:
+        return math.sqrt(max(x * x - 2 * phi * x * y + y * y, 0.0))
+
+    return Rate(value, value - span(b.value - b.low, a.high - a.value), value + span(b.high - b.value, a.value - a.low))
+
+
+def stratified(strata: Iterable[Stratum], confidence: float = CONFIDENCE) -> Rate:
+    """Share of all samples when only a random part of each stratum was examined.
+
+    A stratum that was examined in full adds no sampling error beyond that of the samples themselves being a sample of
+    the model; the interval is for the model, so no finite-population correction is made within strata, and the
+    uncertainty of the strata's sizes is added.
+
+    Raises:
+        ValueError: a stratum with samples of which none was examined: its share is unknown, not zero.
+
+    Source: the intervals of the strata are joined by MOVER (Zou and Donner, Stat. Med. 27, 1693 (2008)).
+    """
+    parts = [part for part in strata if part.size]
+    total = sum(part.size for part in parts)
+    if total == 0:
+        return Rate(None, None, None)
+    for part in parts:
+        if not 0 < part.examined <= part.size:
+            raise ValueError(f"a stratum of {part.size} samples of which {part.examined} were examined")
+    rates = [(part.size / total, wilson(part.successes, part.examined, confidence)) for part in parts]
+    value = sum(weight * rate.value for weight, rate in rates)
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    between = z * z * sum(weight * (rate.value - value) ** 2 for weight, rate in rates) / total
+    low = math.sqrt(between + sum((weight * (rate.value - rate.low)) ** 2 for weight, rate in rates))
+    high = math.sqrt(between + sum((weight * (rate.high - rate.value)) ** 2 for weight, rate in rates))
+    return Rate(value, max(value - low, 0.0), min(value + high, 1.0))

@@ -1,0 +1,136 @@
+"""Duplicates and known crystals: the same verdicts as StructureMatcher, whatever the cell or the order."""
+
+import csv
+import gzip
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from miad import matching
+from miad.crystal import Crystal
+from miad.matching import Group, Rule, compare, compare_group, fits, read_reduced, reduce
+
+STRICT = Rule("either", "components")
+FIRST = Rule("forward", "first_seen")
+
+
+def rock_salt(name: str, anion: int = 17, a: float = 5.64) -> Crystal:
+    """Conventional NaCl, 8 atoms; a in Å."""
+    face = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    coords = np.vstack([face, (face + 0.5) % 1])
+    return Crystal(name, np.eye(3) * a, coords, np.array([11] * 4 + [anion] * 4))
+
+
+def caesium_chloride(name: str, a: float = 3.5) -> Crystal:
+    """NaCl in the CsCl structure; never rock salt."""
+    return Crystal(name, np.eye(3) * a, np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), np.array([11, 17]))
+
+
+def disguises(crystal: Crystal) -> list[Crystal]:
+    """The same crystal in other cells, orders and orientations."""
+    structure = crystal.structure
+    generator = np.random.default_rng(1)
+    order = generator.permutation(crystal.num_atoms)
+    rotation = np.linalg.qr(generator.normal(size=(3, 3)))[0]
+    primitive = structure.get_primitive_structure()
+    shifted = (crystal.frac_coords + np.array([0.13, 0.27, 0.41])) % 1
+    sheared = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1]])
+    return [
+        crystal.replace(crystal_id="same"),
+        Crystal.from_structure("primitive", primitive),
+        Crystal.from_structure("supercell", structure * (2, 1, 1)),
+        Crystal.from_structure("sheared", primitive * sheared),
+        crystal.replace(crystal_id="shifted", frac_coords=shifted),
+        crystal.replace(crystal_id="rotated", lattice=crystal.lattice @ rotation),
+        crystal.replace(
+            crystal_id="permuted",
+            frac_coords=crystal.frac_coords[order],
+            atomic_numbers=crystal.atomic_numbers[order],
+        ),
+        crystal.replace(crystal_id="swollen", lattice=crystal.lattice * 1.03),
+    ]
+
+
+@pytest.mark.parametrize("rule", [STRICT, FIRST])
+def test_a_disguised_crystal_is_known_and_not_unique_twice(rule: Rule) -> None:
+    samples = disguises(rock_salt("a"))
+    verdicts = compare(samples, [rock_salt("train-1")], [rule], workers=1)[rule]
+    assert verdicts.known_as == {sample.crystal_id: "train-1" for sample in samples}
+    assert set(verdicts.group.values()) == {"same"}
+
+
+def test_other_structures_and_other_elements_are_neither() -> None:
+    samples = [rock_salt("a"), caesium_chloride("b"), rock_salt("c", anion=35)]
+    verdicts = compare(samples, [rock_salt("bromide", anion=35)], [STRICT], workers=1)[STRICT]
+    assert verdicts.known_as == {"c": "bromide"}
+    assert verdicts.group == {"a": "a", "b": "b", "c": "c"}
+
+
+def test_components_do_not_depend_on_the_order(monkeypatch) -> None:
+    # A chain a–b–c whose ends do not match: first come keeps a and c, components keep one.
+    matching_pairs = {("a", "b"), ("b", "c")}
+    monkeypatch.setattr(matching, "fits", lambda x, y: (x.crystal_id, y.crystal_id) in matching_pairs)
+    chain = [rock_salt("a"), rock_salt("b"), rock_salt("c")]
+    for order in itertools.permutations(chain):
+        verdicts = compare_group(Group(list(order), []), [STRICT, FIRST])
+        assert set(verdicts[STRICT].group.values()) == {order[0].crystal_id}
+    kept = compare_group(Group(chain, []), [FIRST])[FIRST].group
+    assert kept == {"a": "a", "b": "a", "c": "c"}
+
+
+def test_either_direction_counts_and_forward_does_not(monkeypatch) -> None:
+    monkeypatch.setattr(matching, "fits", lambda x, y: (x.crystal_id, y.crystal_id) == ("sample", "known"))
+    group = Group([rock_salt("sample")], [rock_salt("known")])
+    verdicts = compare_group(group, [STRICT, Rule("forward", "components")])
+    assert verdicts[STRICT].known_as == {"sample": "known"}
+    assert verdicts[Rule("forward", "components")].known_as == {}
+
+
+def test_degenerate_cells_are_not_compared() -> None:
+    flat = rock_salt("flat").replace(lattice=np.diag([5.0, 5.0, 0.0]))
+    broken = rock_salt("broken").replace(frac_coords=np.full((8, 3), np.nan))
+    verdicts = compare([rock_salt("a"), flat, broken], [rock_salt("known")], [STRICT], workers=1)[STRICT]
+    assert verdicts.group == {"a": "a"}
+
+
+def test_reduced_references_are_kept_and_used(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "train.reduced.jsonl.gz"
+    samples, known = [rock_salt("a")], [rock_salt("k1"), caesium_chloride("k2")]
+    first = compare(samples, known, [STRICT], workers=1, reduced_path=path)
+    assert len(read_reduced(path)) == 2
+    reduced = []
+    monkeypatch.setattr(matching, "reduce", lambda crystal: reduced.append(crystal.crystal_id) or reduce(crystal))
+    assert compare(samples, known, [STRICT], workers=1, reduced_path=path) == first
+    assert reduced == ["a"]
+
+
+def test_two_processes_say_the_same_as_one(monkeypatch) -> None:
+    monkeypatch.setattr(matching, "BATCH", 3)
+    samples = [*disguises(rock_salt("a")), rock_salt("c", anion=35), caesium_chloride("d")]
+    known = [rock_salt("k", anion=35)]
+    assert compare(samples, known, [STRICT, FIRST], workers=2) == compare(samples, known, [STRICT, FIRST], workers=1)
+
+
+def test_agrees_with_structure_matcher_on_real_crystals(real_data: Path) -> None:
+    from pymatgen.core import Structure
+    from pymatgen.core.structure_matcher import StructureMatcher
+
+    csv.field_size_limit(10**9)
+    formulas: dict[str, list[Structure]] = {}
+    with gzip.open(real_data / "mp_20_rebuilt" / "test.csv.gz", "rt") as text:
+        for row in itertools.islice(csv.DictReader(text), 4000):
+            if row["cif"]:
+                formulas.setdefault(row["pretty_formula"], []).append(row["cif"])
+    groups = [cifs for cifs in formulas.values() if len(cifs) > 1]
+    assert len(groups) > 50
+    num_matches = 0
+    for cifs in groups:
+        structures = [Structure.from_str(cif, fmt="cif") for cif in cifs]
+        reduced = [reduce(Crystal.from_structure(str(i), structure)) for i, structure in enumerate(structures)]
+        for i, j in itertools.permutations(range(len(cifs)), 2):
+            expected = StructureMatcher().fit(structures[i], structures[j])
+            assert fits(reduced[i], reduced[j]) == expected
+            num_matches += expected
+    assert num_matches > 0
