@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 MAX_CIF = 1_000_000  # characters; 20 atoms take 2,000
-MAX_ATOMS = 1000  # before reduction; the search for the primitive cell needs memory for all pairs
+MAX_ATOMS = 400  # before reduction; the search for the primitive cell takes seconds there, a minute at 1000
 
 
 def parse_cif(text: str) -> "Structure":
