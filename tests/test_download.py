@@ -211,7 +211,9 @@ def test_only_http_is_fetched(serve, url):
         get(url)
 
 
-@pytest.mark.parametrize("last", ["..", "../../etc/passwd", "%2e%2e%2f", ".bashrc", "", "a" * 500, "x?y=/../z", "a\x00b"])
+@pytest.mark.parametrize(
+    "last", ["..", "../../etc/passwd", "%2e%2e%2f", ".bashrc", "", "a" * 500, "x?y=/../z", "a\x00b"]
+)
 def test_no_url_reaches_outside_the_cache(serve, last, tmp_path):
     path = cache_path(f"https://host/{last}")
     assert path.parent == tmp_path / "cache"
