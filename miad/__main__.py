@@ -25,7 +25,8 @@ STEPS = {
     "hull": "make the table of reference energies",
     "sun": "energy above hull, uniqueness and novelty of relaxed crystals",
     "dft": "DFT double relaxation of the promising crystals",
-    "report": "the table of all runs, the candidates and the ledgers",
+    "candidates": "the S.U.N. crystals and the ledger of a run as CSV, CIF and Parquet",
+    "report": "the table of all runs, beside the published figures",
     "prototypes": "make the built-in data set again",
 }
 

@@ -163,6 +163,7 @@ class Report:
 
     title: str
     published: bool
+    protocols: str
 
 
 SECTIONS: dict[str, type] = {

@@ -1,0 +1,196 @@
+"""What people take away from a run: the S.U.N. crystals as a list and as CIF, and the ledger of all samples."""
+
+import csv
+import io
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from miad.crystal import Crystal, read_crystals
+from miad.errors import MiadError
+from miad.files import atomic_path, open_text, write_text
+from miad.report import read_row
+
+SYMPREC = 0.1  # Å; the tolerance of the paper's appendix G for space groups
+
+LEDGER_COLUMNS = {
+    "run": "string",
+    "crystal_id": "string",
+    "source_id": "string",
+    "reduced_formula": "string",
+    "num_atoms": "int64",
+    "reason": "string",
+    "failure": "string",
+    "calculator": "string",
+    "energy_frame": "string",
+    "energy_per_atom": "double",
+    "initial_energy_per_atom": "double",
+    "e_above_hull": "double",
+    "converged": "bool",
+    "num_steps": "int64",
+    "rms_displacement": "double",
+    "volume_change": "double",
+    "is_unique": "bool",
+    "is_novel": "bool",
+    "group": "string",
+    "known_as": "string",
+    "decomposition": "string",
+}
+CANDIDATE_COLUMNS = (
+    "run",
+    "crystal_id",
+    "source_id",
+    "reduced_formula",
+    "chemical_system",
+    "num_atoms",
+    "space_group",
+    "density",
+    "e_above_hull",
+    "energy_per_atom",
+    "calculator",
+    "energy_frame",
+    "hull",
+    "decomposition",
+    "cif",
+)
+
+
+def run(
+    *,
+    ledgers: list[Path],
+    verdicts: list[Path],
+    rows: list[Path],
+    candidates: Path,
+    cif: Path,
+    ledger_csv: Path,
+    ledger_parquet: Path,
+) -> None:
+    """Write the S.U.N. crystals and the ledger of one run, for people and other programs.
+
+    Args:
+        ledgers: ledgers of `miad sun`, one per calculator
+        verdicts: its verdicts, in the same order
+        rows: its row files, in the same order
+        candidates: CSV to write: the S.U.N. crystals of the headline protocol, the most stable first
+        cif: folder to write: one CIF per S.U.N. crystal, named by its id
+        ledger_csv: CSV to write: every attempted sample, and where it ended
+        ledger_parquet: the same as Parquet
+
+    Raises:
+        MiadError: the three lists differ in length, or a file is damaged.
+    """
+    if not len(ledgers) == len(verdicts) == len(rows):
+        raise MiadError("--ledgers, --verdicts and --rows must name one file each per calculator, in the same order.")
+    lines, chosen = [], []
+    for ledger, verdict, row in zip(ledgers, verdicts, rows, strict=True):
+        record = read_row(row)
+        judged = _read_verdicts(verdict, record["headline"])
+        for crystal in read_crystals(ledger):
+            line = ledger_line(crystal, record["run"], judged[crystal.crystal_id])
+            lines.append(line)
+            if line["reason"] == "sun":
+                chosen.append((crystal, line, record["hull"]))
+    chosen.sort(key=lambda item: (item[0].e_above_hull, item[0].crystal_id))
+    _write_cifs(cif, {cif_name(crystal, len(ledgers) > 1): crystal for crystal, _, _ in chosen})
+    described = [candidate_line(*item, cif_name(item[0], len(ledgers) > 1)) for item in chosen]
+    _write_csv(candidates, CANDIDATE_COLUMNS, described)
+    _write_csv(ledger_csv, LEDGER_COLUMNS, lines)
+    _write_parquet(ledger_parquet, lines)
+
+
+def ledger_line(crystal: Crystal, name: str, verdict: dict[str, Any]) -> dict[str, Any]:
+    """One attempted sample in the columns of the ledger."""
+    known = {key: getattr(crystal, key) for key in LEDGER_COLUMNS if hasattr(crystal, key) and key != "reduced_formula"}
+    return {
+        **dict.fromkeys(LEDGER_COLUMNS),
+        **known,
+        "run": name,
+        "reduced_formula": crystal.reduced_formula if crystal.num_atoms else None,
+        "reason": verdict["reason"],
+        "group": verdict["group"],
+        "known_as": verdict["known_as"],
+        "decomposition": _mixture(verdict["decomposition"]),
+    }
+
+
+def candidate_line(crystal: Crystal, line: dict[str, Any], hull: str, file_name: str) -> dict[str, Any]:
+    """One S.U.N. crystal in the columns of the candidates; density in g/cm³."""
+    known = {key: line[key] for key in CANDIDATE_COLUMNS if key in line}
+    return {
+        **known,
+        "chemical_system": crystal.chemical_system,
+        "space_group": space_group(crystal),
+        "density": float(crystal.structure.density),
+        "hull": hull,
+        "cif": file_name,
+    }
+
+
+def space_group(crystal: Crystal) -> str | None:
+    """Symbol and number, e.g. `Fm-3m (225)`; None where spglib finds none."""
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
+
+    try:
+        symmetry = SpacegroupAnalyzer(crystal.structure, symprec=SYMPREC)
+        return f"{symmetry.get_space_group_symbol()} ({symmetry.get_space_group_number()})"
+    except (SymmetryUndeterminedError, TypeError, ValueError):
+        return None
+
+
+def cif_name(crystal: Crystal, several: bool) -> str:
+    """File name of a crystal: its id, and the calculator that relaxed it where a run has several."""
+    stem = f"{crystal.crystal_id}_{crystal.calculator}" if several else crystal.crystal_id
+    return re.sub(r"[^A-Za-z0-9._+-]+", "_", stem).strip(".") + ".cif"
+
+
+def _mixture(decomposition: dict[str, float]) -> str | None:
+    """Decomposition products as text, shares of the atoms, e.g. `0.75 Li2O + 0.25 Fe2O3`."""
+    parts = sorted(decomposition.items(), key=lambda part: -part[1])
+    return " + ".join(f"{share:.4g} {formula}" for formula, share in parts) or None
+
+
+def _read_verdicts(path: Path, headline: str) -> dict[str, dict[str, Any]]:
+    """{crystal_id: headline verdict with the decomposition}."""
+    with open_text(path) as lines:
+        records = [json.loads(line) for line in lines]
+    return {
+        record["crystal_id"]: {**record["protocols"][headline], "decomposition": record["decomposition"]}
+        for record in records
+    }
+
+
+def _write_csv(path: Path, columns: Iterable[str], lines: list[dict[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    write_text(path, text.getvalue())
+
+
+def _write_parquet(path: Path, lines: list[dict[str, Any]]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    kinds = {"string": pyarrow.string(), "int64": pyarrow.int64(), "double": pyarrow.float64(), "bool": pyarrow.bool_()}
+    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in LEDGER_COLUMNS.items()])
+    with atomic_path(path) as temporary:
+        parquet.write_table(pyarrow.Table.from_pylist(lines, schema), temporary)
+
+
+def _write_cifs(folder: Path, crystals: dict[str, Crystal]) -> None:
+    """Fill a new folder and put it in the place of the old one."""
+    from pymatgen.io.cif import CifWriter
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as name:
+        fresh = Path(name) / "cif"
+        fresh.mkdir()
+        for file_name, crystal in crystals.items():
+            (fresh / file_name).write_text(str(CifWriter(crystal.structure)), encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        fresh.rename(folder)

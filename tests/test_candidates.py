@@ -1,0 +1,63 @@
+"""Files for people: the S.U.N. crystals, and every sample with where it ended."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+from pymatgen.core import Structure
+from test_matching import rock_salt
+from test_sun import SAMPLES, files, settings  # noqa: F401  the fixture of a small run
+
+from miad import candidates, sun
+from miad.candidates import LEDGER_COLUMNS, cif_name
+
+
+def write(files: dict, folder: Path) -> None:  # noqa: F811
+    sun.run(settings(), **files)
+    candidates.run(
+        ledgers=[files["ledger"]],
+        verdicts=[files["verdicts"]],
+        rows=[files["row"]],
+        candidates=folder / "candidates.csv",
+        cif=folder / "cif",
+        ledger_csv=folder / "ledger.csv",
+        ledger_parquet=folder / "ledger.parquet",
+    )
+
+
+def test_candidates_are_the_sun_crystals(files: dict, tmp_path: Path) -> None:  # noqa: F811
+    write(files, tmp_path)
+    with (tmp_path / "candidates.csv").open() as text:
+        rows = list(csv.DictReader(text))
+    assert [row["crystal_id"] for row in rows] == ["r-0-1"]
+    assert rows[0]["space_group"] == "Fm-3m (225)"
+    assert rows[0]["decomposition"] == "1 NaCl"
+    assert rows[0]["hull"] == "by hand"
+    read = Structure.from_file(tmp_path / "cif" / rows[0]["cif"])
+    assert read.composition.reduced_formula == "NaCl"
+    assert np.isclose(read.density, float(rows[0]["density"]), rtol=1e-4)
+
+
+def test_ledgers_hold_every_sample(files: dict, tmp_path: Path) -> None:  # noqa: F811
+    write(files, tmp_path)
+    table = pyarrow.parquet.read_table(tmp_path / "ledger.parquet").to_pylist()
+    with (tmp_path / "ledger.csv").open() as text:
+        rows = list(csv.DictReader(text))
+    assert [row["crystal_id"] for row in rows] == [one.crystal_id for one in SAMPLES]
+    assert [row["reason"] for row in table] == [row["reason"] for row in rows]
+    assert set(table[0]) == set(LEDGER_COLUMNS)
+    assert table[6]["reason"] == "not decoded" and table[6]["is_unique"] is None
+    assert table[2]["known_as"] == "train-0"
+
+
+def test_a_second_writing_replaces_the_first(files: dict, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "cif").mkdir()
+    (tmp_path / "cif" / "old.cif").write_text("stale")
+    write(files, tmp_path)
+    assert [path.name for path in (tmp_path / "cif").iterdir()] == ["r-0-1.cif"]
+
+
+def test_ids_become_safe_file_names() -> None:
+    assert cif_name(rock_salt("../a b/c"), several=False) == "_a_b_c.cif"
+    assert cif_name(rock_salt("x").replace(calculator="CHGNet 0.3.0"), several=True) == "x_CHGNet_0.3.0.cif"

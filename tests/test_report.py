@@ -1,0 +1,84 @@
+"""The table that people read: measured rows first, published ones marked as such."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from miad.config import Report
+from miad.errors import MiadError
+from miad.judge import COUNTS, REASONS, rates
+from miad.published import ROWS
+from miad.report import COLUMNS, HEADINGS, run
+
+HEADLINE = dict.fromkeys(COUNTS, 0) | {"attempted": 1000, "metastable": 400, "msun": 200, "stable": 100, "sun": 50}
+
+
+def row_file(folder: Path, name: str = "miad") -> Path:
+    protocols = {
+        key: {
+            "counts": counts,
+            "rates": {rate: vars(value) for rate, value in rates(counts).items()},
+            "reasons": dict.fromkeys(REASONS, 0),
+        }
+        for key, counts in {"as_paper": {**HEADLINE, "sun": 60}, "strict": HEADLINE}.items()
+    }
+    versions = dict.fromkeys(("miad", "commit", "python", "torch", "chgnet", "pymatgen"), "1")
+    record = {
+        "run": name,
+        "calculator": "CHGNet 0.3.0",
+        "hull": "prototypes (CHGNet 0.3.0)",
+        "hull_energy_frame": "mp2020",
+        "seed": 0,
+        "headline": "strict",
+        "versions": versions,
+        "protocols": protocols,
+    }
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(record))
+    return path
+
+
+def table_of(tmp_path: Path, settings: Report, rows: list[Path]) -> tuple[list[dict], str]:
+    run(settings, rows=rows, table=tmp_path / "t.csv", readable=tmp_path / "t.md")
+    with (tmp_path / "t.csv").open() as text:
+        return list(csv.DictReader(text)), (tmp_path / "t.md").read_text()
+
+
+def test_measured_rows_come_first_and_published_ones_are_marked(tmp_path: Path) -> None:
+    rows, text = table_of(tmp_path, Report("T", True, "headline"), [row_file(tmp_path), row_file(tmp_path, "small")])
+    assert [row["run"] for row in rows[:2]] == ["miad", "small"]
+    assert [row["kind"] for row in rows] == ["measured"] * 2 + ["published"] * len(ROWS)
+    assert tuple(rows[0]) == COLUMNS
+    assert float(rows[0]["sun_percent"]) == 5.0
+    assert float(rows[0]["sun_percent_low"]) < 5.0 < float(rows[0]["sun_percent_high"])
+    assert float(rows[0]["unique_novel_among_stable_percent"]) == 50.0
+    assert all(row["hull"] for row in rows)
+    assert "published, Table 1" in text and "5.0 [3.8, 6.5]" in text
+
+
+def test_all_protocols_stand_side_by_side_the_headline_first(tmp_path: Path) -> None:
+    rows, _ = table_of(tmp_path, Report("T", False, "all"), [row_file(tmp_path)])
+    assert [(row["protocol"], row["sun"]) for row in rows] == [("strict", "50"), ("as_paper", "60")]
+
+
+def test_published_figures_are_those_of_the_paper() -> None:
+    figures = {(row.source, row.model, row.calculator): row for row in ROWS}
+    assert len(figures) == len(ROWS) == 8 + 6 + 8
+    assert figures["Table 1", "MiAD", "DFT"].sun == 8.2
+    assert figures["Table 2", "MiAD", "CHGNet"].sun == 12.9
+    assert figures["Table 2", "DiffCSP", "CHGNet"].stable == 11.3
+    # In each row S.U.N. is the product of stable and unique & novel among stable, as printed (one digit).
+    for row in ROWS:
+        assert row.stable * row.unique_novel_among_stable / 100 == pytest.approx(row.sun, abs=0.1)
+
+
+def test_every_rate_has_a_heading() -> None:
+    assert set(HEADINGS) == set(rates(HEADLINE))
+
+
+def test_a_damaged_row_is_named(tmp_path: Path) -> None:
+    (tmp_path / "odd.json").write_text("{}")
+    with pytest.raises(MiadError, match=r"odd\.json"):
+        table_of(tmp_path, Report("T", False, "headline"), [tmp_path / "odd.json"])
