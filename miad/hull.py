@@ -176,14 +176,17 @@ def lowest_entries(entries: Iterable[Entry]) -> list[Entry]:
     Raises:
         MiadError: a formula cannot be read.
     """
-    from pymatgen.core import Composition
+    from pymatgen.core import Composition, Element
 
     lowest: dict[str, Entry] = {}
     for entry in entries:
         try:
-            formula = Composition(entry.formula).reduced_formula
+            composition = Composition(entry.formula)
+            formula = composition.reduced_formula
         except ValueError as error:
             raise MiadError(f"hull entry {entry.entry_id or ''}: '{entry.formula}' is no formula ({error}).") from error
+        if not formula or not all(isinstance(part, Element) for part in composition):
+            raise MiadError(f"hull entry {entry.entry_id or ''}: '{entry.formula}' is no formula of plain elements.")
         if formula not in lowest or entry.energy_per_atom < lowest[formula].energy_per_atom:
             lowest[formula] = Entry(formula, entry.energy_per_atom, entry.entry_id)
     return [lowest[formula] for formula in sorted(lowest)]

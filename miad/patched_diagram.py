@@ -36,10 +36,18 @@ NUMPY_FUNCTIONS = {"_reconstruct": "multiarray", "scalar": "multiarray", "_fromb
 class Record:
     """An object of the pickle: what it was made of, and nothing that it could do."""
 
+    arguments: tuple
+    state: dict[str, Any]
+
+    def __new__(cls, *arguments: Any) -> "Record":
+        """Keep the arguments of the constructor; pickles make most objects without calling __init__."""
+        record = super().__new__(cls)
+        record.arguments = arguments
+        record.state = {}
+        return record
+
     def __init__(self, *arguments: Any) -> None:
-        """Keep the arguments of the constructor."""
-        self.arguments = arguments
-        self.state: dict[str, Any] = {}
+        """All is done: pickles call this or not."""
 
     def __setstate__(self, state: Any) -> None:
         """Keep the attributes; those of slots come as a second dict."""

@@ -1,0 +1,71 @@
+"""Other people's pickles: read without running them."""
+
+import gzip
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from miad.errors import MiadError
+from miad.files import checksum
+from miad.patched_diagram import read_patched_diagram
+
+
+def diagram_entries() -> list:
+    from pymatgen.entries.computed_entries import (
+        CompositionEnergyAdjustment,
+        ComputedEntry,
+        TemperatureEnergyAdjustment,
+    )
+
+    anion = CompositionEnergyAdjustment(-0.614, 4, name="Cl anion")
+    warm = TemperatureEnergyAdjustment(-1e-3, 300, 2, name="warm")
+    return [
+        ComputedEntry("Na", -1.3, entry_id="mp-127"),
+        ComputedEntry("Cl4", -7.2, entry_id="mp-22848"),
+        ComputedEntry("Na4Cl4", -27.0, energy_adjustments=[anion], entry_id="mp-22862"),
+        ComputedEntry("O8", -39.0, entry_id="mp-12957"),
+        ComputedEntry("Na2O", -11.0, energy_adjustments=[warm], entry_id="mp-2352"),
+    ]
+
+
+def pickled_diagram(path: Path, protocol: int = 4) -> Path:
+    from pymatgen.analysis.phase_diagram import PatchedPhaseDiagram
+
+    path.write_bytes(gzip.compress(pickle.dumps(PatchedPhaseDiagram(diagram_entries()), protocol)))
+    return path
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_entries_keep_their_corrected_energies(tmp_path: Path, protocol: int) -> None:
+    path = pickled_diagram(tmp_path / "ppd.pkl.gz", protocol)
+    found = {entry.entry_id: entry for entry in read_patched_diagram(path, "md5:" + checksum(path, "md5"))}
+    for expected in diagram_entries():
+        assert found[expected.entry_id].energy_per_atom == pytest.approx(expected.energy_per_atom, abs=1e-12)
+
+
+def test_a_wrong_checksum_keeps_it_closed(tmp_path: Path) -> None:
+    with pytest.raises(MiadError, match="md5"):
+        read_patched_diagram(pickled_diagram(tmp_path / "ppd.pkl.gz"), "md5:" + "0" * 32)
+
+
+class Trap:
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.target),)
+
+
+def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
+    trap, path = Trap(), tmp_path / "trap.pkl.gz"
+    Trap.target = tmp_path / "sprung"
+    path.write_bytes(gzip.compress(pickle.dumps(trap)))
+    with pytest.raises(MiadError, match=r"posix\.mkdir"):
+        read_patched_diagram(path, "md5:" + checksum(path, "md5"))
+    assert not Trap.target.exists()
+
+
+def test_a_pickle_of_something_else_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "odd.pkl.gz"
+    path.write_bytes(gzip.compress(pickle.dumps({"a": 1})))
+    with pytest.raises(MiadError, match=r"odd\.pkl\.gz"):
+        read_patched_diagram(path, "md5:" + checksum(path, "md5"))
