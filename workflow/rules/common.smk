@@ -52,3 +52,25 @@ def shards(step, name):
         "results/{}/{}/{}".format(home(wildcards.run, step), step, name.format(shard=shard, **dict(wildcards)))
         for shard in range(RUNS[wildcards.run]["sample"]["num_shards"])
     ]
+
+
+def of_calculators(name):
+    """Input function: a file of the sun step for each calculator of a run."""
+    return lambda wildcards: [
+        f"results/{home(wildcards.run, 'sun')}/sun/{calculator}/{name}"
+        for calculator in RUNS[wildcards.run]["relax"]["calculators"]
+    ]
+
+
+def dft_queues():
+    """What the last stage adds to `all`: nothing, and a word about it, unless DFT is enabled."""
+    enabled = [run for run, sections in RUNS.items() if sections["dft"]["enabled"]]
+    if not enabled:
+        logger.info("DFT is not enabled (dft.enabled: false in config.yaml): the last stage is left out.")
+    return [f"results/{run}/dft/queue.jsonl" for run in enabled]
+
+
+def ledger_of_dft(wildcards):
+    """The ledger of the calculator that decides which crystals go to DFT."""
+    calculator = RUNS[wildcards.run]["dft"]["calculator"]
+    return f"results/{home(wildcards.run, 'sun')}/sun/{calculator}/ledger.jsonl"

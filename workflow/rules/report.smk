@@ -1,16 +1,8 @@
-def judged(name):
-    """Input function: one file of the step sun per calculator of a run."""
-    return lambda wildcards: [
-        f"results/{home(wildcards.run, 'sun')}/sun/{calculator}/{name}"
-        for calculator in RUNS[wildcards.run]["relax"]["calculators"]
-    ]
-
-
 rule candidates:
     input:
-        ledgers=judged("ledger.jsonl"),
-        verdicts=judged("verdicts.jsonl"),
-        rows=judged("row.json"),
+        ledgers=of_calculators("ledger.jsonl"),
+        verdicts=of_calculators("verdicts.jsonl"),
+        rows=of_calculators("row.json"),
     output:
         candidates="results/{run}/candidates.csv",
         cif=directory("results/{run}/cif"),
@@ -38,15 +30,16 @@ rule report:
     input:
         rows=[
             f"results/{home(run, 'sun')}/sun/{calculator}/row.json"
-            for run, sections in RUNS.items()
-            for calculator in sections["relax"]["calculators"]
+            for run in RUNS
+            for calculator in RUNS[run]["relax"]["calculators"]
         ],
-        candidates=[f"results/{run}/candidates.csv" for run in RUNS],
+        # The table points to the candidates: they are made with it, so that one target brings everything.
+        candidates=expand("results/{run}/candidates.csv", run=RUNS),
     output:
         table="results/sun_table.csv",
         readable="results/sun_table.md",
     params:
-        settings=lambda wildcards: settings_json(next(iter(RUNS.values())), "report"),
+        settings=settings_json(next(iter(RUNS.values())), "report"),
     log:
         "results/report.log",
     conda:
