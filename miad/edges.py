@@ -11,6 +11,7 @@ formulation keeps about nine, and it works in pieces that stay in a processor's 
 
 import torch
 from torch import Tensor
+from torch.nn.functional import silu
 
 # Numbers per piece on a CPU: two float32 tensors of this size fit in a core's second-level cache.
 PIECE = 1 << 18
@@ -35,18 +36,16 @@ class PairIndex:
 
 
 def _pre_activation(
-    receiver: Tensor, sender: Tensor, even: Tensor, odd: Tensor, alone: Tensor, pairs: PairIndex
-) -> Tensor:
-    """u_ij of a few crystals, (n_crystals, n_atoms², hidden)."""
+    u: Tensor, receiver: Tensor, sender: Tensor, even: Tensor, odd: Tensor, alone: Tensor, pairs: PairIndex
+) -> None:
+    """Fill u_ij of a few crystals, (n_crystals, n_atoms², hidden)."""
     num, atoms, hidden = receiver.shape
-    u = receiver.new_empty(num, atoms * atoms, hidden)
     u.index_copy_(1, pairs.forward, even + odd)
     u.index_copy_(1, pairs.backward, even - odd)
     u.index_copy_(1, pairs.diagonal, alone.expand(num, atoms, hidden))
     grid = u.view(num, atoms, atoms, hidden)
     grid += receiver[:, :, None]
     grid += sender[:, None]
-    return u
 
 
 class EdgeMean(torch.autograd.Function):
@@ -62,11 +61,14 @@ class EdgeMean(torch.autograd.Function):
         mean = receiver.new_empty(num, atoms, hidden)
         for start in range(0, num, step):
             part = slice(start, start + step)
-            u = _pre_activation(receiver[part], sender[part], even[part], odd[part], alone, pairs)
-            v = torch.nn.functional.linear(torch.nn.functional.silu(u), weight, bias)  # (step, n_atoms², hidden)
-            message = torch.nn.functional.silu(v).view(-1, atoms, atoms, hidden)
-            mean[part] = (message * share[part, None, :, None]).sum(2) if share is not None else message.mean(2)
-            first[part], second[part] = u, v
+            u, v = first[part], second[part]  # (step, n_atoms², hidden)
+            _pre_activation(u, receiver[part], sender[part], even[part], odd[part], alone, pairs)
+            torch.addmm(bias, silu(u).view(-1, hidden), weight.t(), out=v.view(-1, hidden))
+            message = silu(v).view(-1, atoms, atoms, hidden)
+            if share is None:
+                torch.mean(message, 2, out=mean[part])
+            else:
+                torch.sum(message * share[part, None, :, None], 2, out=mean[part])
         ctx.save_for_backward(first, second, weight, share)
         ctx.pairs, ctx.step = pairs, step
         return mean
@@ -86,14 +88,15 @@ class EdgeMean(torch.autograd.Function):
         for start in range(0, num, ctx.step):
             part = slice(start, start + ctx.step)
             spread = share[part, None, :, None] if share is not None else 1.0 / atoms
-            d_message = (grad[part, :, None] * spread).expand(-1, -1, atoms, -1).reshape(-1, atoms * atoms, hidden)
-            d_v = silu_backward(d_message, second[part])  # (step, n_atoms², hidden)
+            d_message = (grad[part, :, None] * spread).expand(-1, -1, atoms, -1)  # (step, n_atoms, n_atoms, hidden)
+            d_v = silu_backward(d_message, second[part].view(d_message.shape)).reshape(-1, hidden)  # (n_edges, hidden)
             u = first[part]
-            d_weight += torch.mm(d_v.reshape(-1, hidden).t(), torch.nn.functional.silu(u).reshape(-1, hidden))
-            d_bias += d_v.sum((0, 1))
-            d_u = silu_backward(torch.matmul(d_v, weight), u)  # (step, n_atoms², hidden)
+            d_weight += torch.mm(d_v.t(), silu(u).view(-1, hidden))
+            d_bias += d_v.sum(0)
+            d_u = silu_backward(torch.mm(d_v, weight).view(u.shape), u)  # (step, n_atoms², hidden)
             grid = d_u.view(-1, atoms, atoms, hidden)
-            receiver[part], sender[part] = grid.sum(2), grid.sum(1)
+            torch.sum(grid, 2, out=receiver[part])
+            torch.sum(grid, 1, out=sender[part])
             forward, backward = d_u.index_select(1, pairs.forward), d_u.index_select(1, pairs.backward)
             torch.add(forward, backward, out=even[part])
             torch.sub(forward, backward, out=odd[part])
