@@ -1,0 +1,67 @@
+"""The card of the built-in data set: what it is, how it was made, and what is in it."""
+
+from collections import Counter
+from importlib.metadata import version
+
+from miad.crystal import Crystal
+from miad.hull import element_counts
+from miad.prototypes.selection import MAX_ATOMS, MAX_E_ABOVE_HULL
+
+
+def text(kept: dict[str, list[Crystal]], *, num_candidates: int, seed: int, fmax: float, max_steps: int) -> str:
+    """The card, Markdown.
+
+    Args:
+        kept: crystals by split.
+        num_candidates: how many were relaxed.
+        seed: that the set was made with.
+        fmax: eV/Å, limit of the relaxation.
+        max_steps: limit of the relaxation.
+    """
+    crystals = [crystal for part in kept.values() for crystal in part]
+    elements = Counter(symbol for crystal in crystals for symbol in element_counts(crystal))
+    kinds = Counter(crystal.source_id.split(":")[0] for crystal in crystals)
+    by_split = {name: Counter(crystal.source_id.split(":")[0] for crystal in part) for name, part in kept.items()}
+    num_on_hull = sum(crystal.e_above_hull <= 1e-6 for crystal in crystals)
+    sizes = Counter(crystal.num_atoms for crystal in crystals)
+    rows = "\n".join(
+        f"| {kind} | {' | '.join(str(by_split[name][kind]) for name in kept)} | {kinds[kind]} |"
+        for kind in sorted(kinds, key=lambda kind: (-kinds[kind], kind))
+    )
+    splits = ", ".join(f"{len(part)} {name}" for name, part in kept.items())
+    return f"""# The built-in data set `prototypes`
+
+{len(crystals)} crystals ({splits}) of {len(kinds)} structure types and {len(elements)} elements, at most {MAX_ATOMS}
+atoms in the primitive cell. Made by miad itself, so that the first run needs no download; it is a set for learning
+and testing the program, not a reference for materials.
+
+## How it was made
+
+    python -m miad prototypes --out FOLDER --seed {seed}
+
+1. {num_candidates} candidates: textbook structure types decorated by oxidation states, ratios of radii, tolerance
+   factors and electron counts (`miad/prototypes/structures.py`, `miad/prototypes/decorations.py`).
+2. Cell and positions relaxed with {crystals[0].calculator}: FIRE, fmax {fmax} eV/Å, at most {max_steps} steps. What
+   did not converge or left any sane volume was dropped.
+3. Standard cells (primitive, Niggli, standard orientation), kept when at most {MAX_E_ABOVE_HULL} eV/atom above the
+   convex hull of all sane candidates; {num_on_hull} lie on it.
+4. Duplicates removed with StructureMatcher at its defaults, the lowest energy kept.
+5. Split 60/20/20 by seed.
+
+Versions: {", ".join(f"{name} {version(name)}" for name in ("pymatgen", "torch", "numpy", "scipy"))}. The same
+versions on the same kind of processor give the same files.
+
+## What it carries
+
+- `energy_per_atom` is CHGNet's, frame `{crystals[0].energy_frame}` (MP2020-corrected): never correct it again.
+- `e_above_hull` and the hull are CHGNet's for this set only; phases outside these structure types are unknown to it.
+- `source_id` is the structure type that the crystal started from and its formula; relaxation may have left the type.
+
+Atoms in the cell: {", ".join(f"{size}: {sizes[size]}" for size in sorted(sizes))}.
+
+| structure type | {" | ".join(kept)} | all |
+|---|{"---|" * (len(kept) + 1)}
+{rows}
+
+Crystals by element: {", ".join(f"{symbol} {elements[symbol]}" for symbol in sorted(elements))}.
+"""

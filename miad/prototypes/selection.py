@@ -1,0 +1,104 @@
+"""What of the relaxed candidates becomes the data set: sane, different, and near the hull of them all."""
+
+import logging
+import random
+
+import numpy as np
+
+from miad.crystal import Crystal
+from miad.dataset import standardise
+from miad.hull import ConvexHull, Entry, HullTable, element_counts, lowest_entries
+from miad.matching import Rule, compare
+from miad.prototypes.decorations import VOLUMES
+
+log = logging.getLogger("miad")
+MAX_E_ABOVE_HULL = 0.1  # eV/atom
+SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
+MAX_ATOMS = 6
+# Volume over the sum of the elements' volumes; outside, the potential has lost its way (collapse, evaporation).
+SANE_VOLUME = (0.35, 2.5)
+DECIMALS = 6  # of Å, of fractions and of eV/atom: finer than the relaxation, and half the file
+NAME = "prototypes"
+
+
+def select(relaxed: list[Crystal], seed: int, workers: int | None = None) -> dict[str, list[Crystal]]:
+    """The data set, by split.
+
+    Args:
+        relaxed: candidates after relaxation, failed ones included.
+        seed: of the split.
+        workers: processes for the comparison; all cores if left out.
+
+    Returns:
+        {split: crystals}, each standardised, with its energy and its energy above the hull of all sane candidates.
+    """
+    sane = [tidied(crystal) for crystal in relaxed if is_sane(crystal)]
+    heights = hull_heights(sane)
+    near = [
+        crystal.replace(e_above_hull=round(crystal.energy_per_atom - height, DECIMALS) + 0.0)
+        for crystal, height in zip(sane, heights, strict=True)
+        if crystal.energy_per_atom - height <= MAX_E_ABOVE_HULL
+    ]
+    kept = without_duplicates(near, workers)
+    log.info("%d relaxed, %d sane, %d near the hull, %d different", len(relaxed), len(sane), len(near), len(kept))
+    named = [crystal.replace(crystal_id=f"proto-{index:05d}") for index, crystal in enumerate(kept)]
+    return split(named, seed)
+
+
+def is_sane(crystal: Crystal) -> bool:
+    """Whether a candidate relaxed, to a volume that its elements can have."""
+    if crystal.failure or not crystal.converged:
+        return False
+    expected = sum(VOLUMES[symbol] * count for symbol, count in element_counts(crystal).items())
+    return SANE_VOLUME[0] < crystal.volume / expected < SANE_VOLUME[1]
+
+
+def tidied(crystal: Crystal) -> Crystal:
+    """The crystal in its standard cell, rounded, with only what the data set carries."""
+    structure = standardise(crystal.structure)
+    coords = np.mod(np.round(structure.frac_coords, DECIMALS), 1.0) + 0.0
+    return Crystal(
+        crystal_id=crystal.crystal_id,
+        lattice=np.round(structure.lattice.matrix, DECIMALS) + 0.0,
+        frac_coords=coords,
+        atomic_numbers=np.array(structure.atomic_numbers, dtype=int),
+        source_id=crystal.source_id,
+        energy_per_atom=round(crystal.energy_per_atom, DECIMALS),
+        calculator=crystal.calculator,
+        energy_frame=crystal.energy_frame,
+    )
+
+
+def hull_heights(crystals: list[Crystal]) -> list[float]:
+    """Height of the hull of all these crystals at the composition of each, eV/atom."""
+    entries = [Entry(crystal.reduced_formula, crystal.energy_per_atom, crystal.crystal_id) for crystal in crystals]
+    table = HullTable(NAME, crystals[0].energy_frame or "", NAME, lowest_entries(entries))
+    hull, known = ConvexHull(table), {}
+    for crystal in crystals:
+        if crystal.reduced_formula not in known:
+            point = hull.height(element_counts(crystal))
+            # Without the pure elements there is no hull; every element used must have a reference.
+            if point.energy_per_atom is None:
+                raise ValueError(f"{crystal.crystal_id} {crystal.source_id}: {point.problem}")
+            known[crystal.reduced_formula] = point.energy_per_atom
+    return [known[crystal.reduced_formula] for crystal in crystals]
+
+
+def without_duplicates(crystals: list[Crystal], workers: int | None = None) -> list[Crystal]:
+    """The lowest in energy of each set of equal crystals, in the order given."""
+    rule = Rule("either", "components")
+    by_energy = sorted(crystals, key=lambda crystal: (crystal.energy_per_atom, crystal.crystal_id))
+    group = compare(by_energy, [], [rule], workers=workers)[rule].group
+    return [crystal for crystal in crystals if group.get(crystal.crystal_id) == crystal.crystal_id]
+
+
+def split(crystals: list[Crystal], seed: int) -> dict[str, list[Crystal]]:
+    """Train, val and test, drawn by seed; within each in the order of the ids."""
+    order = list(range(len(crystals)))
+    random.Random(seed).shuffle(order)  # noqa: S311
+    parts, start = {}, 0.0
+    for name, share in SHARES.items():
+        begin, end = round(start * len(order)), round((start + share) * len(order))
+        parts[name] = [crystals[index] for index in sorted(order[begin:end])]
+        start += share
+    return parts
