@@ -27,6 +27,7 @@ STEPS = {
     "dft": "DFT double relaxation of the promising crystals",
     "candidates": "the S.U.N. crystals and the ledger of a run as CSV, CIF and Parquet",
     "report": "the table of all runs, beside the published figures",
+    "import-weights": "read weights published by the authors",
     "prototypes": "make the built-in data set again",
 }
 
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=miad.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="steps:\n"
-        + "\n".join(f"  {name:<11} {text}" for name, text in STEPS.items())
+        + "\n".join(f"  {name:<15} {text}" for name, text in STEPS.items())
         + "\n\nmiad STEP --help explains a step. The whole chain: snakemake results/sun_table.csv",
     )
     parser.add_argument("--version", action="version", version=f"miad {miad.__version__}")
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments[:1])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     try:
-        step = importlib.import_module(f"miad.{chosen.step}")
+        step = importlib.import_module(f"miad.{chosen.step.replace('-', '_')}")
         step.run(**parse(chosen.step, step.run, arguments[1:]))
     except MiadError as error:
         print(f"miad {chosen.step}: {error}", file=sys.stderr)
@@ -68,6 +69,9 @@ def parse(name: str, run: Callable, arguments: list[str]) -> dict[str, Any]:
         many = typing.get_origin(inner) is list
         kind = typing.get_args(inner)[0] if many else inner
         required = parameter.default is inspect.Parameter.empty
+        if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and kind not in SECTIONS.values():
+            parser.add_argument(parameter.name, type=kind, nargs="+" if many else None, metavar="FILE", help=text)
+            continue
         if kind in SECTIONS.values():
             required, kind = False, _settings_of(kind)
             text = "JSON of this step's settings, or a config file (default: ./config.yaml)"

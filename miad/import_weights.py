@@ -1,0 +1,108 @@
+"""The import-weights step: weights published by the authors of MiAD (or of DiffCSP) as a model of ours."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from miad.config import Diffusion, Mirage, Network
+from miad.errors import MiadError
+from miad.model import Model, save
+
+# Where they write csp_layer_3.edge_mlp.0, we write csp_layers.3.edge_mlp.0; all other names are the same.
+LAYER = re.compile(r"^csp_layer_(\d+)\.")
+ENTRIES = ("node_embedding", "atom_latent_emb", "final_layer_norm", "coord_out", "lattice_out", "type_out")
+DIFFUSION = Diffusion(num_timesteps=1000, cosine_offset=0.008, sigma_min=0.005, sigma_max=0.5)
+
+
+def run(file: Path, *, out: Path, num_atoms: int = 25) -> None:
+    """Reads the authors' torch file without executing code in it.
+
+    Args:
+        file: the published weights.
+        out: folder for model.safetensors and model.json.
+        num_atoms: N_m that the weights were trained with (MP-20: 25, Perov-5: 10, Carbon-24: 29).
+    """
+    from miad.torch_file import read_torch_file
+
+    weights = rename(find_weights(read_torch_file(file), file), file)
+    network = infer_network(weights, file)
+    # Their coordinate head predicts minus score/√λ, ours plus.
+    weights["coord_out.weight"] = -weights["coord_out.weight"]
+    variant = Mirage(num_atoms=num_atoms, coordinates="uniform", mask_loss=True)
+    about = Model(variant, DIFFUSION, network, False, [0] * (num_atoms + 1), 0, f"imported from {Path(file).name}")
+    check(weights, network, file)
+    save(Path(out) / "model.safetensors", weights, about)
+
+
+def find_weights(content: Any, file: Path) -> dict[str, Any]:
+    """The state dict, wherever in the file it is: the first dict that holds the network's entries.
+
+    Raises:
+        MiadError: there is none.
+    """
+    waiting = [content]
+    while waiting:
+        item = waiting.pop(0)
+        if not isinstance(item, dict):
+            continue
+        names = {str(name).split("module.")[-1] for name in item}
+        if "coord_out.weight" in {name.split("decoder.")[-1] for name in names}:
+            return item
+        waiting += list(item.values())
+    raise MiadError(f"{file} holds no CSPNet weights (no entry coord_out.weight). Give the authors' weight file.")
+
+
+def rename(weights: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Our names for the tensors of CSPNet; prefixes such as `module.` are dropped.
+
+    Raises:
+        MiadError: an entry is no tensor.
+    """
+    import torch
+
+    renamed = {}
+    for name, value in weights.items():
+        own = re.sub(r"^.*?(?=csp_layer_\d+\.|" + "|".join(ENTRIES) + ")", "", str(name))
+        own = LAYER.sub(r"csp_layers.\1.", own)
+        if not own.startswith(("csp_layers.", *ENTRIES)):
+            continue  # schedules and other buffers, which we compute ourselves
+        if not isinstance(value, torch.Tensor):
+            raise MiadError(f"{file}: {name} is not a tensor. Download the file again.")
+        renamed[own] = value.float()
+    return renamed
+
+
+def infer_network(weights: dict[str, Any], file: Path) -> Network:
+    """Sizes of the network from the shapes of its weights.
+
+    Raises:
+        MiadError: a weight is missing or the shapes contradict each other.
+    """
+    try:
+        hidden = weights["coord_out.weight"].shape[1]
+        layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("csp_layers."))
+        edge = weights["csp_layers.0.edge_mlp.0.weight"].shape[1]
+        time = weights["atom_latent_emb.weight"].shape[1] - hidden
+    except (KeyError, ValueError, IndexError) as error:
+        raise MiadError(f"{file}: the weights of CSPNet are incomplete ({error}). Download the file again.") from error
+    frequencies, rest = divmod(edge - 2 * hidden - 9, 6)
+    if rest or frequencies < 1:
+        raise MiadError(
+            f"{file}: an edge layer of {edge} inputs does not fit a width of {hidden}; miad reads CSPNet with sine"
+            " features and the inner product of the lattice (dis_emb: sin, ip: true)."
+        )
+    return Network(hidden, layers, frequencies, time, gram_scale=1.0)
+
+
+def check(weights: dict[str, Any], network: Network, file: Path) -> None:
+    """Load the weights once, so that a misfit is told now.
+
+    Raises:
+        MiadError: names or shapes do not fit.
+    """
+    from miad.network import CSPNet
+
+    try:
+        CSPNet(network).load_state_dict(weights)
+    except RuntimeError as error:
+        raise MiadError(f"{file}: the weights do not fit CSPNet: {error}") from error

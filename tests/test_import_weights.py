@@ -1,0 +1,102 @@
+"""Published weights become our model without any of their code being run."""
+
+import sys
+import types
+from collections import OrderedDict
+
+import pytest
+import torch
+
+from miad.config import Network
+from miad.errors import MiadError
+from miad.import_weights import run
+from miad.model import load
+from miad.network import CSPNet
+
+SIZE = Network(hidden_dim=16, num_layers=2, num_frequencies=4, time_dim=8, gram_scale=1.0)
+
+
+@pytest.fixture
+def config_dict(monkeypatch):
+    """A stand-in of ml_collections, so that a file can mention a class that readers do not have."""
+    module = types.ModuleType("ml_collections.config_dict.config_dict")
+
+    class ConfigDict:
+        def __init__(self, fields):
+            self._fields = fields
+
+    ConfigDict.__module__, ConfigDict.__qualname__ = module.__name__, "ConfigDict"
+    module.ConfigDict = ConfigDict
+    for name in ("ml_collections", "ml_collections.config_dict", module.__name__):
+        monkeypatch.setitem(sys.modules, name, module)
+    return ConfigDict
+
+
+def published(network: CSPNet, prefix: str) -> OrderedDict:
+    """The state dict as the authors write it."""
+    names = {name: name.replace("csp_layers.", "csp_layer_") for name in network.state_dict()}
+    return OrderedDict((prefix + names[name], value.clone()) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "module.decoder."])
+def test_same_predictions_with_the_sign_of_the_score_turned(tmp_path, monkeypatch, config_dict, prefix):
+    torch.manual_seed(0)
+    network = CSPNet(SIZE)
+    content = {
+        "model_state_dict": published(network, prefix),
+        "model_config": config_dict({"hidden_dim": 16}),
+        "epoch": 3,
+    }
+    torch.save(content, tmp_path / "weights.pt")
+    for name in [name for name in sys.modules if name.startswith("ml_collections")]:
+        monkeypatch.delitem(sys.modules, name)
+    run(tmp_path / "weights.pt", out=tmp_path / "model", num_atoms=5)
+    imported, model = load(tmp_path / "model" / "model.safetensors")
+    assert model.network == SIZE and model.mirage.num_atoms == 5 and "weights.pt" in model.origin
+    g = torch.Generator().manual_seed(0)
+    data = (torch.randn(2, 3, 3, generator=g), torch.rand(2, 5, 3, generator=g))
+    species, times = torch.randint(0, 100, (2, 5), generator=g), torch.tensor([3, 900])
+    ours, theirs = imported(*data, species, times), network(*data, species, times)
+    assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[2], theirs[2])
+    assert torch.allclose(ours[1], -theirs[1])
+
+
+class Malicious:
+    """Its pickle asks for a program to be run."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+def test_code_in_the_file_is_not_run(tmp_path):
+    network = CSPNet(SIZE)
+    torch.save({"model_config": Malicious(tmp_path / "hacked"), "state": published(network, "")}, tmp_path / "bad.pt")
+    run(tmp_path / "bad.pt", out=tmp_path / "model")
+    assert not (tmp_path / "hacked").exists()
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.write_bytes(b"not a torch file"), "not a torch file"),
+        (lambda path: torch.save({"epoch": 1}, path), "no CSPNet weights"),
+        (lambda path: torch.save({"coord_out.weight": torch.zeros(3, 16)}, path), "incomplete"),
+        (lambda path: None, "does not exist"),
+    ],
+)
+def test_other_files_are_refused_by_name(tmp_path, make, message):
+    make(tmp_path / "file.pt")
+    with pytest.raises(MiadError, match=message):
+        run(tmp_path / "file.pt", out=tmp_path)
+
+
+def test_a_missing_layer_is_named(tmp_path):
+    weights = published(CSPNet(SIZE), "")
+    del weights["csp_layer_1.node_mlp.2.bias"]
+    torch.save(weights, tmp_path / "file.pt")
+    with pytest.raises(MiadError, match=r"csp_layers\.1\.node_mlp\.2\.bias"):
+        run(tmp_path / "file.pt", out=tmp_path)
