@@ -5,33 +5,26 @@ both structures anew in every comparison; here each is reduced once (the reduced
 the same comparison is made of the reduced ones, with the same verdicts.
 """
 
-import hashlib
-import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from miad.crystal import Crystal
-from miad.errors import MiadError
-from miad.files import open_text, write_text
 from miad.progress import track
-
-if TYPE_CHECKING:
-    from pymatgen.core.structure_matcher import StructureMatcher
+from miad.reduced import content_key, is_sound, matcher, read_reduced, reduce, write_reduced
 
 log = logging.getLogger("miad")
 
-# Longest edge cubed over volume: 1 for a cube, some hundreds for layered crystals. StructureMatcher lists the lattice
-# points within the longest edge; beyond this limit they fill the memory.
-MAX_ELONGATION = 1e5
 BATCH = 60  # crystals handed to a process at a time: long enough to hide the hand-over, short enough to share out
+# The compiled test of miad.prefilter takes seconds to compile and microseconds a pair, StructureMatcher milliseconds a
+# pair: below this number of pairs it would not pay (benchmarks/sun.py).
+SCREEN_FROM = 3000
 
 
 class Rule(NamedTuple):
@@ -61,6 +54,11 @@ class Verdicts:
     group: dict[str, str] = field(default_factory=dict)
     known_as: dict[str, str] = field(default_factory=dict)
 
+    def update(self, other: "Verdicts") -> None:
+        """Add the verdicts on other samples."""
+        self.group.update(other.group)
+        self.known_as.update(other.known_as)
+
 
 @dataclass(frozen=True)
 class Group:
@@ -69,37 +67,11 @@ class Group:
     samples: list[Crystal]
     references: list[Crystal]
 
-
-@cache
-def matcher() -> "StructureMatcher":
-    """pymatgen's StructureMatcher with default parameters."""
-    from pymatgen.core.structure_matcher import StructureMatcher
-
-    return StructureMatcher()
-
-
-def reduce(crystal: Crystal) -> Crystal | None:
-    """The primitive, Niggli-reduced cell that StructureMatcher compares, sites in its order.
-
-    Returns:
-        The cell; None for a degenerate one (no volume, a needle, numbers that are not finite), of which
-        StructureMatcher cannot tell anything, or not in finite time.
-    """
-    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()) or crystal.num_atoms == 0:
-        return None
-    try:
-        structure = matcher()._get_reduced_structure(crystal.structure)
-    except (ValueError, IndexError, ZeroDivisionError, FloatingPointError, np.linalg.LinAlgError) as error:
-        log.info("%s cannot be reduced (%s); it is not compared", crystal.crystal_id, error)
-        return None
-    if max(structure.lattice.abc) ** 3 > MAX_ELONGATION * structure.volume:
-        return None
-    return Crystal(
-        crystal_id=crystal.crystal_id,
-        lattice=np.array(structure.lattice.matrix),
-        frac_coords=np.array(structure.frac_coords),
-        atomic_numbers=np.array(structure.atomic_numbers, dtype=int),
-    )
+    @property
+    def num_pairs(self) -> int:
+        """How many pairs there are to compare."""
+        n = len(self.samples)
+        return n * (n - 1) // 2 + n * len(self.references)
 
 
 def fits(first: Crystal, second: Crystal) -> bool:
@@ -113,59 +85,113 @@ def fits(first: Crystal, second: Crystal) -> bool:
 
 
 class Comparisons:
-    """Comparisons within one formula; each pair is compared once per direction, whichever rule asks."""
+    """Comparisons of reduced cells of one composition, each made once, whichever rule asks."""
 
-    def __init__(self) -> None:
-        """Nothing compared yet."""
+    def __init__(self, cells: list[Crystal], is_screened: bool) -> None:
+        """Nothing compared yet.
+
+        Args:
+            cells: all with the same atoms.
+            is_screened: whether to rule out pairs by the compiled test first.
+        """
+        self.cells = cells
         self._known: dict[tuple[int, int], bool] = {}
+        self._stacked = _stack(cells) if is_screened else None
 
-    def match(self, rule: Rule, first: Crystal, second: Crystal) -> bool:
-        """Whether two reduced crystals are the same under a rule."""
+    def match(self, rule: Rule, first: int, second: int) -> bool:
+        """Whether two cells, given by their numbers, are the same under a rule."""
         return self._fits(first, second) or (rule.match == "either" and self._fits(second, first))
 
-    def _fits(self, first: Crystal, second: Crystal) -> bool:
-        key = id(first), id(second)
+    def possible(self, rule: Rule, first: Sequence[int], second: int) -> list[int]:
+        """Those of `first` that might match `second`; all of them, without the compiled test."""
+        if self._stacked is None or not len(first):
+            return list(first)
+        lattices, coords, blocks = self._stacked
+        from miad.prefilter import screen
+
+        judge, rows = matcher(), np.asarray(first)
+        tolerances = judge.ltol, judge.stol, judge.angle_tol
+        one, many = (lattices[[second]], coords[[second]]), (lattices[rows], coords[rows])
+        might = screen(*many, *one, blocks, *tolerances)[:, 0]
+        if rule.match == "either":
+            might |= screen(*one, *many, blocks, *tolerances)[0]
+        return rows[might].tolist()
+
+    def first_match(self, rule: Rule, first: Sequence[int], second: int) -> int | None:
+        """The first of `first` that matches `second`."""
+        return next((one for one in self.possible(rule, first, second) if self.match(rule, one, second)), None)
+
+    def _fits(self, first: int, second: int) -> bool:
+        key = first, second
         if key not in self._known:
-            self._known[key] = fits(first, second)
+            self._known[key] = fits(self.cells[first], self.cells[second])
         return self._known[key]
 
 
-def compare_group(group: Group, rules: Iterable[Rule]) -> dict[Rule, Verdicts]:
+def _stack(cells: list[Crystal]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cells of one composition as arrays for the compiled test.
+
+    Returns:
+        Lattices (n_cells, 3, 3) scaled to 1 Å³ per atom, coordinates (n_cells, n_atoms, 3) with the sites sorted by
+        element, the rarest first, and where each element begins (n_elements + 1,).
+    """
+    elements, counts = np.unique(cells[0].atomic_numbers, return_counts=True)
+    order = np.argsort(counts, kind="stable")
+    rank = {int(element): place for place, element in enumerate(elements[order])}
+    sites = [np.argsort([rank[int(z)] for z in cell.atomic_numbers], kind="stable") for cell in cells]
+    lattices = np.array([cell.lattice * (cell.num_atoms / cell.volume) ** (1 / 3) for cell in cells])
+    coords = np.array([cell.frac_coords[site] for cell, site in zip(cells, sites, strict=True)])
+    return lattices, coords, np.concatenate([[0], np.cumsum(counts[order])])
+
+
+def compare_group(group: Group, rules: Iterable[Rule], is_screened: bool = False) -> dict[Rule, Verdicts]:
     """All verdicts on the samples of one formula; the crystals are reduced ones."""
-    comparisons = Comparisons()
-    verdicts = {}
-    for rule in rules:
-        tell = _components if rule.duplicates == "components" else _first_seen
-        known_as = {}
-        for sample in group.samples:
-            twin = next((known for known in group.references if comparisons.match(rule, known, sample)), None)
-            if twin is not None:
-                known_as[sample.crystal_id] = twin.crystal_id
-        verdicts[rule] = Verdicts(tell(group.samples, rule, comparisons), known_as)
+    verdicts = {rule: Verdicts() for rule in rules}
+    for size in dict.fromkeys(sample.num_atoms for sample in group.samples):
+        samples = [sample for sample in group.samples if sample.num_atoms == size]
+        references = [known for known in group.references if known.num_atoms == size]
+        comparisons = Comparisons(samples + references, is_screened)
+        for rule, verdict in verdicts.items():
+            tell = _components if rule.duplicates == "components" else _first_seen
+            labels = tell(len(samples), rule, comparisons)
+            for number, sample in enumerate(samples):
+                verdict.group[sample.crystal_id] = samples[labels[number]].crystal_id
+                twin = comparisons.first_match(rule, range(len(samples), len(comparisons.cells)), number)
+                if twin is not None:
+                    verdict.known_as[sample.crystal_id] = comparisons.cells[twin].crystal_id
     return verdicts
 
 
-def _first_seen(samples: list[Crystal], rule: Rule, comparisons: Comparisons) -> dict[str, str]:
-    kept: list[Crystal] = []
-    group = {}
-    for sample in samples:
-        twin = next((earlier for earlier in kept if comparisons.match(rule, earlier, sample)), None)
+def _first_seen(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[int]:
+    """For each sample the earlier one that it repeats, or itself."""
+    kept: list[int] = []
+    labels = []
+    for later in range(num_samples):
+        twin = comparisons.first_match(rule, kept, later)
         if twin is None:
-            kept.append(sample)
-        group[sample.crystal_id] = (twin or sample).crystal_id
-    return group
+            kept.append(later)
+        labels.append(later if twin is None else twin)
+    return labels
 
 
-def _components(samples: list[Crystal], rule: Rule, comparisons: Comparisons) -> dict[str, str]:
-    label = list(range(len(samples)))  # the lowest index of the component so far
-    for later in range(len(samples)):
-        for earlier in range(later):
-            if label[earlier] == label[later]:
-                continue  # already joined: the comparison could not change anything
-            if comparisons.match(rule, samples[earlier], samples[later]):
-                low, high = sorted((label[earlier], label[later]))
-                label = [low if mark == high else mark for mark in label]
-    return {sample.crystal_id: samples[mark].crystal_id for sample, mark in zip(samples, label, strict=True)}
+def _components(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[int]:
+    """For each sample the first one of its connected component.
+
+    Pairs that are joined already are not compared: the verdict could not change anything. So each sample meets one
+    member of each component first, which in a crowd of duplicates saves nearly all comparisons.
+    """
+    labels = np.arange(num_samples)
+    for later in range(num_samples):
+        heads = np.unique(labels[:later])
+        twin = comparisons.first_match(rule, heads, later)
+        if twin is not None:
+            labels[later] = labels[twin]
+        others = np.flatnonzero(labels[:later] != labels[later])
+        for earlier in comparisons.possible(rule, others, later):
+            if labels[earlier] != labels[later] and comparisons.match(rule, earlier, later):
+                low, high = sorted((labels[earlier], labels[later]))
+                labels[: later + 1][labels[: later + 1] == high] = low
+    return labels.tolist()
 
 
 def compare(
@@ -191,20 +217,15 @@ def compare(
     rules = list(dict.fromkeys(rules))
     total = {rule: Verdicts() for rule in rules}
     groups = _groups(samples, references)
+    is_screened = sum(group.num_pairs for group in groups) >= SCREEN_FROM
     cached = read_reduced(reduced_path)
-    batches = list(_batches(groups, cached))
     fresh: dict[str, Crystal] = {}
-    for verdicts, reduced in _in_processes(batches, rules, workers):
+    for verdicts, reduced in _in_processes(list(_batches(groups, cached)), rules, is_screened, workers):
         fresh.update(reduced)
         for rule, part in verdicts.items():
-            total[rule].group.update(part.group)
-            total[rule].known_as.update(part.known_as)
-    for group in groups:
-        if len(group.samples) == 1 and not group.references:
-            for verdict in total.values():
-                verdict.group[group.samples[0].crystal_id] = group.samples[0].crystal_id
+            total[rule].update(part)
     if reduced_path is not None and fresh:
-        _write_reduced(reduced_path, {**cached, **fresh})
+        write_reduced(reduced_path, {**cached, **fresh})
     return total
 
 
@@ -220,12 +241,10 @@ def _groups(samples: list[Crystal], references: list[Crystal]) -> list[Group]:
 
 
 def _batches(groups: list[Group], cached: dict[str, Crystal]) -> Iterable[list[tuple[Group, dict[str, Crystal]]]]:
-    """Groups that need a comparison, the largest first, a handful at a time, each with what is reduced already."""
+    """Groups, the most pairs first, a handful at a time, each with what is reduced already."""
     batch: list[tuple[Group, dict[str, Crystal]]] = []
     weight = 0
-    for group in sorted(groups, key=lambda group: -len(group.samples) - len(group.references)):
-        if len(group.samples) == 1 and not group.references:
-            continue
+    for group in sorted(groups, key=lambda group: -group.num_pairs):
         keys = [content_key(reference) for reference in group.references]
         batch.append((group, {key: cached[key] for key in keys if key in cached}))
         weight += len(group.samples) + len(group.references)
@@ -236,21 +255,31 @@ def _batches(groups: list[Group], cached: dict[str, Crystal]) -> Iterable[list[t
         yield batch
 
 
-def _in_processes(batches: list, rules: list[Rule], workers: int | None) -> Iterable[tuple[dict, dict]]:
-    workers = min(workers or len(os.sched_getaffinity(0)), len(batches))
+def _in_processes(
+    batches: list, rules: list[Rule], is_screened: bool, workers: int | None
+) -> Iterable[tuple[dict[Rule, Verdicts], dict[str, Crystal]]]:
+    count = len(batches)
+    workers = min(workers or len(os.sched_getaffinity(0)), count)
     if workers <= 1:
-        yield from (_work(batch, rules) for batch in track(batches, what="batches of formulas compared"))
+        yield from (_work(batch, rules, is_screened) for batch in track(batches, what="batches of formulas compared"))
         return
     with ProcessPoolExecutor(workers) as pool:
-        results = pool.map(_work, batches, [rules] * len(batches))
-        yield from track(results, what="batches of formulas compared", total=len(batches))
+        results = pool.map(_work, batches, [rules] * count, [is_screened] * count)
+        yield from track(results, what="batches of formulas compared", total=count)
 
 
-def _work(batch: list[tuple[Group, dict[str, Crystal]]], rules: list[Rule]) -> tuple[dict[Rule, Verdicts], dict]:
+def _work(
+    batch: list[tuple[Group, dict[str, Crystal]]], rules: list[Rule], is_screened: bool
+) -> tuple[dict[Rule, Verdicts], dict[str, Crystal]]:
     """Reduce and compare a few groups; also returns the references that were not reduced before."""
     total = {rule: Verdicts() for rule in rules}
     fresh: dict[str, Crystal] = {}
     for group, cached in batch:
+        if group.num_pairs == 0:
+            identity = group.samples[0].crystal_id
+            for verdict in total.values():
+                verdict.group.update({identity: identity} if is_sound(group.samples[0]) else {})
+            continue
         references = []
         for reference in group.references:
             key = content_key(reference)
@@ -261,51 +290,6 @@ def _work(batch: list[tuple[Group, dict[str, Crystal]]], rules: list[Rule]) -> t
                 fresh[key] = cell
             references.append(cell.replace(crystal_id=reference.crystal_id))
         samples = [cell for cell in map(reduce, group.samples) if cell is not None]
-        for rule, part in compare_group(Group(samples, references), rules).items():
-            total[rule].group.update(part.group)
-            total[rule].known_as.update(part.known_as)
+        for rule, part in compare_group(Group(samples, references), rules, is_screened).items():
+            total[rule].update(part)
     return total, fresh
-
-
-def content_key(crystal: Crystal) -> str:
-    """What a reduced cell depends on: the cell, the atoms and pymatgen's version; not the id."""
-    from pymatgen.core import __version__
-
-    digest = hashlib.sha256(__version__.encode())
-    for array in (crystal.lattice, crystal.frac_coords, crystal.atomic_numbers.astype(float)):
-        digest.update(np.ascontiguousarray(array, dtype=float).tobytes())
-    return digest.hexdigest()[:32]
-
-
-def read_reduced(path: Path | None) -> dict[str, Crystal]:
-    """Reduced cells by content key; empty if there is no such file yet.
-
-    Raises:
-        MiadError: a line is damaged.
-    """
-    if path is None or not Path(path).exists():
-        return {}
-    reduced = {}
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                key, lattice, frac_coords, atomic_numbers = json.loads(line)
-                reduced[key] = Crystal(
-                    key, np.array(lattice), np.array(frac_coords).reshape(-1, 3), np.array(atomic_numbers, dtype=int)
-                )
-            except (ValueError, TypeError) as error:
-                raise MiadError(
-                    f"{path}, line {number} is damaged ({error}). Delete the file; it is made anew."
-                ) from error
-    return reduced
-
-
-def _write_reduced(path: Path, reduced: dict[str, Crystal]) -> None:
-    lines = (
-        json.dumps([key, cell.lattice.tolist(), cell.frac_coords.tolist(), cell.atomic_numbers.tolist()])
-        for key, cell in sorted(reduced.items())
-    )
-    try:
-        write_text(path, "".join(line + "\n" for line in lines))
-    except PermissionError:
-        log.warning("%s cannot be written; the references are reduced anew each time", path)

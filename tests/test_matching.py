@@ -10,7 +10,8 @@ import pytest
 
 from miad import matching
 from miad.crystal import Crystal
-from miad.matching import Group, Rule, compare, compare_group, fits, read_reduced, reduce
+from miad.matching import Group, Rule, compare, compare_group, fits
+from miad.reduced import read_reduced, reduce
 
 STRICT = Rule("either", "components")
 FIRST = Rule("forward", "first_seen")
