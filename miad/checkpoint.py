@@ -1,10 +1,14 @@
 """Checkpoints of a training: everything that is needed to go on as if nothing had happened, in one safetensors file.
 
 The random numbers of a step are made from (seed, step), so the number of steps done is the whole generator state.
+Two are kept: the newest, and the one from before the cooldown, from which a longer run goes on.
 """
 
 import hashlib
+import itertools
 import json
+import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +17,13 @@ from miad.files import atomic_path
 
 if TYPE_CHECKING:
     import torch
+
+    Found = tuple["Progress", dict[str, dict[str, torch.Tensor]]]
+
+log = logging.getLogger("miad")
+LAST = "last.safetensors"
+BEFORE_COOLDOWN = "before_cooldown.safetensors"
+KEPT = "epoch-{:06d}.safetensors"  # a model for later evaluation, with its settings as .json beside it
 
 
 @dataclass
@@ -26,6 +37,8 @@ class Progress:
         batch: batches done of the epoch under way.
         rows: the loss curve so far, one record per epoch.
         seconds: time spent, all sessions together.
+        num_steps: steps that the session was to take, which say when its cooldown began.
+        best: loss of the untrained network or of the best epoch since, by which an explosion is told.
     """
 
     key: str
@@ -34,6 +47,8 @@ class Progress:
     batch: int = 0
     rows: list[dict] = field(default_factory=list)
     seconds: float = 0.0
+    num_steps: int = 0
+    best: float = float("inf")
 
 
 def fingerprint(record: dict, files: list[Path]) -> str:
@@ -45,7 +60,7 @@ def fingerprint(record: dict, files: list[Path]) -> str:
 
 
 def save(path: Path, progress: Progress, tensors: "dict[str, dict[str, torch.Tensor]]") -> None:
-    """Write groups of tensors (`weights`, `average`, `exp_avg`, `exp_avg_sq`, `running`) and the progress, atomically."""
+    """Write the progress and groups of tensors (weights, average, exp_avg, exp_avg_sq, running), atomically."""
     from safetensors.torch import save_file
 
     flat = {f"{group}/{name}": tensor for group, part in tensors.items() for name, tensor in part.items()}
@@ -53,18 +68,64 @@ def save(path: Path, progress: Progress, tensors: "dict[str, dict[str, torch.Ten
         save_file(flat, temporary, {"progress": json.dumps(progress.__dict__)})
 
 
-def load(path: Path, key: str) -> "tuple[Progress, dict[str, dict[str, torch.Tensor]]] | None":
-    """The checkpoint at `path`, or None when there is none or it belongs to other settings or data."""
-    from safetensors import safe_open
+def load(path: Path) -> "Found | None":
+    """The checkpoint at `path`, or None when there is none.
 
-    if not Path(path).is_file():
-        return None
+    A damaged one counts as none: it is renamed to damaged-N-… and a line in the log says so.
+    """
+    from safetensors import SafetensorError, safe_open
+
     groups: dict = {}
-    with safe_open(path, framework="pt") as file:
-        progress = Progress(**json.loads(file.metadata()["progress"]))
-        if progress.key != key:
-            return None
-        for flat in file.keys():  # noqa: SIM118
-            group, _, name = flat.partition("/")
-            groups.setdefault(group, {})[name] = file.get_tensor(flat)
+    try:
+        with safe_open(path, framework="pt") as file:
+            progress = Progress(**json.loads(file.metadata()["progress"]))
+            for flat in file.keys():  # noqa: SIM118
+                group, _, name = flat.partition("/")
+                groups.setdefault(group, {})[name] = file.get_tensor(flat)
+    except FileNotFoundError:
+        return None
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        kept = unused(path.parent, "damaged-{}-" + path.name)
+        path.replace(kept)
+        log.warning("%s is damaged (%s). It is now %s; training goes on without it.", path, error, kept.name)
+        return None
     return progress, groups
+
+
+def find(folder: Path, key: str, is_usable: Callable[[Progress], bool]) -> "tuple[Found | None, list[Path]]":
+    """The newest checkpoint to go on from, and the files that have no part in it.
+
+    Args:
+        folder: where checkpoints live.
+        key: fingerprint of the settings and data.
+        is_usable: whether the run asked for would have come by a state.
+
+    Returns:
+        The checkpoint or None, and what is to be set aside before training goes on.
+    """
+    found, stale = None, []
+    for path in (folder / LAST, folder / BEFORE_COOLDOWN):
+        candidate = load(path) if found is None else None
+        if candidate is not None and candidate[0].key == key and is_usable(candidate[0]):
+            found = candidate
+        elif found is None and path.exists():
+            stale.append(path)
+    if stale or found is None:
+        # Models kept after this point came from another schedule.
+        epoch = found[0].epoch if found else 0
+        stale += [path for path in sorted(folder.glob("epoch-*")) if path.stem > Path(KEPT.format(epoch)).stem]
+    return found, stale
+
+
+def set_aside(folder: Path, files: Iterable[Path]) -> Path:
+    """Move files of an older training to a folder older-N: what was computed is never destroyed."""
+    target = unused(folder, "older-{}")
+    target.mkdir()
+    for path in files:
+        path.replace(target / path.name)
+    return target
+
+
+def unused(folder: Path, pattern: str) -> Path:
+    """The first name of a numbered pattern that is still free."""
+    return next(path for number in itertools.count(1) if not (path := folder / pattern.format(number)).exists())

@@ -91,6 +91,7 @@ class Train:
     precision: str
     loss_weights: dict[str, float]
     checkpoint_minutes: float
+    keep_every: int | None
     validate_every: int
     device: str
 
@@ -205,7 +206,7 @@ def resolve(config: dict) -> dict[str, dict]:
     """The complete settings of every run that a config asks for.
 
     Args:
-        config: config.yaml as read, after `check`.
+        config: config.yaml as read, after `miad.user_config.check`.
 
     Returns:
         {run name: {section: {key: value}, "seed": …}}; the first run is the main one, the others are ablations.
@@ -259,7 +260,7 @@ def build(run: dict, kind: type[Section], path: str | None = None) -> Section:
             raise MiadError(f"config.yaml lacks {name}.{key}. Add it under {name}, or restore config.yaml.")
     unknown = sorted(set(section) - set(hints))
     if unknown:
-        raise MiadError(f"config.yaml: {name}.{unknown[0]} is not a known key.{_did_you_mean(unknown[0], hints)}")
+        raise MiadError(f"config.yaml: {name}.{unknown[0]} is not a known key.{did_you_mean(unknown[0], hints)}")
     return kind(**values)
 
 
@@ -317,36 +318,8 @@ def read_config(path: Path) -> dict:
         raise MiadError(f"{path} is not readable as YAML: {error}") from error
 
 
-def check(config: dict, schema_path: Path) -> None:
-    """Check a config against the schema, in words a user can act on.
-
-    Raises:
-        MiadError: names the key, what is wrong with it and the remedy.
-    """
-    import jsonschema
-    import yaml
-
-    schema = yaml.safe_load(Path(schema_path).read_text(encoding="utf-8"))
-    errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(config), key=lambda error: list(error.path))
-    if errors:
-        raise MiadError("config.yaml: " + "\n".join(_explain(error) for error in errors))
-
-
-def _explain(error: Any) -> str:
-    where = ".".join(str(part) for part in error.absolute_path)
-    if error.validator == "additionalProperties":
-        known = error.schema.get("properties", {})
-        odd = sorted(set(error.instance) - set(known))[0]
-        return f"{where + '.' if where else ''}{odd} is not a known key.{_did_you_mean(odd, known)}"
-    if error.validator == "type":
-        wanted = error.validator_value if isinstance(error.validator_value, str) else " or ".join(error.validator_value)
-        return f"{where}: {error.instance!r} should be of type {wanted}. {error.schema.get('description', '')}"
-    if error.validator == "enum":
-        return f"{where}: {error.instance!r} is not one of {', '.join(map(str, error.validator_value))}."
-    return f"{where}: {error.message}. {error.schema.get('description', '')}".strip()
-
-
-def _did_you_mean(word: str, known: typing.Iterable[str]) -> str:
+def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
+    """The close one of the known words, as a sentence, or all of them."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean {close[0]}?" if close else f" Known keys: {', '.join(sorted(known))}."
 
@@ -378,7 +351,13 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
 
 def _cross_check(run: str, sections: dict[str, Any]) -> None:
     """What no single key can tell. Each message names both keys."""
+    from miad.calculators import potential
+    from miad.protocols import read_protocols
+
     sample, diffusion, sun = sections["sample"], sections["diffusion"], sections["sun"]
+    for calculator in sections["relax"].calculators:
+        potential(calculator)
+    read_protocols(sun.protocols)
     if diffusion.num_timesteps % sample.stride:
         raise MiadError(
             f"run {run}: sample.stride {sample.stride} does not divide diffusion.num_timesteps"

@@ -15,6 +15,8 @@ def excluded_because(crystal: Crystal, settings: Dft) -> str | None:
         return crystal.failure
     if crystal.e_above_hull is None:
         return "energy above hull unknown"
+    if crystal.is_unique is None or crystal.is_novel is None:
+        return "not compared with the others"
     if not crystal.is_unique:
         return "duplicate of another sample"
     if not crystal.is_novel:

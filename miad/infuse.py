@@ -69,7 +69,7 @@ def check(crystals: list[Crystal], path: Path, num_atoms: int | None) -> None:
     """Refuse what cannot be infused, before hours are spent.
 
     Raises:
-        MiadError: no crystals, more atoms than N_m, or an element beyond the species classes.
+        MiadError: no crystals, more atoms than N_m, an element beyond the species classes, or what is no number.
     """
     if not crystals:
         raise MiadError(f"{path} holds no crystals. Check dataset.files and dataset.exclude in config.yaml.")
@@ -80,10 +80,17 @@ def check(crystals: list[Crystal], path: Path, num_atoms: int | None) -> None:
             f" Set mirage.num_atoms to {largest.num_atoms + 5} (largest crystal + 5, as the paper does) in config.yaml."
         )
     for crystal in crystals:
-        if not (crystal.atomic_numbers.min() >= 1 and crystal.atomic_numbers.max() < NUM_SPECIES):
+        odd = [number for number in crystal.atomic_numbers.tolist() if not 1 <= number < NUM_SPECIES]
+        if odd:
             raise MiadError(
-                f"{crystal.crystal_id} in {path} has atomic number {crystal.atomic_numbers.max()}; the model knows"
-                f" 1 to {NUM_SPECIES - 1}. Leave it out with dataset.exclude in config.yaml."
+                f"{crystal.crystal_id} in {path} has atomic number {odd[0]}; the model knows 1 to {NUM_SPECIES - 1}."
+                " Leave it out with dataset.exclude in config.yaml."
+            )
+        is_finite = np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()
+        if not (crystal.num_atoms and is_finite):
+            what = "a lattice vector or coordinate that is not a finite number" if crystal.num_atoms else "no atoms"
+            raise MiadError(
+                f"{crystal.crystal_id} in {path} has {what}. Leave it out with dataset.exclude in config.yaml."
             )
 
 
@@ -98,7 +105,7 @@ def load(path: Path) -> tuple[dict, dict]:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["mirage"])  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise MiadError(f"{path} is not an infused data set ({error}). Make it with: miad infuse.") from error
 
 

@@ -6,6 +6,11 @@ from torch import Tensor, nn
 from miad.config import Train
 
 
+def cooldown_start(settings: Train, num_steps: int) -> int:
+    """The first step of the cooldown; up to it, runs of all lengths are the same."""
+    return round(num_steps * (1 - settings.cooldown_fraction))
+
+
 def learning_rate(settings: Train, step: int, num_steps: int) -> float:
     """Warm-up, constant, cooldown: linear over `warmup_steps`, at the end 1 − √ down to zero.
 
@@ -14,7 +19,7 @@ def learning_rate(settings: Train, step: int, num_steps: int) -> float:
     Source: Hägele et al., arXiv:2405.18392.
     """
     rise = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
-    start = round(num_steps * (1 - settings.cooldown_fraction))
+    start = cooldown_start(settings, num_steps)
     if step < start:
         return settings.learning_rate * rise
     return settings.learning_rate * rise * (1 - ((step - start) / (num_steps - start)) ** 0.5)

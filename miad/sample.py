@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from miad.config import Sample
 from miad.crystal import Crystal, write_crystals
-from miad.diffusion import mirage
+from miad.errors import MiadError
 from miad.files import atomic_path
 from miad.model import Model, load, pick_device
 from miad.seeding import generator
@@ -101,6 +101,8 @@ def generate(
 
 def to_crystals(state: "State", names: list[str]) -> list[Crystal]:
     """Reduce every sample to its real atoms; failures keep their line and a reason."""
+    from miad.diffusion import mirage
+
     lattices, coords, species = (part.cpu().numpy() for part in (state.lattice, state.frac_coords, state.species))
     if state.is_atom is not None:
         species = species * state.is_atom.cpu().numpy()  # padding goes the way of the mirage
@@ -118,9 +120,17 @@ def run(
         shard: number of the shard, from 0.
         run: name of the run; the ids are {run}-{shard}-{index}.
         trajectories: where snapshots go (sample.record of them), safetensors: species, coordinates, lattices per time.
+
+    Raises:
+        MiadError: there is no such shard.
     """
     from miad.diffusion.process import JointDiffusion, Noise
 
+    if not 0 <= shard < settings.num_shards:
+        raise MiadError(
+            f"shard {shard} does not exist: sample.num_shards is {settings.num_shards}, so they are 0 to"
+            f" {settings.num_shards - 1}. Give one of these, or raise sample.num_shards in config.yaml."
+        )
     device = pick_device(settings.device)
     network, trained = load(model, device)
     process = JointDiffusion(trained.diffusion, trained.mirage, device, trained.center_scores)
@@ -149,7 +159,7 @@ def write_trajectories(path: Path, recorded: "list[list[dict]]") -> None:
     import torch
     from safetensors.torch import save_file
 
-    tensors = {"times": torch.tensor([snapshot["time"] for snapshot in recorded[0]])}
+    tensors = {"times": torch.tensor([snapshot["time"] for snapshot in recorded[0]], dtype=torch.long)}
     for name in ("lattice", "frac_coords", "species"):
         batches = [torch.stack([getattr(snapshot["state"], name) for snapshot in batch]) for batch in recorded if batch]
         if batches:

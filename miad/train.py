@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from miad import checkpoint, infuse
 from miad.config import Train
+from miad.curve import LOSSES, write_losses, write_tensorboard
 from miad.errors import MiadError
-from miad.files import write_text
 from miad.model import Model, pick_device, save
 from miad.seeding import generator
 
@@ -26,11 +26,9 @@ if TYPE_CHECKING:
     from miad.diffusion.process import State
 
 log = logging.getLogger("miad")
-LOSSES = ("lattice", "coords", "species")
-COLUMNS = ("epoch", "step", "seconds", *LOSSES, "total", "val_total", "learning_rate")
 # What may change between the sessions of one run: how long, how often, where.
-FREE = ("num_epochs", "checkpoint_minutes", "validate_every", "device")
-EXPLOSION = 10.0  # an epoch's loss over the best epoch's that counts as an explosion
+FREE = ("num_epochs", "checkpoint_minutes", "keep_every", "validate_every", "device")
+EXPLOSION = 10.0  # an epoch's loss over the best one so far that counts as an explosion
 PREEMPTED = 75  # exit code after SIGTERM: EX_TEMPFAIL, "try again later"
 
 
@@ -41,17 +39,18 @@ class Trainer:
         settings: recipe.
         train, val: infused data.
         folder: where checkpoints live.
+        run: name of the run, for provenance.
     """
 
-    def __init__(self, settings: Train, train: Path, val: Path, folder: Path) -> None:
+    def __init__(self, settings: Train, train: Path, val: Path, folder: Path, run: str = "miad") -> None:
         import torch
         from torch import distributed
 
         from miad.diffusion.process import JointDiffusion
         from miad.network import CSPNet
-        from miad.optimise import Optimiser
+        from miad.optimise import Optimiser, cooldown_start
 
-        self.settings, self.folder, self.path = settings, folder, folder / "last.safetensors"
+        self.settings, self.folder, self.name = settings, folder, run
         self.world = distributed.get_world_size() if distributed.is_initialized() else 1
         self.rank = distributed.get_rank() if distributed.is_initialized() else 0
         self.device = torch.device(pick_device(settings.device))
@@ -67,38 +66,70 @@ class Trainer:
         self.progress = checkpoint.Progress(checkpoint.fingerprint(record, [train, val]))
         self.num_batches = -(-len(self.train.lattice) // settings.batch_size)
         self.num_steps = settings.num_epochs * self.num_batches
-        self.is_stopping = False
+        self.cooldown = cooldown_start(settings, self.num_steps)
+        self.must_stop = False  # this process got a signal
+        self.is_stopping = False  # all processes know
         self.running = torch.zeros(len(LOSSES), device=self.device)  # losses of the epoch under way
         self._resume()
 
     def _state(self, path: Path) -> "State":
         from miad.diffusion.process import State
 
-        tensors, _ = infuse.load(path)
+        tensors, about = infuse.load(path)
+        wanted = self.settings.mirage.num_atoms
+        if about["num_atoms"] != wanted:
+            raise MiadError(
+                f"{path} was infused with mirage.num_atoms {about['num_atoms']}, the training is set to {wanted}."
+                " Make it anew with: miad infuse."
+            )
         species = tensors["species"]
         is_atom = None
-        if self.settings.mirage.num_atoms is None:
+        if wanted is None:
             is_atom = infuse.padding_mask(tensors["num_atoms"], species.shape[1]).to(self.device)
         parts = (tensors["lattice"], tensors["frac_coords"], species)
         return State(*(part.to(self.device) for part in parts), is_atom)
 
     def _resume(self) -> None:
-        found = checkpoint.load(self.path, self.progress.key)
+        found, stale = checkpoint.find(self.folder, self.progress.key, self._comes_by)
+        if stale and self.rank == 0:
+            target = checkpoint.set_aside(self.folder, stale)
+            log.info("checkpoints of other settings, data or length are now in %s", target)
         if found is None:
-            if self.path.is_file():
-                # Other settings or data: begin anew, but never destroy what was computed.
-                self.path.replace(self.path.with_name(f"before-{int(time.time())}.safetensors"))
-            return
-        self.progress, groups = found
-        self.optimiser.load_state(groups, self.progress.step)
-        self.running += groups["running"]["losses"].to(self.device)
-        log.info("continuing from %s: epoch %d, step %d", self.path, self.progress.epoch, self.progress.step)
+            self.progress.best = self.validate()
+        else:
+            self.progress, groups = found
+            self.optimiser.load_state(groups, self.progress.step)
+            self.running += groups["running"]["losses"].to(self.device)
+            log.info("continuing at epoch %d, step %d", self.progress.epoch, self.progress.step)
+        self.progress.num_steps = self.num_steps
 
-    def save(self) -> None:
-        """Write a checkpoint; only the first process does."""
+    def _comes_by(self, other: checkpoint.Progress) -> bool:
+        """Whether a run of this length comes by that state: until the cooldown of the shorter one, all are the same."""
+        from miad.optimise import cooldown_start
+
+        if other.num_steps == self.num_steps:
+            return True
+        return other.step <= min(self.cooldown, cooldown_start(self.settings, other.num_steps))
+
+    def save(self, name: str = checkpoint.LAST) -> None:
+        """Write a checkpoint; only the first process does, and never of a training that diverged."""
         if self.rank == 0:
+            self._guard()
             tensors = {**self.optimiser.state(), "running": {"losses": self.running}}
-            checkpoint.save(self.path, self.progress, tensors)
+            checkpoint.save(self.folder / name, self.progress, tensors)
+
+    def save_model(self, path: Path) -> None:
+        """Write what sampling needs: the averaged weights, or the last ones where there is no average."""
+        if self.rank == 0:
+            s = self.settings
+            weights = self.optimiser.average if s.ema_decay else self.optimiser.state()["weights"]
+            counts = (self.train.species > 0).sum(1).bincount().tolist()
+            origin = f"run {self.name}, {len(self.train.lattice)} crystals"
+            save(
+                path,
+                weights,
+                Model(s.mirage, s.diffusion, s.network, s.center_scores, counts, self.progress.epoch, origin),
+            )
 
     def fit(self) -> None:
         """Train to the end, with a checkpoint every few minutes."""
@@ -110,6 +141,8 @@ class Trainer:
         for _ in track(range(p.epoch, self.settings.num_epochs), what="epochs trained"):
             order = self._order(p.epoch)
             for index in range(p.batch, self.num_batches):
+                if 0 < p.step == self.cooldown:
+                    self.save(checkpoint.BEFORE_COOLDOWN)
                 self._step(order, index)
                 p.seconds = spent + time.monotonic() - start
                 is_due = time.monotonic() - last > 60 * self.settings.checkpoint_minutes
@@ -117,7 +150,7 @@ class Trainer:
                     self.save()
                     last = time.monotonic()
                 if self.is_stopping:
-                    log.info("stopped by a signal at step %d; %s holds everything", p.step, self.path)
+                    log.info("stopped by a signal at step %d; %s holds everything", p.step, self.folder)
                     sys.exit(PREEMPTED)
             self._end_epoch()
         self.save()
@@ -158,21 +191,21 @@ class Trainer:
         import torch
         from torch import distributed
 
-        if self.world > 1:
-            values = torch.cat([values, values.new_tensor([float(self.is_stopping)])])
-            distributed.all_reduce(values)
-            self.is_stopping = values[-1].item() > 0
+        if self.world == 1:
+            self.is_stopping = self.must_stop
+            return values
+        values = torch.cat([values, values.new_tensor([float(self.must_stop)])])
+        distributed.all_reduce(values)
+        self.is_stopping = values[-1].item() > 0
         return values[: len(LOSSES)]
 
     def _end_epoch(self) -> None:
         from miad.optimise import learning_rate
 
         p, s = self.progress, self.settings
-        means = dict(zip(LOSSES, (self.running / self.num_batches).tolist(), strict=True))
-        total = sum(s.loss_weights[name] * means[name] for name in LOSSES)
-        p.epoch, p.batch = p.epoch + 1, 0
+        total, means = self._guard()
+        p.epoch, p.batch, p.best = p.epoch + 1, 0, min(p.best, total)
         self.running.zero_()
-        self._guard(total)
         is_due = p.epoch % s.validate_every == 0 or p.epoch == s.num_epochs
         row: dict[str, Any] = {
             "epoch": p.epoch,
@@ -184,15 +217,22 @@ class Trainer:
         row["val_total"] = self.validate() if is_due else None
         row["learning_rate"] = learning_rate(s, p.step - 1, self.num_steps)
         p.rows.append(row)
+        if s.keep_every and p.epoch % s.keep_every == 0:
+            self.save_model(self.folder / checkpoint.KEPT.format(p.epoch))
 
-    def _guard(self, total: float) -> None:
-        best = min((row["total"] for row in self.progress.rows), default=total)
-        if not total < EXPLOSION * best + 1e-9:
-            where = self.path if self.path.is_file() else "none was written yet"
+    def _guard(self) -> tuple[float, dict[str, float]]:
+        """The losses of the epoch, so far as it is done (what is to come can only add), if they have not exploded."""
+        p = self.progress
+        means = dict(zip(LOSSES, (self.running / self.num_batches).tolist(), strict=True))
+        total = sum(self.settings.loss_weights[name] * means[name] for name in LOSSES)
+        if not total < EXPLOSION * p.best + 1e-9:
+            path = self.folder / checkpoint.LAST
             raise MiadError(
-                f"the loss of epoch {self.progress.epoch} is {total:.4g}, the best was {best:.4g}: training diverged."
-                f" Last good checkpoint: {where}. Lower train.learning_rate or set train.clip_norm in config.yaml."
+                f"training diverged: the loss of epoch {p.epoch + 1} is {total:.4g}, the best so far was {p.best:.4g}."
+                f" Last good checkpoint: {path if path.is_file() else 'none was written yet'}."
+                " Lower train.learning_rate or set train.clip_norm in config.yaml."
             )
+        return total, means
 
     def validate(self) -> float:
         """Weighted loss of the averaged weights on the validation crystals, with the same random numbers every time."""
@@ -219,25 +259,6 @@ class Trainer:
         return total / num
 
 
-def write_losses(path: Path, rows: list[dict]) -> None:
-    """The loss curve as CSV, one row per epoch."""
-    lines = [",".join("" if row[name] is None else repr(row[name]) for name in COLUMNS) for row in rows]
-    write_text(path, "\n".join([",".join(COLUMNS), *lines]) + "\n")
-
-
-def write_tensorboard(folder: Path, rows: list[dict]) -> None:
-    """The loss curve as a TensorBoard log."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    for old in folder.glob("events.*"):
-        old.unlink()
-    with SummaryWriter(folder) as writer:
-        for row in rows:
-            for name in COLUMNS[3:]:
-                if row[name] is not None:
-                    writer.add_scalar(name, row[name], row["step"])
-
-
 def run(settings: Train, *, train: Path, val: Path, model: Path, losses: Path, run: str = "miad") -> None:
     """Trains from the last checkpoint if there is one, else from scratch. Under torchrun, on all its processes.
 
@@ -254,10 +275,10 @@ def run(settings: Train, *, train: Path, val: Path, model: Path, losses: Path, r
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         distributed.init_process_group("gloo" if pick_device(settings.device) == "cpu" else "nccl")
-    trainer = Trainer(settings, train, val, Path(model).parent / "checkpoints")
+    trainer = Trainer(settings, train, val, Path(model).parent / "checkpoints", run)
 
     def stop(*_: object) -> None:
-        trainer.is_stopping = True
+        trainer.must_stop = True
 
     previous = signal.signal(signal.SIGTERM, stop)
     try:
@@ -265,12 +286,8 @@ def run(settings: Train, *, train: Path, val: Path, model: Path, losses: Path, r
     finally:
         signal.signal(signal.SIGTERM, previous)
     if trainer.rank == 0:
-        p = trainer.progress
-        write_losses(losses, p.rows)
-        write_tensorboard(Path(model).parent / "tensorboard", p.rows)
-        counts = infuse.load(train)[0]["num_atoms"].bincount().tolist()
-        about = (settings.mirage, settings.diffusion, settings.network, settings.center_scores, counts)
-        weights = trainer.optimiser.average if settings.ema_decay else trainer.optimiser.state()["weights"]
-        save(model, weights, Model(*about, p.epoch, f"run {run}, {len(trainer.train.lattice)} crystals"))
+        write_losses(losses, trainer.progress.rows)
+        write_tensorboard(Path(model).parent / "tensorboard", trainer.progress.rows)
+    trainer.save_model(model)
     if distributed.is_initialized():
         distributed.destroy_process_group()

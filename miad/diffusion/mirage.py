@@ -26,12 +26,17 @@ def infuse(frac_coords: Tensor, species: Tensor, uniform: Tensor, coordinates: s
 
     Returns:
         (n_crystals, n_atoms, 3).
+
+    Raises:
+        ValueError: `coordinates` is neither.
     """
     is_mirage = (species == MIRAGE)[..., None]  # (n_crystals, n_atoms, 1)
     if coordinates == "center":
         places = circular_mean(frac_coords, ~is_mirage).expand_as(frac_coords)  # (n_crystals, n_atoms, 3)
-    else:
+    elif coordinates == "uniform":
         places = uniform
+    else:
+        raise ValueError(f"coordinates of mirage atoms are uniform or center, not {coordinates}.")
     return torch.where(is_mirage, places, frac_coords)
 
 
@@ -62,7 +67,9 @@ def reduce(crystal_id: str, lattice: np.ndarray, frac_coords: np.ndarray, specie
         A Crystal; with a failure when no real atom is left or a number is not finite.
     """
     real = species != MIRAGE  # (n_atoms,)
-    crystal = Crystal(crystal_id, lattice.astype(float), frac_coords[real].astype(float), species[real].astype(int))
+    # A tiny negative number, wrapped in single precision, is 1 and not in [0, 1).
+    wrapped = np.mod(frac_coords[real].astype(float), 1.0)  # (n_real, 3)
+    crystal = Crystal(crystal_id, lattice.astype(float), wrapped, species[real].astype(int))
     if not real.any():
         return crystal.failed("sample", "no real atom left, all are mirage")
     if not (np.isfinite(lattice).all() and np.isfinite(frac_coords).all()):

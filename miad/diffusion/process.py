@@ -35,7 +35,7 @@ class State:
 class Noise:
     """Random numbers for a batch whose crystals are drawn in blocks, each block from its own generator.
 
-    So a crystal depends on its block alone: not on the size of the batch, the order of the shards or the number of GPUs.
+    So a crystal depends on its block alone: not on the size of the batch, the order of shards or the number of GPUs.
 
     Args:
         generators: one per block, on the device of the batch.
