@@ -12,6 +12,7 @@ from there, so that each fact is written once and each step is rerun only when s
 import dataclasses
 import difflib
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -214,28 +215,40 @@ def resolve(config: dict) -> dict[str, dict]:
     Raises:
         MiadError: a key is missing, has the wrong type, or two keys contradict each other.
     """
-    sections = {name: config.get(name) or {} for name in SECTIONS}
+    for key in ("run", "seed", "scale", config.get("scale")):
+        if key not in config:
+            raise MiadError(f"config.yaml lacks {key}. Add it at the top level, or restore config.yaml.")
+    ablations = _block(config, "ablations")
+    if config["run"] in ablations:
+        raise MiadError(f"ablations.{config['run']} has the name of the main run. Rename it, or `run`, in config.yaml.")
+    sections = {name: _block(config, name) for name in SECTIONS}
+    scale = {name: _block(_block(config, config["scale"]), name) for name in SECTIONS}
+    recipes = _block(config, "recipes")
     runs: dict[str, dict] = {}
-    for run, changes in {config["run"]: {}, **(config.get("ablations") or {})}.items():
-        over = merge(merge(sections, {}), changes or {})
-        scaled = merge(config.get(config["scale"]) or {}, over)
-        recipe = scaled["train"].get("recipe")
-        recipes = config.get("recipes") or {}
+    for run in (config["run"], *ablations):
+        changes = _block(ablations, run)
+        over = merge(sections, {name: _block(changes, name) for name in SECTIONS})
+        recipe = merge(scale, over)["train"].get("recipe")
         if recipe not in recipes:
             raise MiadError(
                 f"train.recipe: {recipe} is not one of {', '.join(recipes)} (section recipes of config.yaml)."
             )
         # The recipe lies between the scale block and what is written under `train` itself.
-        scaled["train"] = merge(
-            merge((config.get(config["scale"]) or {}).get("train") or {}, recipes[recipe]), over["train"]
-        )
-        runs[run] = {**scaled, "seed": (changes or {}).get("seed", config["seed"])}
-        runs[run].pop("ablations", None)
+        below = merge(scale, {"train": _block(recipes, recipe)})
+        runs[run] = {**merge(below, over), "seed": changes.get("seed", config["seed"])}
         _cross_check(run, {name: build(runs[run], kind) for name, kind in SECTIONS.items()})
     return runs
 
 
-def build(run: dict, kind: type[Section], path: str | None = None) -> Section:
+def _block(config: dict, name: str) -> dict:
+    """A block of keys; one that is absent or empty has none."""
+    block = config.get(name)
+    if not isinstance(block, dict | None):
+        raise MiadError(f"config.yaml: {name} is {block!r}, expected keys with values below it.")
+    return block or {}
+
+
+def build(run: dict, kind: type[Section]) -> Section:
     """One section's dataclass from the settings of a run.
 
     Args:
@@ -245,22 +258,23 @@ def build(run: dict, kind: type[Section], path: str | None = None) -> Section:
     Raises:
         MiadError: a key is missing, unknown or of the wrong type.
     """
-    name = path or next(key for key, value in SECTIONS.items() if value is kind)
+    name = next(key for key, value in SECTIONS.items() if value is kind)
     section = run.get(name) or {}
     hints = typing.get_type_hints(kind)
     values: dict[str, Any] = {}
     for key, hint in hints.items():
         if hint in SECTIONS.values():
             values[key] = build(run, hint)
-        elif key in section:
-            values[key] = _typed(section[key], hint, f"{name}.{key}")
         elif key == "seed":
             values[key] = _typed(run["seed"], hint, "seed")
+        elif key in section:
+            values[key] = _typed(section[key], hint, f"{name}.{key}")
         else:
             raise MiadError(f"config.yaml lacks {name}.{key}. Add it under {name}, or restore config.yaml.")
-    unknown = sorted(set(section) - set(hints))
+    own = [key for key, hint in hints.items() if hint not in SECTIONS.values() and key != "seed"]
+    unknown = sorted(set(section) - set(own), key=str)
     if unknown:
-        raise MiadError(f"config.yaml: {name}.{unknown[0]} is not a known key.{did_you_mean(unknown[0], hints)}")
+        raise MiadError(f"config.yaml: {name}.{unknown[0]} is not a known key.{did_you_mean(str(unknown[0]), own)}")
     return kind(**values)
 
 
@@ -276,6 +290,8 @@ def from_record(kind: type[Section], record: dict) -> Section:
         MiadError: a key is missing, unknown or of the wrong type.
     """
     hints = typing.get_type_hints(kind)
+    if not isinstance(record, dict):
+        raise MiadError(f"settings of {kind.__name__.lower()} are {record!r}, expected keys with values.")
     if set(record) != set(hints):
         odd = sorted(set(record) ^ set(hints))
         raise MiadError(f"settings of {kind.__name__.lower()}: missing or unknown keys {', '.join(odd)}.")
@@ -289,33 +305,43 @@ def from_record(kind: type[Section], record: dict) -> Section:
     )
 
 
-def read_settings(text: str, kind: type[Section], scale: str | None = None) -> Section:
-    """Settings from the command line: JSON of one section, or the path of a config file.
+def read_settings(text: str, kind: type[Section]) -> Section:
+    """Settings from the command line: JSON of one section, or the path of a config file, whose main run is meant.
 
     Raises:
-        MiadError: neither of the two.
+        MiadError: neither of the two, or a config file with errors.
     """
     if text.lstrip().startswith("{"):
-        return from_record(kind, json.loads(text))
+        try:
+            return from_record(kind, json.loads(text))
+        except json.JSONDecodeError as error:
+            raise MiadError(f"--settings is not JSON ({error}). Give --settings config.yaml, or JSON.") from error
     config = read_config(Path(text))
-    run = next(iter(resolve({**config, "scale": scale or config.get("scale", "laptop")}).values()))
-    return build(run, kind)
+    schema = Path(text).resolve().parent / "workflow" / "schemas" / "config.schema.yaml"
+    if schema.is_file():
+        from miad.user_config import check
+
+        check(config, schema)
+    return build(next(iter(resolve(config).values())), kind)
 
 
 def read_config(path: Path) -> dict:
     """Read a config.yaml.
 
     Raises:
-        MiadError: the file is missing or is not YAML.
+        MiadError: the file cannot be read, or is no YAML of keys with values.
     """
     import yaml
 
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise MiadError(f"{path} does not exist. Give --settings config.yaml, or JSON.") from error
-    except yaml.YAMLError as error:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MiadError(f"{path} cannot be read ({error}). Give --settings config.yaml, or JSON.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise MiadError(f"{path} is not readable as YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise MiadError(f"{path} holds no keys with values. Give --settings config.yaml, or JSON.")
+    return config
 
 
 def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
@@ -331,14 +357,15 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return None if value is None else _typed(value, next(a for a in arguments if a is not type(None)), where)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str):
+    if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
         # YAML 1.1 reads 1e-5 as text; only 1.0e-5 is a number to it.
         try:
-            return float(value)
-        except ValueError as error:
-            raise MiadError(f"config.yaml: {where} is {value!r}, expected a number.") from error
+            number = float(value)
+        except (ValueError, OverflowError):
+            number = math.nan
+        if math.isnan(number):
+            raise MiadError(f"config.yaml: {where} is {value!r}, expected a number.")
+        return number
     if origin is list and isinstance(value, list):
         return [_typed(item, arguments[0], f"{where}[{index}]") for index, item in enumerate(value)]
     if origin is dict and isinstance(value, dict):
