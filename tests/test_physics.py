@@ -1,5 +1,6 @@
 """The definitions of the paper, asserted against independent derivations."""
 
+import itertools
 import math
 
 import numpy as np
@@ -77,7 +78,7 @@ def test_coordinate_forward_marginal_by_simulation():
     """Many small wrapped steps add up to one of σ_t."""
     sigma = schedules.coords_sigma(DIFFUSION)[::50]
     g, places = seeded(), torch.full((40_000,), 0.3, dtype=torch.float64)
-    for before, after in zip(sigma[:-1], sigma[1:], strict=True):
+    for before, after in itertools.pairwise(sigma):
         places = (places + (after**2 - before**2).sqrt() * torch.randn(40_000, generator=g, dtype=torch.float64)) % 1
     mean = torch.exp(2j * math.pi * (places - 0.3)).mean()
     expected = math.exp(-2 * math.pi**2 * sigma[-1].item() ** 2)
@@ -307,3 +308,67 @@ def test_a_network_that_knows_the_score_recovers_the_data(stride, denoise_last, 
     assert (gap - gap.round()).abs().max() < limit
     assert (state.lattice - truth.lattice).abs().max() < 0.06
     assert torch.equal(state.species, truth.species.expand(32, 8))
+
+
+def simple_crystals() -> list[Crystal]:
+    """Ten textbook crystals of one to four atoms."""
+    from pymatgen.core import Lattice, Structure
+
+    fcc, bcc, cubic = Lattice.from_parameters(1, 1, 1, 60, 60, 60), Lattice.cubic(1), Lattice.cubic
+    rows = [
+        (fcc, 2.86, "Al", [[0, 0, 0]]),
+        (fcc, 2.56, "Cu", [[0, 0, 0]]),
+        (fcc, 3.99, "NaCl", [[0, 0, 0], [0.5, 0.5, 0.5]]),
+        (fcc, 2.98, "MgO", [[0, 0, 0], [0.5, 0.5, 0.5]]),
+        (fcc, 3.83, "ZnS", [[0, 0, 0], [0.25, 0.25, 0.25]]),
+        (fcc, 3.87, "CaF2", [[0, 0, 0], [0.25, 0.25, 0.25], [0.75, 0.75, 0.75]]),
+        (bcc, 4.12, "CsCl", [[0, 0, 0], [0.5, 0.5, 0.5]]),
+        (cubic(1), 3.75, "AuCu3", [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]]),
+        (cubic(1), 3.77, "ReO3", [[0, 0, 0], [0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]]),
+        (fcc, 2.47, "Ni", [[0, 0, 0]]),
+    ]
+    from pymatgen.core import Composition
+
+    made = []
+    for index, (lattice_, scale, formula, places) in enumerate(rows):
+        kinds = [element for element, n in Composition(formula).items() for _ in range(int(n))]
+        made.append(Crystal.from_structure(f"c{index}", Structure(Lattice(lattice_.matrix * scale), kinds, places)))
+    return made
+
+
+@pytest.mark.slow
+def test_ten_crystals_are_learnt_and_sampled_back():
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    from miad.sample import to_crystals
+
+    torch.manual_seed(0)
+    originals = simple_crystals()
+    tensors = to_tensors(originals, 6)
+    clean = State(tensors["lattice"], tensors["frac_coords"], tensors["species"])
+    process = JointDiffusion(DIFFUSION, Mirage(6, "uniform", True), center_scores=True)
+    network = CSPNet(Network(96, 2, 8, 64, 0.033))
+    adam = torch.optim.Adam(network.parameters(), lr=2e-3, fused=True)
+    num_steps, noise = 1500, Noise([seeded(1)], [160])
+    for step in range(num_steps):
+        for group in adam.param_groups:
+            group["lr"] = 2e-3 * min(1, step / 50, 3 * (1 - step / num_steps))
+        batch = process.infuse(clean[torch.arange(160) % 10], noise)
+        losses = process.losses(network, batch, process.times(noise, True, 160), noise, process.counts(batch))
+        adam.zero_grad()
+        sum(losses.values()).backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        adam.step()
+    draws = Noise([seeded(2)], [40])
+    state = process.prior(draws, 6)
+    with torch.no_grad():
+        for now in range(1000, 0, -5):
+            state = process.step(network, state, now, now - 5, draws, denoise_last=True)
+    samples = to_crystals(state, [f"s{index}" for index in range(40)])
+    matcher = StructureMatcher()
+    whole = [sample.structure for sample in samples if sample.failure is None]
+    known = [original.structure for original in originals]
+    matched = [any(matcher.fit(sample, original) for original in known) for sample in whole]
+    found = {i for sample in whole for i, original in enumerate(known) if matcher.fit(sample, original)}
+    assert sum(matched) >= 28, f"{sum(matched)} of 40 samples are one of the ten crystals"
+    assert len(found) >= 6, f"only crystals {sorted(found)} were found again"

@@ -1,0 +1,145 @@
+"""CSPNet: the plain formulation edge by edge against ours, in one run. Prints ratios, times and peak memory.
+
+    python benchmarks/network.py [--device cpu|cuda] [--repeats 5]
+
+The plain formulation is the one of tests/reference.py, which the tests compare with ours to 1e-10.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+from reference import reference_forward  # noqa: E402
+
+from miad.config import Network  # noqa: E402
+from miad.network import CSPNet  # noqa: E402
+
+SIZES = {
+    "paper": (Network(512, 6, 128, 256, 1.0), 8, 25),
+    "laptop": (Network(128, 3, 16, 64, 0.033), 128, 9),
+}
+
+
+def inputs(num_crystals: int, num_atoms: int, device: str) -> dict[str, torch.Tensor]:
+    """A batch of random noisy crystals."""
+    g = torch.Generator().manual_seed(0)
+    data = {
+        "lattice": 5 * torch.randn(num_crystals, 3, 3, generator=g),
+        "frac_coords": torch.rand(num_crystals, num_atoms, 3, generator=g),
+        "species": torch.randint(0, 100, (num_crystals, num_atoms), generator=g),
+        "times": torch.randint(1, 1001, (num_crystals,), generator=g),
+    }
+    return {name: tensor.to(device) for name, tensor in data.items()}
+
+
+def formulations(size: str, device: str) -> dict[str, Callable[[], tuple[torch.Tensor, ...]]]:
+    """The forward pass in each formulation, with the same weights and inputs."""
+    settings, num_crystals, num_atoms = SIZES[size]
+    torch.manual_seed(0)
+    network = CSPNet(settings).to(device)
+    data = inputs(num_crystals, num_atoms, device)
+    flat = {**data, "frac_coords": data["frac_coords"].flatten(0, 1), "species": data["species"].flatten()}
+
+    def half() -> tuple[torch.Tensor, ...]:
+        with torch.autocast(device, dtype=torch.bfloat16):
+            return network(**data)
+
+    return {
+        "plain": lambda: reference_forward(network, num_atoms=[num_atoms] * num_crystals, **flat),
+        "ours": lambda: network(**data),
+        "ours bf16": half,
+    }
+
+
+def seconds(action: Callable[[], object], device: str) -> float:
+    """Wall time of one call."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    action()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def train_step(forward: Callable[[], tuple[torch.Tensor, ...]]) -> None:
+    """Forward and backward."""
+    sum(part.square().mean() for part in forward()).backward()
+
+
+def infer(forward: Callable[[], tuple[torch.Tensor, ...]]) -> None:
+    """Forward alone."""
+    with torch.no_grad():
+        forward()
+
+
+def peak_memory(size: str, name: str, device: str) -> float:
+    """Peak memory of one forward and backward above that of the program at rest, MiB, in a process of its own."""
+    command = [sys.executable, __file__, "--device", device, "--memory-of", size, name]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def measure_memory(size: str, name: str, device: str) -> None:
+    """What `peak_memory` runs."""
+    forward = formulations(size, device)[name]
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        train_step(forward)
+        print((torch.cuda.max_memory_allocated() - before) / 2**20)
+        return
+    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark; getrusage's is that of the parent
+    before = resident("VmRSS")
+    train_step(forward)
+    print((resident("VmHWM") - before) / 2**10)
+
+
+def resident(field: str) -> int:
+    """A line of /proc/self/status, KiB."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in status if line.startswith(field)).split()[1])
+
+
+def main() -> None:
+    """Print one line per size, task and formulation."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory_of:
+        measure_memory(*options.memory_of, options.device)
+        return
+    print(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    for size in SIZES:
+        ways = formulations(size, options.device)
+        for task, work in (("forward", infer), ("forward+backward", train_step)):
+            times: dict[str, list[float]] = {name: [] for name in ways}
+            for repeat in range(options.repeats + 1):
+                for name, forward in ways.items():  # in turn, so that a slow moment of the machine hits all of them
+                    spent = seconds(lambda forward=forward: work(forward), options.device)
+                    if repeat:
+                        times[name].append(spent)
+            for name, spent in times.items():
+                ratio = statistics.median(a / b for a, b in zip(times["plain"], spent, strict=True))
+                print(
+                    f"{size:7} {task:17} {name:10} {1e3 * statistics.median(spent):9.1f} ms  {ratio:5.2f} times as fast"
+                )
+        memory = {name: peak_memory(size, name, options.device) for name in ways}
+        for name, peak in memory.items():
+            print(
+                f"{size:7} peak memory       {name:10} {peak:9.0f} MiB  {memory['plain'] / max(peak, 1):5.2f} times less"
+            )
+
+
+if __name__ == "__main__":
+    main()
