@@ -1,9 +1,18 @@
 # The commands of the README and nothing else.
 .PHONY: run test
 
-# The rules call `python`: it has to be the one of .venv.
+# The rules call `python`: it has to be the one of .venv. Snakemake's own lock outlives a kill -9, that of flock dies with
+# its process: so a leftover is told from a run that is at work in this folder, and removed.
+run: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 run: .venv/installed
-	PATH="$(CURDIR)/.venv/bin:$$PATH" snakemake results/sun_table.csv
+	@mkdir -p .snakemake
+ifneq ($(shell command -v flock),)
+	@flock --nonblock .snakemake true || { echo "Another make run is at work in this folder."; exit 1; }
+	@! ls .snakemake/locks/* >/dev/null 2>&1 || flock .snakemake snakemake --unlock
+	flock .snakemake snakemake results/sun_table.csv
+else
+	snakemake results/sun_table.csv
+endif
 
 test: .venv/installed
 	.venv/bin/python -m pytest

@@ -3,7 +3,9 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+
 configfile: "config.yaml"
+
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/dataset.smk"
@@ -15,6 +17,7 @@ include: "workflow/rules/hull.smk"
 include: "workflow/rules/sun.smk"
 include: "workflow/rules/dft.smk"
 include: "workflow/rules/report.smk"
+
 
 rule all:
     default_target: True

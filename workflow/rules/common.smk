@@ -1,23 +1,28 @@
 # What the rules share: the checked settings of every run, and where the results of a step live.
+import os
 import sys
 
 sys.path.insert(0, workflow.basedir)
+# Read by envs/miad.post-deploy.sh, which snakemake runs from a copy elsewhere.
+os.environ["MIAD_ROOT"] = str(workflow.basedir)
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from miad.config import UPSTREAM, check, resolve, settings_json
+from miad.config import UPSTREAM, resolve, settings_json
 from miad.errors import MiadError
+from miad.user_config import check, own_files
 
 try:
     check(config, f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
     RUNS = resolve(config)
+    OWN_FILES = {run: own_files(sections) for run, sections in RUNS.items()}
 except MiadError as error:
     raise WorkflowError(str(error))
 
 
 wildcard_constraints:
-    run="[A-Za-z0-9_]+",
+    run="|".join(RUNS),
     calculator="[A-Za-z0-9_-]+",
     shard=r"\d+",
 
@@ -25,6 +30,18 @@ wildcard_constraints:
 def settings(section):
     """The settings of a section as JSON: a changed value reruns only the steps that read it."""
     return lambda wildcards: settings_json(RUNS[wildcards.run], section)
+
+
+def settings_of_calculator(wildcards):
+    """The settings of relax for one calculator: a further calculator leaves what others relaxed as it is."""
+    sections = RUNS[wildcards.run]
+    one = {**sections["relax"], "calculators": [wildcards.calculator]}
+    return settings_json({**sections, "relax": one}, "relax")
+
+
+def own(section):
+    """Input function: the user's own files that a section names, so that an edited file is read again."""
+    return lambda wildcards: OWN_FILES[wildcards.run][section]
 
 
 def home(run, step):
@@ -41,15 +58,17 @@ def home(run, step):
 
 def result(step, name):
     """Input function: a file of an earlier step, in the folder of the run that makes it."""
-    return lambda wildcards: "results/{}/{}/{}".format(
-        home(wildcards.run, step), step, name.format(**dict(wildcards))
-    )
+    return lambda wildcards: "results/{}/{}/{}".format(home(wildcards.run, step), step, name.format(**dict(wildcards)))
 
 
 def shards(step, name):
     """Input function: one file per shard of an earlier step."""
     return lambda wildcards: [
-        "results/{}/{}/{}".format(home(wildcards.run, step), step, name.format(shard=shard, **dict(wildcards)))
+        "results/{}/{}/{}".format(
+            home(wildcards.run, step),
+            step,
+            name.format(shard=shard, **dict(wildcards)),
+        )
         for shard in range(RUNS[wildcards.run]["sample"]["num_shards"])
     ]
 

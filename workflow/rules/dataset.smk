@@ -1,10 +1,10 @@
 rule dataset:
+    input:
+        own("dataset"),
     output:
         train="results/{run}/dataset/train.jsonl.gz",
         val="results/{run}/dataset/val.jsonl.gz",
         test="results/{run}/dataset/test.jsonl.gz",
-    params:
-        settings=settings("dataset"),
     log:
         "results/{run}/dataset/dataset.log",
     conda:
@@ -12,6 +12,8 @@ rule dataset:
     threads: 8
     resources:
         mem_mb=8000,
+    params:
+        settings=settings("dataset"),
     shell:
         """
         python -m miad dataset \

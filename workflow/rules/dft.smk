@@ -4,12 +4,12 @@ rule dft:
     output:
         queue="results/{run}/dft/queue.jsonl",
         excluded="results/{run}/dft/excluded.csv",
-    params:
-        settings=settings("dft"),
     log:
         "results/{run}/dft/dft.log",
     conda:
         "../../envs/miad.yaml"
+    params:
+        settings=settings("dft"),
     shell:
         """
         python -m miad dft \

@@ -3,16 +3,19 @@ rule hull:
         train=result("dataset", "train.jsonl.gz"),
         val=result("dataset", "val.jsonl.gz"),
         test=result("dataset", "test.jsonl.gz"),
+        own=own("hull"),
     output:
         entries="results/{run}/hull/entries.csv.gz",
-    params:
-        settings=settings("hull"),
     log:
         "results/{run}/hull/hull.log",
+    # Before the training: a hull that cannot be read should not be found out hours later.
+    priority: 1
     conda:
         "../../envs/miad.yaml"
     resources:
         mem_mb=4000,
+    params:
+        settings=settings("hull"),
     shell:
         """
         python -m miad hull \

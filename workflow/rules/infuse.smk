@@ -5,14 +5,14 @@ rule infuse:
     output:
         train="results/{run}/infuse/train.safetensors",
         val="results/{run}/infuse/val.safetensors",
-    params:
-        settings=settings("mirage"),
     log:
         "results/{run}/infuse/infuse.log",
     conda:
         "../../envs/miad.yaml"
     resources:
         mem_mb=4000,
+    params:
+        settings=settings("mirage"),
     shell:
         """
         python -m miad infuse \

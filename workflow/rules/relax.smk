@@ -3,8 +3,6 @@ rule relax:
         crystals=result("sample", "{shard}.jsonl"),
     output:
         relaxed="results/{run}/relax/{calculator}/{shard}.jsonl",
-    params:
-        settings=settings("relax"),
     log:
         "results/{run}/relax/{calculator}/{shard}.log",
     conda:
@@ -12,6 +10,8 @@ rule relax:
     threads: 8
     resources:
         mem_mb=8000,
+    params:
+        settings=settings_of_calculator,
     shell:
         """
         python -m miad relax \

@@ -38,12 +38,12 @@ rule report:
     output:
         table="results/sun_table.csv",
         readable="results/sun_table.md",
-    params:
-        settings=settings_json(next(iter(RUNS.values())), "report"),
     log:
         "results/report.log",
     conda:
         "../../envs/miad.yaml"
+    params:
+        settings=settings_json(next(iter(RUNS.values())), "report"),
     shell:
         """
         python -m miad report \

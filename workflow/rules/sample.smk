@@ -4,8 +4,6 @@ rule sample:
     output:
         crystals="results/{run}/sample/{shard}.jsonl",
         trajectories="results/{run}/sample/{shard}.trajectories.safetensors",
-    params:
-        settings=settings("sample"),
     log:
         "results/{run}/sample/{shard}.log",
     conda:
@@ -13,6 +11,8 @@ rule sample:
     threads: 8
     resources:
         mem_mb=4000,
+    params:
+        settings=settings("sample"),
     shell:
         """
         OMP_NUM_THREADS={threads} python -m miad sample \

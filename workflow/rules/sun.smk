@@ -10,8 +10,6 @@ rule sun:
         ledger="results/{run}/sun/{calculator}/ledger.jsonl",
         verdicts="results/{run}/sun/{calculator}/verdicts.jsonl",
         row="results/{run}/sun/{calculator}/row.json",
-    params:
-        settings=settings("sun"),
     log:
         "results/{run}/sun/{calculator}/sun.log",
     conda:
@@ -19,6 +17,8 @@ rule sun:
     threads: 8
     resources:
         mem_mb=8000,
+    params:
+        settings=settings("sun"),
     shell:
         """
         python -m miad sun \

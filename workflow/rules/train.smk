@@ -6,8 +6,6 @@ rule train:
         model="results/{run}/train/model.safetensors",
         readable="results/{run}/train/model.json",
         losses="results/{run}/train/losses.csv",
-    params:
-        settings=settings("train"),
     log:
         "results/{run}/train/train.log",
     conda:
@@ -15,6 +13,8 @@ rule train:
     threads: 8
     resources:
         mem_mb=8000,
+    params:
+        settings=settings("train"),
     shell:
         # checkpoints/ is not an output, so that snakemake leaves it alone and a killed training goes on from there
         """
