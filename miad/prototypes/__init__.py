@@ -8,7 +8,8 @@ from miad.config import Relax
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.files import write_text
 from miad.prototypes import card, selection
-from miad.prototypes.decorations import VOLUMES, Decoration, decorations
+from miad.prototypes.decorations import Decoration, decorations
+from miad.prototypes.properties import VOLUMES
 from miad.prototypes.structures import ELEMENTS, MOLECULAR, STRUCTURE_TYPES
 
 log = logging.getLogger("miad")

@@ -9,7 +9,7 @@ from miad.crystal import Crystal
 from miad.dataset import standardise
 from miad.hull import ConvexHull, Entry, HullTable, element_counts, lowest_entries
 from miad.matching import Rule, compare
-from miad.prototypes.decorations import VOLUMES
+from miad.prototypes.properties import VOLUMES
 
 log = logging.getLogger("miad")
 MAX_E_ABOVE_HULL = 0.1  # eV/atom
@@ -49,7 +49,10 @@ def is_sane(crystal: Crystal) -> bool:
     """Whether a candidate relaxed, to a volume that its elements can have."""
     if crystal.failure or not crystal.converged:
         return False
-    expected = sum(VOLUMES[symbol] * count for symbol, count in element_counts(crystal).items())
+    counts = element_counts(crystal)
+    if len(counts) == 1:  # molecular crystals are mostly empty, and every element needs a reference
+        return True
+    expected = sum(VOLUMES[symbol] * count for symbol, count in counts.items())
     return SANE_VOLUME[0] < crystal.volume / expected < SANE_VOLUME[1]
 
 

@@ -1,0 +1,127 @@
+"""Salts: charges that balance, ratios of radii and tolerance factors in windows a little wider than Pauling's."""
+
+import itertools
+from collections.abc import Iterator
+
+from miad.prototypes.decorations import Decoration, combine
+from miad.prototypes.properties import ANIONS, CATIONS
+
+ALKALI = ("Li", "Na", "K", "Rb", "Cs")
+ALKALINE_EARTH = ("Mg", "Ca", "Sr", "Ba")
+ANY = 9.9  # no limit on the ratio of radii
+
+# charge of A, charge of X, lowest and highest ratio of radii A/X, structure types
+BINARY_RULES: tuple[tuple[int, int, float, float, tuple[str, ...]], ...] = (
+    (1, 1, 0.0, ANY, ("rocksalt",)),
+    (1, 1, 0.6, ANY, ("cscl",)),
+    (1, 1, 0.0, 0.62, ("zincblende", "wurtzite")),
+    (2, 2, 0.0, ANY, ("rocksalt",)),
+    (2, 2, 0.55, ANY, ("cscl",)),
+    (2, 2, 0.0, 0.62, ("zincblende", "wurtzite")),
+    (2, 2, 0.25, 0.6, ("nias",)),
+    (2, 2, 0.4, 0.9, ("litharge",)),
+    (2, 2, 0.35, 0.65, ("cooperite",)),
+    (3, 3, 0.0, ANY, ("rocksalt",)),
+    (3, 3, 0.0, 0.5, ("zincblende", "wurtzite")),
+    (3, 3, 0.2, 0.5, ("nias",)),
+    (2, 1, 0.55, ANY, ("fluorite",)),
+    (2, 1, 0.3, 1.0, ("rutile",)),
+    (2, 1, 0.3, 0.75, ("cadmium-iodide",)),
+    (2, 1, 0.3, 0.75, ("cadmium-chloride",)),
+    (4, 2, 0.4, ANY, ("fluorite",)),
+    (4, 2, 0.25, 0.6, ("rutile",)),
+    (4, 2, 0.2, 0.55, ("cadmium-iodide",)),
+    (4, 2, 0.25, 0.4, ("molybdenite",)),
+    (4, 2, 0.38, 0.55, ("anatase",)),
+    (1, 2, 0.25, ANY, ("antifluorite",)),
+    (1, 2, 0.3, 0.85, ("cuprite",)),
+    (3, 2, 0.55, ANY, ("lanthanum-oxide",)),
+    (3, 2, 0.25, 0.6, ("tetradymite",)),
+    (3, 2, 0.5, 0.8, ("lanthanum-oxide",)),
+    (1, 3, 0.4, ANY, ("lithium-nitride", "d0_3", "anti-rhenium-trioxide")),
+    (3, 1, 0.3, 0.8, ("rhenium-trioxide",)),
+    (3, 1, 0.5, ANY, ("d0_3",)),
+    (6, 2, 0.35, 0.6, ("rhenium-trioxide",)),
+)
+
+
+def binary() -> Iterator[Decoration]:
+    """Salts of two elements."""
+    for q_plus, q_minus, low, high, kinds in BINARY_RULES:
+        for (metal, r_plus), (other, r_minus) in itertools.product(CATIONS[q_plus].items(), ANIONS[q_minus].items()):
+            if not low <= r_plus / r_minus <= high:
+                continue
+            for kind in kinds:
+                if kind == "d0_3" and q_plus == 3:  # BiF3: the anions are the majority, role A of this type
+                    yield Decoration(kind, {"A": other, "X": metal}, {"A": r_minus, "X": r_plus})
+                else:
+                    yield Decoration(kind, {"A": metal, "X": other}, {"A": r_plus, "X": r_minus})
+    for metal, (q_minus, other) in itertools.product(
+        ("Mn", "Fe", "Co", "Ni", "Pd", "Pt"), ((2, "S"), (2, "Se"), (2, "Te"), (3, "P"), (3, "As"), (3, "Sb"))
+    ):
+        # In marcasite the anions are pairs, which are smaller than two single ones.
+        radii = {"A": CATIONS[2][metal] + 0.1, "X": ANIONS[q_minus][other] - 0.15}
+        yield Decoration("marcasite", {"A": metal, "X": other}, radii)
+
+
+def ternary() -> Iterator[Decoration]:
+    """Salts of three elements."""
+    yield from _perovskites()
+    yield from _layered_oxides()
+    yield from _mixed_anions()
+    yield from _antiperovskites()
+
+
+def tolerance(r_a: float, r_b: float, r_x: float) -> float:
+    """Goldschmidt's tolerance factor; the radius of A is raised from six- to twelve-fold coordination."""
+    return (1.12 * r_a + r_x) / (2**0.5 * (r_b + r_x))
+
+
+def _perovskites() -> Iterator[Decoration]:
+    for q_a, q_b, q_x in ((1, 2, 1), (2, 4, 2), (3, 3, 2), (1, 5, 2), (2, 1, 1)):
+        for (a, r_a), (b, r_b), (x, r_x) in itertools.product(
+            CATIONS[q_a].items(), CATIONS[q_b].items(), ANIONS[q_x].items()
+        ):
+            is_salt = x != "H" or (b in (*ALKALI, *ALKALINE_EARTH, "Pd") and a in (*ALKALI, *ALKALINE_EARTH))
+            if 0.82 <= tolerance(r_a, r_b, r_x) <= 1.08 and r_b / r_x > 0.3 and x != "Te" and is_salt:
+                yield Decoration("perovskite", {"A": a, "B": b, "X": x}, {"A": 1.12 * r_a, "B": r_b, "X": r_x})
+
+
+def _layered_oxides() -> Iterator[Decoration]:
+    for (a, r_a), (b, r_b), (x, r_x) in itertools.product(CATIONS[1].items(), CATIONS[3].items(), ANIONS[2].items()):
+        elements, radii = {"A": a, "B": b, "X": x}, {"A": r_a, "B": r_b, "X": r_x}
+        if x != "Te" and 0.3 <= r_b / r_x < 0.75 and a != "Cu":
+            yield Decoration("alpha-nafeo2", elements, radii)
+        if x == "O" and a in ("Cu", "Ag") and b not in ("B", "Bi", "Au"):
+            # Two-fold coordination on a line, with its smaller radii.
+            yield Decoration("delafossite", elements, {**radii, "A": 0.46 if a == "Cu" else 0.67})
+    for a, b in combine("Ca Sr Ba", "Fe Ni Cu Pd"):
+        yield Decoration("infinite-layer", {"A": a, "B": b, "X": "O"}, {"A": CATIONS[2][a] + 0.1, "B": 0.6, "X": 1.4})
+
+
+def _mixed_anions() -> Iterator[Decoration]:
+    for (a, r_a), (b, r_b), x in itertools.product(CATIONS[2].items(), (("F", 1.31), ("H", 1.35)), ("Cl", "Br", "I")):
+        if r_a >= 0.9:
+            radii = {"A": r_a, "B": r_b, "X": ANIONS[1][x]}
+            yield Decoration("lead-fluoride-chloride", {"A": a, "B": b, "X": x}, radii)
+    for (a, r_a), x in itertools.product(CATIONS[3].items(), ("F", "Cl", "Br", "I")):
+        if r_a >= 0.74:
+            radii = {"A": r_a, "B": 1.38, "X": ANIONS[1][x]}
+            yield Decoration("lead-fluoride-chloride", {"A": a, "B": "O", "X": x}, radii)
+    for a, x in combine("In Sc Y La Ce Nd Sm Gd Er Lu Bi", "S Se Te"):
+        radii = {"A": CATIONS[3][a], "B": 1.38, "X": ANIONS[2][x]}
+        yield Decoration("lanthanum-oxysulfide", {"A": a, "B": "O", "X": x}, radii)
+
+
+def _antiperovskites() -> Iterator[Decoration]:
+    # charge of A, its elements, the central anion, the large one
+    for charge, metals, centers, others in (
+        (1, "Li Na K Ag", "O S", "Cl Br I"),
+        (2, "Mg Ca Sr Ba Eu", "N", "P As Sb Bi"),
+        (2, "Ca Sr Ba Eu Yb", "O", "Si Ge Sn Pb"),
+    ):
+        for a, x, b in combine(metals, centers, others):
+            radius = {**ANIONS[2], **ANIONS[3]}[x]
+            yield Decoration("antiperovskite", {"A": a, "B": b, "X": x}, {"A": CATIONS[charge][a], "X": radius})
+    for a, b, x in combine("Ti Mn Fe Co Ni Cr Sc Y La Nd Gd Er Ca Pd", "Al Ga In Ge Sn Zn Tl Pb", "C N"):
+        yield Decoration("antiperovskite", {"A": a, "B": b, "X": x})
