@@ -25,6 +25,7 @@ STEPS = {
     "hull": "make the table of reference energies",
     "sun": "energy above hull, uniqueness and novelty of relaxed crystals",
     "dft": "DFT double relaxation of the promising crystals",
+    "evaluate": "S.U.N. of crystals of any origin, from one file or folder",
     "candidates": "the S.U.N. crystals and the ledger of a run as CSV, CIF and Parquet",
     "report": "the table of all runs, beside the published figures",
     "import-weights": "read weights published by the authors",

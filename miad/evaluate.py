@@ -1,0 +1,179 @@
+"""S.U.N. of anybody's crystals: read, relax if need be, and judge them as our own samples are judged."""
+
+import dataclasses
+import logging
+import re
+from pathlib import Path
+
+import miad
+from miad import candidates, relax, report, sun
+from miad.config import Hull, Relax, Report, Sun, read_settings
+from miad.crystal import Crystal, write_crystals
+from miad.errors import MiadError
+from miad.hull import FRAMES, write_table
+from miad.hull_sources import read_source
+from miad.ingest import read_any
+
+log = logging.getLogger("miad")
+
+
+def run(
+    crystals: Path,
+    *,
+    training: Path,
+    hull: str,
+    out: Path,
+    name: str | None = None,
+    calculator: str = "chgnet",
+    energy_frame: str | None = None,
+    generated: Path | None = None,
+    hull_frame: str | None = None,
+    hull_references: str | None = None,
+    config: Path | None = None,
+) -> None:
+    """Evaluate crystals of any origin: the table, the ledger and the candidates in one folder.
+
+    Crystals that all carry energies are taken as relaxed; otherwise all are relaxed.
+
+    Args:
+        crystals: extended XYZ, CIF, a folder or zip of CIFs, CSV with a cif column, pymatgen JSON or JSON lines,
+            plain or gzipped
+        training: crystals that count as known, in any of these formats
+        hull: reference energies: a table of `miad hull`, CSV or JSON of entries, a URL, or mp-2023-02-07
+        out: folder for the results
+        name: of the crystals in the table; the name of the file, if left out
+        calculator: potential for the relaxation, as in relax.calculators
+        energy_frame: mp2020 or uncorrected, of energies that the crystals carry without saying so
+        generated: the same crystals before relaxation, for protocols that compare as-generated cells
+        hull_frame: mp2020 or uncorrected, if the hull does not say so
+        hull_references: JSON of elemental energies, if the hull has formation energies
+        config: config file with the sections relax, sun and report; ./config.yaml if left out
+
+    Raises:
+        MiadError: unreadable input, energies of another frame than the hull, no known calculator.
+    """
+    settings = _config(config)
+    name = name or re.sub(r"[^A-Za-z0-9_]+", "_", crystals.name.split(".")[0])
+    given = _with_frame(read_any(crystals, name), energy_frame)
+    as_drawn = joined(read_any(generated, f"{name}_generated"), given) if generated else None
+    known = read_any(training, "known")
+    _log_failed(known, training)
+    chosen = dataclasses.replace(
+        read_settings(settings, Hull), source=hull, checksum=None, energy_frame=hull_frame, references=hull_references
+    )
+    table = read_source(chosen, [])
+    out.mkdir(parents=True, exist_ok=True)
+    write_table(out / "entries.csv.gz", table)
+    write_crystals(out / "known.jsonl.gz", [one for one in known if not one.failure])
+    write_crystals(out / "crystals.jsonl", as_drawn if as_drawn else given)
+    if is_relaxed(given):
+        write_crystals(out / "relaxed.jsonl", given)
+    else:
+        relax.run(
+            read_settings(settings, Relax),
+            crystals=out / "crystals.jsonl",
+            relaxed=out / "relaxed.jsonl",
+            calculator=calculator,
+        )
+    _judge(read_settings(settings, Sun), out, name, has_generated=bool(as_drawn) or not is_relaxed(given))
+    report.run(
+        read_settings(settings, Report),
+        rows=[out / "row.json"],
+        table=out / "sun_table.csv",
+        readable=out / "sun_table.md",
+    )
+
+
+def is_relaxed(crystals: list[Crystal]) -> bool:
+    """Whether all readable crystals carry energies, so that they need no relaxation."""
+    readable = [one for one in crystals if not one.failure]
+    known = sum(one.energy_per_atom is not None for one in readable)
+    if 0 < known < len(readable):
+        log.warning("%d of %d crystals carry energies; all are relaxed", known, len(readable))
+    return known == len(readable) > 0
+
+
+def joined(generated: list[Crystal], relaxed: list[Crystal]) -> list[Crystal]:
+    """As-generated crystals under the ids of the relaxed ones, told by the ids that the two inputs carry.
+
+    Raises:
+        MiadError: a relaxed crystal has no generated one of its id, or ids are absent or occur twice.
+    """
+    by_id = {one.source_id or one.crystal_id: one for one in generated}
+    if len(by_id) < len(generated):
+        raise MiadError("--generated: an id occurs twice, so that the crystals cannot be joined. Make the ids unique.")
+    absent = [one for one in relaxed if (one.source_id or one.crystal_id) not in by_id]
+    if absent:
+        raise MiadError(
+            f"{absent[0].source_id or absent[0].crystal_id} has no crystal of the same id in --generated. Write an id"
+            " (crystal_id, material_id, id, or the file name of a CIF) into both inputs; rows are not joined by order."
+        )
+    return [by_id[one.source_id or one.crystal_id].replace(crystal_id=one.crystal_id) for one in relaxed]
+
+
+def _judge(settings: Sun, out: Path, name: str, has_generated: bool) -> None:
+    sun.run(
+        settings,
+        relaxed=[out / "relaxed.jsonl"],
+        generated=[out / "crystals.jsonl"] if has_generated else None,
+        train=out / "known.jsonl.gz",
+        entries=out / "entries.csv.gz",
+        ledger=out / "ledger.jsonl",
+        verdicts=out / "verdicts.jsonl",
+        row=out / "row.json",
+        name=name,
+    )
+    candidates.run(
+        ledgers=[out / "ledger.jsonl"],
+        verdicts=[out / "verdicts.jsonl"],
+        rows=[out / "row.json"],
+        candidates=out / "candidates.csv",
+        cif=out / "cif",
+        ledger_csv=out / "ledger.csv",
+        ledger_parquet=out / "ledger.parquet",
+    )
+
+
+def _with_frame(crystals: list[Crystal], frame: str | None) -> list[Crystal]:
+    """Crystals whose energies have a frame.
+
+    Raises:
+        MiadError: an energy without a frame, or a flag that contradicts the file.
+    """
+    if frame not in (None, *FRAMES):
+        raise MiadError(f"--energy-frame is '{frame}'; use {' or '.join(FRAMES)}.")
+    framed = []
+    for one in crystals:
+        if one.energy_per_atom is None:
+            framed.append(one)
+            continue
+        if one.energy_frame and frame and one.energy_frame != frame:
+            raise MiadError(f"{one.crystal_id} states the energy frame '{one.energy_frame}', --energy-frame '{frame}'.")
+        if not (one.energy_frame or frame):
+            raise MiadError(
+                f"{one.crystal_id} has an energy without its frame. Give --energy-frame {' or '.join(FRAMES)}."
+            )
+        framed.append(one.replace(energy_frame=one.energy_frame or frame, calculator=one.calculator or "as given"))
+    return framed
+
+
+def _log_failed(known: list[Crystal], path: Path) -> None:
+    failed = [one for one in known if one.failure]
+    if failed:
+        log.warning(
+            "%s: %d of %d crystals cannot be read and do not count as known, e.g. %s: %s",
+            path,
+            len(failed),
+            len(known),
+            failed[0].source_id or failed[0].crystal_id,
+            failed[0].failure,
+        )
+
+
+def _config(path: Path | None) -> str:
+    """The config file to take thresholds and relaxation settings from."""
+    places = [path] if path else [Path("config.yaml"), Path(miad.__file__).resolve().parent.parent / "config.yaml"]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise MiadError(f"{places[0]} does not exist. Give --config with the path of a config.yaml of miad.")
+    return str(found)

@@ -1,0 +1,310 @@
+"""Crystals of other programs: extended XYZ, CIF, folders and zips of CIF, CSV, pymatgen's JSON, and our JSON lines.
+
+Whatever cannot be read stays in the list as a failed crystal with its reason: who evaluates 10,000 samples wants
+10,000 in the denominator.
+"""
+
+import gzip
+import io
+import itertools
+import json
+import logging
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from miad.cif import MAX_CIF, parse_cif
+from miad.crystal import NUM_SPECIES, Crystal, read_crystals
+from miad.errors import MiadError
+from miad.files import open_text
+from miad.progress import track
+from miad.tables import Table
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+log = logging.getLogger("miad")
+STEP = "read"
+ID_NAMES = ("crystal_id", "source_id", "material_id", "id", "name", "entry_id")
+FORMATS = "extended XYZ (.extxyz, .xyz), CIF, a folder or zip of CIFs, CSV with a cif column, pymatgen JSON, JSON lines"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One crystal of an input, not yet read.
+
+    Attributes:
+        source_id: the id that the input carries.
+        read: gives the structure, or raises MiadError with the reason why there is none.
+        known: what else the input says, as fields of Crystal.
+    """
+
+    source_id: str | None
+    read: Callable[[], "Structure"]
+    known: dict[str, Any] = field(default_factory=dict)
+
+
+def read_any(path: Path, name: str) -> list[Crystal]:
+    """All crystals of a file or folder, plain or gzipped, in its order.
+
+    Args:
+        path: the input, in one of FORMATS.
+        name: of the set; crystals without an id of ours are called `{name}-0-{index}`.
+
+    Returns:
+        One crystal per item of the input; those that cannot be read have no atoms and a `failure`. An energy that
+        the input carries is in `energy_per_atom` (eV/atom), with `energy_frame` if the input says that too.
+
+    Raises:
+        MiadError: the format is unknown, or the file is damaged as a whole.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise MiadError(f"{path} does not exist. Check the path.")
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    if suffix == ".jsonl" and _is_ours(path):
+        return read_crystals(path)
+    if path.is_dir():
+        items = _from_folder(path)
+    elif suffix in READERS:
+        items = READERS[suffix](path)
+    else:
+        raise MiadError(f"{path} is in no known format. Known are {FORMATS}; plain or gzipped.")
+    crystals = [
+        _crystal(item, f"{name}-0-{number}")
+        for number, item in enumerate(track(items, what=f"crystals of {path.name}"))
+    ]
+    if not crystals:
+        raise MiadError(f"{path} holds no crystals. Known formats are {FORMATS}.")
+    return crystals
+
+
+def _crystal(item: Item, crystal_id: str) -> Crystal:
+    try:
+        structure = item.read()
+        _check(structure)
+        return Crystal.from_structure(crystal_id, structure, source_id=item.source_id, **item.known)
+    except MiadError as error:
+        empty = Crystal(crystal_id, np.eye(3), np.zeros((0, 3)), np.zeros(0, dtype=int), source_id=item.source_id)
+        return empty.failed(STEP, str(error))
+
+
+def _check(structure: "Structure") -> None:
+    """Refuse what is no crystal of elements 1 to 99.
+
+    Raises:
+        MiadError: with a reason.
+    """
+    from pymatgen.core import DummySpecies
+
+    if not len(structure):
+        raise MiadError("it has no atoms")
+    if not structure.is_ordered:
+        raise MiadError("it has partly occupied sites; miad works on ordered crystals only")
+    if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
+        raise MiadError("its cell or its coordinates are not finite numbers")
+    species = structure.composition.elements
+    odd = sorted(str(one) for one in species if isinstance(one, DummySpecies) or not 1 <= one.Z < NUM_SPECIES)
+    if odd:
+        raise MiadError(f"it contains {', '.join(odd)}; miad knows the elements 1 to {NUM_SPECIES - 1}")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether the first line is a crystal as miad writes it."""
+    with open_text(path) as lines:
+        try:
+            first = json.loads(next(iter(lines), "null"))
+        except ValueError:
+            return False
+    return isinstance(first, dict) and {"crystal_id", "lattice", "frac_coords", "atomic_numbers"} <= set(first)
+
+
+def _identity(record: Mapping[str, Any]) -> str | None:
+    return next((str(record[key]) for key in ID_NAMES if record.get(key) not in (None, "")), None)
+
+
+def _energy(per_atom: Any, frame: Any = None, calculator: Any = None) -> dict[str, Any]:
+    """Energy fields of a Crystal; an empty or odd value is no energy."""
+    try:
+        energy = float(per_atom)
+    except (TypeError, ValueError):
+        return {}
+    if not np.isfinite(energy):
+        return {}
+    return {
+        "energy_per_atom": energy,
+        "energy_frame": str(frame) if frame else None,
+        "calculator": str(calculator) if calculator else None,
+    }
+
+
+def _from_csv(path: Path) -> Iterator[Item]:
+    optional = [*ID_NAMES, "energy_per_atom", "energy_frame", "calculator"]
+    for _, record in Table(path, path.name).rows(["cif"], optional):
+        known = _energy(record["energy_per_atom"], record["energy_frame"], record["calculator"])
+        yield Item(_identity(record), _reader(parse_cif, record["cif"]), known)
+
+
+def _from_cif(path: Path) -> Iterator[Item]:
+    """Every data block of a CIF is a crystal; its name is the id where there are several."""
+    with open_text(path) as text:
+        content = text.read()
+    stem = path.name.removesuffix(".gz").removesuffix(".cif")
+    heads = [number for number, line in enumerate(content.splitlines()) if line.lower().startswith("data_")]
+    if len(heads) <= 1:
+        yield Item(stem, _reader(parse_cif, content))
+        return
+    lines = content.splitlines(keepends=True)
+    for start, end in itertools.pairwise([*heads, len(lines)]):
+        yield Item(lines[start].strip()[len("data_") :] or None, _reader(parse_cif, "".join(lines[start:end])))
+
+
+def _from_folder(path: Path) -> Iterator[Item]:
+    for file in sorted(one for one in path.rglob("*") if one.name.lower().endswith((".cif", ".cif.gz"))):
+        yield from _from_cif(file)
+
+
+def _from_zip(path: Path) -> Iterator[Item]:
+    """CIFs of a zip, in the order of their names; nothing is unpacked to disk."""
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise MiadError(f"{path} is not a zip file ({error}). Get it again, or give the folder.") from error
+    with archive:
+        for info in sorted(archive.infolist(), key=lambda info: info.filename):
+            name = Path(info.filename).name
+            if name.lower().endswith((".cif", ".cif.gz")) and not info.filename.startswith("__MACOSX/"):
+                stem = name.removesuffix(".gz").removesuffix(".cif")
+                yield Item(stem, _reader(_cif_of_zip, archive, info))
+
+
+def _cif_of_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> "Structure":
+    if info.file_size > MAX_CIF:
+        raise MiadError(f"its cif has {info.file_size:,} bytes; more than {MAX_CIF:,} are refused unread")
+    try:
+        packed = archive.read(info)
+        content = gzip.decompress(packed) if info.filename.lower().endswith(".gz") else packed
+    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
+        raise MiadError(f"its cif cannot be unpacked ({error})") from error
+    return parse_cif(content.decode("utf-8", errors="replace"))
+
+
+def _from_xyz(path: Path) -> Iterator[Item]:
+    """Frames of an extended XYZ file, each read on its own, so that a bad one costs only itself."""
+    with open_text(path) as lines:
+        for number in itertools.count():
+            head = lines.readline()
+            if not head.strip():
+                return
+            try:
+                count = int(head)
+            except ValueError as error:
+                raise MiadError(
+                    f"{path}: frame {number} begins with '{head.strip()[:40]}' instead of its number of atoms. Is it"
+                    " extended XYZ? Correct the file."
+                ) from error
+            frame = head + "".join(lines.readline() for _ in range(count + 1))
+            yield _frame(frame)
+
+
+def _frame(text: str) -> Item:
+    from ase.io.extxyz import key_val_str_to_dict
+
+    try:
+        info = key_val_str_to_dict(text.split("\n")[1])
+    except (ValueError, IndexError, KeyError):
+        return Item(None, _reader(_structure_of_frame, text))
+    per_atom = info.get("energy_per_atom")
+    if per_atom is None and info.get("energy") is not None:
+        per_atom = float(info["energy"]) / max(int(text.split("\n")[0]), 1)
+    return Item(
+        _identity(info),
+        _reader(_structure_of_frame, text),
+        _energy(per_atom, info.get("energy_frame"), info.get("calculator")),
+    )
+
+
+def _structure_of_frame(text: str) -> "Structure":
+    from ase.io import read
+    from ase.io.extxyz import XYZError
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    try:
+        atoms = read(io.StringIO(text), format="extxyz")
+        if not all(atoms.pbc):
+            raise MiadError("its frame has no Lattice, or is not periodic in three directions")
+        return AseAtomsAdaptor.get_structure(atoms)
+    except (XYZError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
+        raise MiadError(f"its frame is unreadable ({type(error).__name__}: {str(error)[:200]})") from error
+
+
+def _from_json(path: Path) -> Iterator[Item]:
+    """A list of pymatgen's dictionaries, a mapping from ids to them, or a single one."""
+    with open_text(path) as text:
+        try:
+            content = json.load(text)
+        except ValueError as error:
+            raise MiadError(
+                f"{path} is not JSON ({error}). Give pymatgen's Structure.as_dict, or a list of it."
+            ) from error
+    if isinstance(content, dict) and not _is_structure(content):
+        content = [
+            {"crystal_id": key, **value} if isinstance(value, dict) else {"crystal_id": key}
+            for key, value in content.items()
+        ]
+    yield from map(_dictionary, content if isinstance(content, list) else [content])
+
+
+def _from_json_lines(path: Path) -> Iterator[Item]:
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                yield _dictionary(json.loads(line))
+            except ValueError as error:
+                raise MiadError(f"{path}, line {number} is not JSON ({error}). Correct or delete it.") from error
+
+
+def _is_structure(record: Mapping[str, Any]) -> bool:
+    return "structure" in record or {"lattice", "sites"} <= set(record)
+
+
+def _dictionary(record: Any) -> Item:
+    """A Structure, or what holds one under `structure`: a ComputedStructureEntry, a row of a data frame."""
+    if not isinstance(record, dict) or not _is_structure(record):
+        return Item(_identity(record) if isinstance(record, dict) else None, _reader(_no_structure))
+    structure = record.get("structure", record)
+    known = _energy(record.get("energy_per_atom"), record.get("energy_frame"), record.get("calculator"))
+    properties = structure.get("properties") or {} if isinstance(structure, dict) else {}
+    return Item(_identity(record) or _identity(properties), _reader(_structure_of_dict, structure), known)
+
+
+def _no_structure() -> "Structure":
+    raise MiadError("it has neither a structure nor lattice and sites")
+
+
+def _structure_of_dict(record: Any) -> "Structure":
+    from pymatgen.core import Structure
+
+    try:
+        return Structure.from_dict(record)
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise MiadError(f"its structure is unreadable ({type(error).__name__}: {str(error)[:200]})") from error
+
+
+def _reader(read: Callable[..., "Structure"], *arguments: Any) -> Callable[[], "Structure"]:
+    return lambda: read(*arguments)
+
+
+READERS: dict[str, Callable[[Path], Iterable[Item]]] = {
+    ".csv": _from_csv,
+    ".cif": _from_cif,
+    ".zip": _from_zip,
+    ".xyz": _from_xyz,
+    ".extxyz": _from_xyz,
+    ".json": _from_json,
+    ".jsonl": _from_json_lines,
+}

@@ -1,0 +1,90 @@
+"""One command for anybody's crystals: the same verdicts as for our own."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from test_ingest import make_xyz, xyz
+from test_matching import caesium_chloride, rock_salt
+
+from miad import evaluate, relax
+from miad.__main__ import main
+from miad.crystal import read_crystals, write_crystals
+from miad.errors import MiadError
+
+HULL = "formula,energy_per_atom,energy_frame\nNa,-1.0,mp2020\nCl,-2.0,mp2020\nNaCl,-2.9,mp2020\n"
+
+
+@pytest.fixture
+def flags(tmp_path: Path) -> dict:
+    (tmp_path / "hull.csv").write_text(HULL)
+    write_crystals(tmp_path / "train.jsonl", [caesium_chloride("known-0")])
+    return {"training": tmp_path / "train.jsonl", "hull": str(tmp_path / "hull.csv"), "out": tmp_path / "out"}
+
+
+def counts(out: Path, protocol: str = "strict") -> dict[str, int]:
+    return json.loads((out / "row.json").read_text())["protocols"][protocol]["counts"]
+
+
+def test_crystals_with_energies_are_judged_as_they_are(tmp_path: Path, flags: dict) -> None:
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    command = ["evaluate", str(tmp_path / "theirs.extxyz")]
+    command += ["--training", str(flags["training"]), "--hull", flags["hull"], "--out", str(flags["out"])]
+    assert main(command) == 0
+    found = counts(flags["out"])
+    assert (found["attempted"], found["stable"], found["novel"], found["sun"]) == (2, 2, 1, 1)
+    with (flags["out"] / "candidates.csv").open() as text:
+        assert [row["source_id"] for row in csv.DictReader(text)] == ["salt-7"]
+    with (flags["out"] / "sun_table.csv").open() as text:
+        rows = list(csv.DictReader(text))
+    assert (rows[0]["run"], rows[0]["hull"], rows[0]["kind"]) == ("theirs", "hull.csv", "measured")
+
+
+def test_crystals_without_energies_are_relaxed_first(tmp_path: Path, flags: dict, monkeypatch) -> None:
+    def relaxation(settings, *, crystals, relaxed, calculator):
+        known = {"energy_per_atom": -3.0, "energy_frame": "mp2020", "calculator": calculator, "converged": True}
+        write_crystals(relaxed, [one.replace(**known) for one in read_crystals(crystals)])
+
+    monkeypatch.setattr(relax, "run", relaxation)
+    evaluate.run(make_xyz(tmp_path), **flags)
+    assert counts(flags["out"])["sun"] == 1
+    # The cells before relaxation are at hand, so the paper's protocol applies too.
+    assert counts(flags["out"], "as_paper")["sun"] == 1
+
+
+def test_generated_cells_are_joined_by_the_ids_of_the_inputs(tmp_path: Path, flags: dict) -> None:
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    frames = xyz().split("8\n", 1)[1]
+    backwards = frames[frames.index("2\nLattice") :] + "8\n" + frames[: frames.index("2\nLattice")]
+    (tmp_path / "before.extxyz").write_text(backwards)
+    evaluate.run(tmp_path / "theirs.extxyz", generated=tmp_path / "before.extxyz", **flags)
+    assert counts(flags["out"], "as_paper")["sun"] == 1
+    (tmp_path / "before.extxyz").write_text(backwards.replace("id=salt-7", ""))
+    with pytest.raises(MiadError, match="salt-7"):
+        evaluate.run(tmp_path / "theirs.extxyz", generated=tmp_path / "before.extxyz", **flags)
+
+
+def test_an_energy_needs_a_frame(tmp_path: Path, flags: dict) -> None:
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True).replace("energy_frame=mp2020", ""))
+    with pytest.raises(MiadError, match="--energy-frame"):
+        evaluate.run(tmp_path / "theirs.extxyz", **flags)
+    with pytest.raises(MiadError, match=r"uncorrected.*mp2020"):
+        evaluate.run(tmp_path / "theirs.extxyz", energy_frame="uncorrected", **flags)
+
+
+def test_samples_that_cannot_be_read_stay_in_the_denominator(tmp_path: Path, flags: dict) -> None:
+    broken = xyz(energies=True).splitlines(keepends=True)
+    broken[3] = "Xx one two three\n"
+    (tmp_path / "theirs.extxyz").write_text("".join(broken))
+    evaluate.run(tmp_path / "theirs.extxyz", **flags)
+    found = counts(flags["out"])
+    assert (found["attempted"], found["decoded"], found["sun"]) == (2, 1, 0)
+
+
+def test_known_crystals_may_come_in_any_format(tmp_path: Path, flags: dict) -> None:
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    flags["training"] = tmp_path / "known.cif"
+    flags["training"].write_text(rock_salt("k").structure.to(fmt="cif"))
+    evaluate.run(tmp_path / "theirs.extxyz", **flags)
+    assert counts(flags["out"])["novel"] == 1

@@ -1,0 +1,179 @@
+"""Every format gives the same crystals, and a broken one costs only itself."""
+
+import gzip
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pymatgen.core import Structure
+from pymatgen.io.cif import CifWriter
+from test_matching import caesium_chloride, rock_salt
+
+from miad.crystal import Crystal, write_crystals
+from miad.errors import MiadError
+from miad.ingest import read_any
+
+BROKEN = "data_x\n_cell_length_a wrong\n"
+
+
+def structures() -> dict[str, Structure]:
+    return {"salt-7": rock_salt("a").structure, "cscl-8": caesium_chloride("b").structure}
+
+
+def cifs() -> dict[str, str]:
+    return {name: str(CifWriter(structure)) for name, structure in structures().items()}
+
+
+def xyz(energies: bool = False) -> str:
+    text = ""
+    for name, structure in structures().items():
+        lattice = " ".join(str(x) for x in structure.lattice.matrix.ravel())
+        energy = f" energy={-3.0 * len(structure)} energy_frame=mp2020" if energies else ""
+        text += f'{len(structure)}\nLattice="{lattice}" Properties=species:S:1:pos:R:3 id={name}{energy} pbc="T T T"\n'
+        for site in structure:
+            text += f"{site.specie.symbol} {' '.join(f'{x:.12f}' for x in site.coords)}\n"
+    return text
+
+
+def make_csv(folder: Path) -> Path:
+    path = folder / "set.csv.gz"
+    rows = "\n".join(f'{name},"{text}"' for name, text in cifs().items())
+    path.write_bytes(gzip.compress(f"material_id,cif\n{rows}\n".encode()))
+    return path
+
+
+def make_folder(folder: Path) -> Path:
+    path = folder / "cifs"
+    (path / "deep").mkdir(parents=True)
+    (path / "deep" / "salt-7.cif").write_text(cifs()["salt-7"])
+    (path / "cscl-8.cif.gz").write_bytes(gzip.compress(cifs()["cscl-8"].encode()))
+    return path
+
+
+def make_zip(folder: Path) -> Path:
+    path = folder / "cifs.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in cifs().items():
+            archive.writestr(f"inside/{name}.cif", text)
+    return path
+
+
+def make_blocks(folder: Path) -> Path:
+    path = folder / "all.cif"
+    path.write_text("".join(text.replace("data_NaCl", f"data_{name}") for name, text in cifs().items()))
+    return path
+
+
+def make_json(folder: Path) -> Path:
+    path = folder / "set.json"
+    path.write_text(json.dumps({name: structure.as_dict() for name, structure in structures().items()}))
+    return path
+
+
+def make_entries(folder: Path) -> Path:
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+    path = folder / "entries.json.gz"
+    entries = [ComputedStructureEntry(one, -3.0, entry_id=name).as_dict() for name, one in structures().items()]
+    path.write_bytes(gzip.compress(json.dumps(entries).encode()))
+    return path
+
+
+def make_lines(folder: Path) -> Path:
+    path = folder / "set.jsonl"
+    path.write_text("".join(json.dumps({"id": n, "structure": s.as_dict()}) + "\n" for n, s in structures().items()))
+    return path
+
+
+def make_xyz(folder: Path) -> Path:
+    path = folder / "set.extxyz"
+    path.write_text(xyz())
+    return path
+
+
+@pytest.mark.parametrize(
+    "make", [make_csv, make_folder, make_zip, make_blocks, make_json, make_entries, make_lines, make_xyz]
+)
+def test_every_format_gives_the_same_crystals(tmp_path: Path, make) -> None:
+    found = {crystal.source_id: crystal for crystal in read_any(make(tmp_path), "set")}
+    assert set(found) == {"salt-7", "cscl-8"}
+    assert {crystal.crystal_id for crystal in found.values()} == {"set-0-0", "set-0-1"}
+    for name, structure in structures().items():
+        assert found[name].failure is None
+        assert found[name].volume == pytest.approx(structure.volume, rel=1e-6)
+        assert sorted(found[name].atomic_numbers) == sorted(structure.atomic_numbers)
+        distances = found[name].structure.distance_matrix
+        assert np.allclose(np.sort(distances.ravel()), np.sort(structure.distance_matrix.ravel()), atol=1e-6)
+
+
+def test_our_own_lines_keep_their_ids(tmp_path: Path) -> None:
+    write_crystals(tmp_path / "a.jsonl.gz", [rock_salt("run-0-7")])
+    assert [crystal.crystal_id for crystal in read_any(tmp_path / "a.jsonl.gz", "set")] == ["run-0-7"]
+
+
+def test_energies_that_the_input_carries_are_per_atom(tmp_path: Path) -> None:
+    (tmp_path / "e.xyz").write_text(xyz(energies=True))
+    assert [(one.energy_per_atom, one.energy_frame) for one in read_any(tmp_path / "e.xyz", "s")] == [
+        (-3.0, "mp2020")
+    ] * 2
+
+
+def test_a_broken_crystal_keeps_its_place_and_gains_a_reason(tmp_path: Path) -> None:
+    rows = f'good,"{cifs()["salt-7"]}"\nbad,"{BROKEN}"\nempty,\n'
+    (tmp_path / "mixed.csv").write_text("id,cif\n" + rows)
+    crystals = read_any(tmp_path / "mixed.csv", "m")
+    assert [crystal.source_id for crystal in crystals] == ["good", "bad", "empty"]
+    assert [crystal.failure is None for crystal in crystals] == [True, False, False]
+    assert all(crystal.failure.startswith("read: ") for crystal in crystals[1:])
+
+
+def test_a_broken_frame_costs_only_itself(tmp_path: Path) -> None:
+    head, *_ = xyz().split("Cl", 1)
+    frames = xyz().splitlines(keepends=True)
+    frames[3] = "Xx one two three\n"
+    no_cell = "1\nProperties=species:S:1:pos:R:3 id=free\nNa 0 0 0\n"
+    (tmp_path / "a.xyz").write_text("".join(frames) + no_cell)
+    crystals = read_any(tmp_path / "a.xyz", "x")
+    assert head and [crystal.failure is None for crystal in crystals] == [False, True, False]
+    assert "Lattice" in crystals[2].failure
+
+
+def test_partly_occupied_and_dummy_sites_are_refused(tmp_path: Path) -> None:
+    lattice = np.eye(3) * 4
+    mixed = Structure(lattice, [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]])
+    dummy = Structure(lattice, ["X"], [[0, 0, 0]])
+    heavy = Structure(lattice, ["Fm"], [[0, 0, 0]])
+    (tmp_path / "odd.json").write_text(json.dumps([one.as_dict() for one in (mixed, dummy, heavy)] + [{"id": "none"}]))
+    failures = [one.failure for one in read_any(tmp_path / "odd.json", "o")]
+    for failure, word in zip(failures, ("partly", "X", "Fm", "structure"), strict=True):
+        assert word in failure
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.poscar", "x", "no known format"),
+        ("a.xyz", "two\n", "number of atoms"),
+        ("a.json", "{", "not JSON"),
+        ("a.zip", "PK", "not a zip"),
+        ("a.json", "[]", "no crystals"),
+    ],
+)
+def test_files_that_are_damaged_as_a_whole_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(MiadError, match=message):
+        read_any(tmp_path / name, "a")
+
+
+def test_an_absent_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MiadError, match="does not exist"):
+        read_any(tmp_path / "nowhere.cif", "a")
+
+
+def test_samples_of_another_program(real_data: Path) -> None:
+    crystals = read_any(real_data / "generated" / "diffcsp_mp20_first1000.extxyz.gz", "diffcsp")
+    assert len(crystals) == 1000
+    assert not any(isinstance(one, Crystal) and one.failure for one in crystals)
+    assert crystals[7].source_id == "diffcsp-00007"
