@@ -1,0 +1,148 @@
+"""Does the trained model know anything? Against an untrained one and a random baseline, from the same starting points.
+
+    python benchmarks/baselines.py [--results results] [--run miad] [--calculator chgnet]
+
+Needs a finished run (`make run`). Judges as many samples as that run has, with its settings, hull and training set:
+
+- trained: the run itself.
+- untrained: the same network with its initial weights, sampled by the same sampler.
+- random: number of atoms and species drawn from the training crystals, positions uniform, in cells of training
+  crystals scaled to the mean volume per atom. Its validation loss is that of the best prediction that ignores the
+  crystal: no noise, no score, the training frequencies of the species.
+
+Prints a Markdown table.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+def random_crystals(training: list, num_crystals: int, seed: int) -> list:
+    """Crystals without knowledge of where atoms go."""
+    from miad.crystal import Crystal
+
+    rng = np.random.default_rng(seed)
+    pool = np.concatenate([crystal.atomic_numbers for crystal in training])
+    volume = np.mean([crystal.volume / crystal.num_atoms for crystal in training])
+    made = []
+    for index in range(num_crystals):
+        model = training[rng.integers(len(training))]
+        scale = (volume * model.num_atoms / model.volume) ** (1 / 3)
+        places = rng.random((model.num_atoms, 3))
+        made.append(Crystal(f"random-{index:05d}", model.lattice * scale, places, rng.choice(pool, model.num_atoms)))
+    return made
+
+
+def validation_loss(network, trained, run: Path) -> float:
+    """Weighted validation loss, with random numbers of its own that are the same for every network."""
+    import torch
+
+    from miad import infuse
+    from miad.diffusion.process import JointDiffusion, Noise, State
+
+    tensors, _ = infuse.load(run / "infuse" / "val.safetensors")
+    clean = State(tensors["lattice"], tensors["frac_coords"], tensors["species"])
+    process = JointDiffusion(trained.diffusion, trained.mirage, center_scores=trained.center_scores)
+    total, rounds, num = 0.0, 4, len(clean.lattice)
+    with torch.no_grad():
+        for seed in range(rounds):
+            noise = Noise([torch.Generator().manual_seed(seed)], [num])
+            infused = process.infuse(clean, noise)
+            losses = process.losses(network, infused, process.times(noise, True, num), noise, process.counts(infused))
+            total += sum(losses.values()).item() / rounds
+    return total
+
+
+def ignorant_network(run: Path):
+    """The best prediction that does not look at the crystal."""
+    import torch
+
+    from miad import infuse
+
+    species = infuse.load(run / "infuse" / "train.safetensors")[0]["species"]
+    logits = torch.log(torch.bincount(species.flatten(), minlength=100).float() + 1e-6)
+
+    def network(lattice, frac_coords, kinds, times, is_atom=None):
+        return torch.zeros_like(lattice), torch.zeros_like(frac_coords), logits.expand(*kinds.shape, -1)
+
+    return network
+
+
+def judged(crystals: Path, run: Path, settings: dict, folder: Path, calculator: str) -> dict:
+    """Relax and judge crystals like those of the run; returns the counts of the headline protocol."""
+    from miad import relax, sun
+    from miad.config import Relax, Sun, build
+
+    relaxed, row = folder / "relaxed.jsonl", folder / "row.json"
+    relax.run(build(settings, Relax), crystals=crystals, relaxed=relaxed, calculator=calculator)
+    sun.run(
+        build(settings, Sun),
+        relaxed=[relaxed],
+        generated=[crystals],
+        **{split: run / "dataset" / f"{split}.jsonl.gz" for split in ("train", "val", "test")},
+        entries=run / "hull" / "entries.csv.gz",
+        ledger=folder / "ledger.jsonl",
+        verdicts=folder / "verdicts.jsonl",
+        row=row,
+        name=folder.name,
+    )
+    record = json.loads(row.read_text())
+    return record["protocols"][record["headline"]]["counts"]
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--run", default="miad")
+    parser.add_argument("--calculator", default="chgnet")
+    options = parser.parse_args()
+
+    import torch
+
+    from miad import sample
+    from miad.config import Sample, build, read_config, resolve
+    from miad.crystal import read_crystals, write_crystals
+    from miad.model import load, save
+    from miad.network import CSPNet
+    from miad.statistics import wilson
+
+    run = options.results / options.run
+    settings = resolve(read_config(ROOT / "config.yaml"))[options.run]
+    network, trained = load(run / "train" / "model.safetensors")
+    record = json.loads((run / "sun" / options.calculator / "row.json").read_text())
+    counts = {"trained": record["protocols"][record["headline"]]["counts"]}
+    losses = {"trained": validation_loss(network, trained, run)}
+
+    folder = run / "benchmark" / "untrained"
+    torch.manual_seed(settings["seed"])
+    blank = CSPNet(trained.network).eval()
+    losses["untrained"] = validation_loss(blank, trained, run)
+    save(folder / "model.safetensors", blank.state_dict(), trained)
+    one_shard = {**settings, "sample": {**settings["sample"], "num_shards": 1}}
+    sample.run(build(one_shard, Sample), model=folder / "model.safetensors", crystals=folder / "samples.jsonl", shard=0)
+    counts["untrained"] = judged(folder / "samples.jsonl", run, settings, folder, options.calculator)
+
+    folder = run / "benchmark" / "random"
+    made = random_crystals(read_crystals(run / "dataset" / "train.jsonl.gz"), settings["sample"]["num_crystals"], 0)
+    write_crystals(folder / "samples.jsonl", made)
+    losses["random"] = validation_loss(ignorant_network(run), trained, run)
+    counts["random"] = judged(folder / "samples.jsonl", run, settings, folder, options.calculator)
+
+    print("| model | validation loss | within 0.1 eV/atom of the hull, % | samples |\n| --- | --- | --- | --- |")
+    for name, found in counts.items():
+        rate = wilson(found["metastable"], found["attempted"])
+        print(
+            f"| {name} | {losses[name]:.2f} | {rate.value:.1f} [{rate.low:.1f}, {rate.high:.1f}] | {found['attempted']} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
