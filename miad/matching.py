@@ -6,8 +6,9 @@ the same comparison is made of the reduced ones, with the same verdicts.
 """
 
 import logging
+import multiprocessing
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ BATCH = 60  # crystals handed to a process at a time: long enough to hide the ha
 # The compiled test of miad.prefilter takes seconds to compile and microseconds a pair, StructureMatcher milliseconds a
 # pair: below this number of pairs it would not pay (benchmarks/sun.py).
 SCREEN_FROM = 3000
+FEW = 300  # crystals; so many are done sooner than other processes have started
 
 
 class Rule(NamedTuple):
@@ -220,7 +222,9 @@ def compare(
     is_screened = sum(group.num_pairs for group in groups) >= SCREEN_FROM
     cached = read_reduced(reduced_path)
     fresh: dict[str, Crystal] = {}
-    for verdicts, reduced in _in_processes(list(_batches(groups, cached)), rules, is_screened, workers):
+    batches = list(_batches(groups, cached))
+    what = "batches of formulas compared"
+    for verdicts, reduced in _in_processes(_work, batches, (rules, is_screened), workers, what):
         fresh.update(reduced)
         for rule, part in verdicts.items():
             total[rule].update(part)
@@ -255,17 +259,32 @@ def _batches(groups: list[Group], cached: dict[str, Crystal]) -> Iterable[list[t
         yield batch
 
 
-def _in_processes(
-    batches: list, rules: list[Rule], is_screened: bool, workers: int | None
-) -> Iterable[tuple[dict[Rule, Verdicts], dict[str, Crystal]]]:
-    count = len(batches)
-    workers = min(workers or len(os.sched_getaffinity(0)), count)
-    if workers <= 1:
-        yield from (_work(batch, rules, is_screened) for batch in track(batches, what="batches of formulas compared"))
+def prepare(references: list[Crystal], reduced_path: Path, *, workers: int | None = None) -> None:
+    """Reduce a whole set of references beforehand; `compare` does it for those that it needs."""
+    cached = read_reduced(reduced_path)
+    missing = [crystal for crystal in references if content_key(crystal) not in cached]
+    batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
+    for fresh in _in_processes(_reduce_all, batches, (), workers, "batches of crystals reduced"):
+        cached.update(fresh)
+    if missing:
+        write_reduced(reduced_path, cached)
+
+
+def _reduce_all(crystals: list[Crystal]) -> dict[str, Crystal]:
+    cells = ((content_key(crystal), reduce(crystal)) for crystal in crystals)
+    return {key: cell for key, cell in cells if cell is not None}
+
+
+def _in_processes(work: Callable, batches: list, arguments: tuple, workers: int | None, what: str) -> Iterable:
+    """`work` on each batch, in their order, on all cores if there is enough to do."""
+    workers = min(workers or len(os.sched_getaffinity(0)), len(batches))
+    if workers <= 1 or len(batches) * BATCH < FEW:
+        yield from (work(batch, *arguments) for batch in track(batches, what=what))
         return
-    with ProcessPoolExecutor(workers) as pool:
-        results = pool.map(_work, batches, [rules] * count, [is_screened] * count)
-        yield from track(results, what="batches of formulas compared", total=count)
+    # spawn: a fork of a process whose libraries run threads may hang
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        results = pool.map(work, batches, *([argument] * len(batches) for argument in arguments))
+        yield from track(results, what=what, total=len(batches))
 
 
 def _work(

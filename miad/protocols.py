@@ -79,8 +79,6 @@ def _read(name: str, record: dict) -> Protocol:
     splits = record["novel_against"]
     if not isinstance(splits, list | tuple) or not splits or not set(splits) <= set(SPLITS):
         raise MiadError(f"{where}.novel_against is {splits!r}; give a list of {', '.join(SPLITS)}.")
-    if record["duplicates"] == "first_seen" and record["representative"] != "first_seen":
-        raise MiadError(f"{where}: duplicates: first_seen needs representative: first_seen.")
     if record["metastable_below"] < record["stable_below"]:
         raise MiadError(f"{where}: metastable_below is lower than stable_below; every stable crystal is metastable.")
     return Protocol(**{**record, "novel_against": tuple(split for split in SPLITS if split in splits)})

@@ -109,6 +109,7 @@ def test_reduced_references_are_kept_and_used(tmp_path: Path, monkeypatch) -> No
 
 def test_two_processes_say_the_same_as_one(monkeypatch) -> None:
     monkeypatch.setattr(matching, "BATCH", 3)
+    monkeypatch.setattr(matching, "FEW", 0)
     samples = [*disguises(rock_salt("a")), rock_salt("c", anion=35), caesium_chloride("d")]
     known = [rock_salt("k", anion=35)]
     assert compare(samples, known, [STRICT, FIRST], workers=2) == compare(samples, known, [STRICT, FIRST], workers=1)
