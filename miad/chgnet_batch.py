@@ -1,18 +1,24 @@
-"""CHGNet on several crystals at once: energy, forces and virial from one backward pass."""
+"""CHGNet on several crystals at once: energy, forces and virial from one backward pass.
+
+The arithmetic is CHGNet's, rearranged: what depends on one atom or one bond only is multiplied before it is copied to
+bonds and angles; core and gate of a gated MLP are one matrix; bonds are kept once; the last update of the angles,
+which nothing reads, is left out; and the gradient is taken by the bond vectors, of which forces and virial are sums.
+"""
 
 import contextlib
 import io
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from chgnet.graph.crystalgraph import CrystalGraph
-from chgnet.model.model import BatchedGraph, CHGNet
-from pymatgen.optimization.neighbors import find_points_in_spheres
+from chgnet.model.functions import GatedMLP
+from chgnet.model.model import CHGNet
+from torch import Tensor
+from torch.nn.functional import layer_norm, silu
 
 from miad.calculators import Atoms, Evaluation, Evaluator
-
-MAX_ANGLES = 150_000  # a crystal of more would need beyond 1.5 GB on its own
+from miad.chgnet_graph import Graph, build_graph
 
 
 def load_evaluator(device: str) -> Evaluator:
@@ -21,61 +27,141 @@ def load_evaluator(device: str) -> Evaluator:
         model = CHGNet.load(use_device=device, verbose=False).eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)
+    network = BatchedChgnet(model)
 
     def evaluate(batch: Sequence[Atoms]) -> list[Evaluation]:
-        return _evaluate(model, [_graph(model, atoms).to(device) for atoms in batch])
+        return network.evaluate(build_graph(batch), [len(atoms.atomic_numbers) for atoms in batch])
 
     return evaluate
 
 
-def _evaluate(model: CHGNet, graphs: list[CrystalGraph]) -> list[Evaluation]:
-    batch = BatchedGraph.from_graphs(
-        graphs,
-        bond_basis_expansion=model.bond_basis_expansion,
-        angle_basis_expansion=model.angle_basis_expansion,
-        compute_stress=True,
-    )
-    per_atom = model._compute(batch)["e"] + model.composition_model(graphs)  # (n_crystals,) eV/atom
-    num_atoms = torch.tensor([len(graph.atomic_number) for graph in graphs], device=per_atom.device)
-    # CHGNet's own call keeps the graph for second derivatives; one plain backward pass is all that is needed here.
-    total = per_atom * num_atoms
-    gradients = torch.autograd.grad(total.sum(), [*batch.atom_positions, *batch.strains])
-    arrays = [gradient.double().cpu().numpy() for gradient in gradients]
-    return [
-        Evaluation(energy=energy, forces=-by_position, virial=-by_strain)
-        for energy, by_position, by_strain in zip(
-            total.tolist(), arrays[: len(graphs)], arrays[len(graphs) :], strict=True
+class _Gated:
+    """A gated MLP of CHGNet whose first layer takes its inputs in parts, projected one by one.
+
+    Args:
+        gated: CHGNet's module, on the concatenated inputs.
+        names: of the parts, in the order in which CHGNet concatenates them, 64 wide each.
+    """
+
+    def __init__(self, gated: GatedMLP, names: tuple[str, ...]) -> None:
+        core = [layer for layer in gated.mlp_core.layers if isinstance(layer, torch.nn.Linear)]
+        gate = [layer for layer in gated.mlp_gate.layers if isinstance(layer, torch.nn.Linear)]
+        self.bias = torch.cat([core[0].bias, gate[0].bias])  # (128,)
+        weight = torch.cat([core[0].weight, gate[0].weight]).T.contiguous()  # (64 * n_parts, 128)
+        self.parts = dict(zip(names, weight.chunk(len(names)), strict=True))
+        self.second = (core[1], gate[1]) if len(core) > 1 else None
+        self.norms = (gated.bn1, gated.bn2)
+
+    def finish(self, hidden: Tensor) -> Tensor:
+        """From the sum of the projected parts, (n, 128), to the product of core and gate, (n, 64)."""
+        if self.second:
+            hidden = silu(hidden)
+            halves = [layer(half) for layer, half in zip(self.second, hidden.chunk(2, dim=1), strict=True)]
+        else:
+            halves = hidden.chunk(2, dim=1)
+        core, gate = (
+            layer_norm(half, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+            for half, norm in zip(halves, self.norms, strict=True)
         )
-    ]
+        return silu(core) * torch.sigmoid(gate)
 
 
-def _graph(model: CHGNet, atoms: Atoms) -> CrystalGraph:
-    converter = model.graph_converter
-    frac_coords = np.mod(atoms.frac_coords, 1.0)
-    lattice = np.ascontiguousarray(atoms.lattice)
-    cart = np.ascontiguousarray(frac_coords @ lattice)
-    center, neighbor, image, distance = find_points_in_spheres(
-        cart, cart, r=converter.atom_graph_cutoff, pbc=np.ones(3, dtype=np.int64), lattice=lattice, tol=1e-8
-    )
-    is_other = (center != neighbor) | (distance > 1e-8)
-    center, neighbor, image, distance = (array[is_other] for array in (center, neighbor, image, distance))
-    num_close = np.bincount(center[distance < converter.bond_graph_cutoff], minlength=len(cart))
-    if (num_close * (num_close - 1)).sum() > MAX_ANGLES:
-        raise MemoryError(f"more than {MAX_ANGLES} angles")
-    if len(center) == 0:
-        raise ValueError("no atom has a neighbour within 6 Å")
-    graph = converter.create_graph(len(cart), center, neighbor, image, distance)
-    atom_graph, directed2undirected = graph.adjacency_list()
-    bond_graph, undirected2directed = graph.line_graph_adjacency_list(cutoff=converter.bond_graph_cutoff)
-    return CrystalGraph(
-        atomic_number=torch.tensor(atoms.atomic_numbers, dtype=torch.int32),
-        atom_frac_coord=torch.tensor(frac_coords, dtype=torch.float32, requires_grad=True),
-        atom_graph=torch.tensor(atom_graph, dtype=torch.int32),
-        atom_graph_cutoff=converter.atom_graph_cutoff,
-        neighbor_image=torch.tensor(image, dtype=torch.float32),
-        directed2undirected=torch.tensor(directed2undirected, dtype=torch.int32),
-        undirected2directed=torch.tensor(undirected2directed, dtype=torch.int32),
-        bond_graph=torch.tensor(bond_graph, dtype=torch.int32),
-        bond_graph_cutoff=converter.bond_graph_cutoff,
-        lattice=torch.tensor(lattice, dtype=torch.float32, requires_grad=True),
-    )
+class BatchedChgnet:
+    """CHGNet 0.3.0 with its weights rearranged; see the head of this module."""
+
+    def __init__(self, model: CHGNet) -> None:
+        self.model = model
+        self.device = next(model.parameters()).device
+        self.atom_layers = [
+            (_Gated(layer.twoBody_atom, ("start", "bond", "end")), layer.mlp_out) for layer in model.atom_conv_layers
+        ]
+        names = ("first", "second", "angle", "center")
+        self.bond_layers = [(_Gated(layer.twoBody_bond, names), layer.mlp_out) for layer in model.bond_conv_layers]
+        self.angle_layers = [_Gated(layer.twoBody_bond, names) for layer in model.angle_layers[:-1]]
+
+    def evaluate(self, graph: Graph, sizes: list[int]) -> list[Evaluation]:
+        """Energy, forces and virial of each crystal of a graph; `sizes` are their numbers of atoms."""
+        vectors = torch.tensor(graph.vectors, dtype=torch.float32, device=self.device, requires_grad=True)
+        energies = self._energies(graph, vectors, len(sizes))
+        [gradient] = torch.autograd.grad(energies.sum(), vectors)
+        pull = gradient.double().cpu().numpy()  # (n_bonds, 3) eV/Å, on the start of each bond
+        forces = np.zeros((len(graph.owners), 3))
+        np.add.at(forces, graph.ends, pull)
+        np.subtract.at(forces, graph.starts, pull)
+        virials = np.zeros((len(sizes), 3, 3))
+        np.subtract.at(virials, graph.owners[graph.starts], graph.vectors[:, :, None] * pull[:, None, :])
+        parts = np.split(forces, np.cumsum(sizes)[:-1])
+        return [
+            Evaluation(energy, force, virial)
+            for energy, force, virial in zip(energies.tolist(), parts, virials, strict=True)
+        ]
+
+    def _energies(self, graph: Graph, vectors: Tensor, num_crystals: int) -> Tensor:
+        def index(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+        model, short = self.model, graph.num_short
+        numbers, owners = index(graph.atomic_numbers), index(graph.owners)
+        starts, ends, corners = index(graph.starts), index(graph.ends), index(graph.corners)
+        lengths = torch.linalg.vector_norm(vectors, dim=1)  # (n_bonds,)
+        basis = model.bond_basis_expansion
+        radial = basis.rbf_expansion_ag(lengths)
+        bonds, weights = model.bond_embedding(radial), model.bond_weights_ag(radial)  # (n_bonds, 64)
+        atoms = model.atom_embedding(numbers - 1)  # (n_atoms, 64)
+        has_angles = len(corners) > 0
+        if has_angles:
+            short_weights = model.bond_weights_bg(basis.rbf_expansion_bg(lengths[:short]))
+            angles = self._angles(vectors[:short] / lengths[:short, None], corners)
+            first, second = torch.cat([corners, corners.flip(1)]).T.contiguous()
+            centers = torch.cat([starts[:short], ends[:short]])
+            at = first % short, second % short, centers[first]
+            damping = short_weights.index_select(0, at[0]) * short_weights.index_select(0, at[1])
+        for layer, (gated, out) in enumerate(self.atom_layers):
+            atoms = self._update_atoms(gated, out, atoms, bonds, weights, starts, ends)
+            if not has_angles or layer == len(self.bond_layers):
+                continue
+            gated, out = self.bond_layers[layer]
+            near = bonds[:short]
+            messages = gated.finish(self._corner_input(gated, atoms, near, angles, at)) * damping
+            near = near + out(torch.zeros_like(near).index_add(0, at[0], messages))
+            bonds = torch.cat([near, bonds[short:]])
+            if layer < len(self.angle_layers):
+                gated = self.angle_layers[layer]
+                angles = angles + gated.finish(self._corner_input(gated, atoms, near, angles, at))
+        return self._read_out(atoms, numbers, owners, num_crystals)
+
+    def _angles(self, directions: Tensor, corners: Tensor) -> Tensor:
+        # As seen from its end, a bond points the other way.
+        outward = torch.cat([directions, -directions])
+        first, second = corners.unbind(dim=1)
+        cosine = (outward.index_select(0, first) * outward.index_select(0, second)).sum(dim=1) * (1 - 1e-6)
+        turns = torch.outer(torch.acos(cosine), self.model.angle_basis_expansion.fourier_expansion.frequencies)
+        constant = torch.full_like(turns[:, :1], 1 / math.sqrt(2))
+        waves = torch.cat([constant, torch.sin(turns), torch.cos(turns)], dim=1) / math.sqrt(math.pi)
+        features = self.model.angle_embedding(waves)
+        return torch.cat([features, features])  # (2 n_angles, 64): both orders of the two bonds
+
+    @staticmethod
+    def _update_atoms(gated, out, atoms, bonds, weights, starts, ends) -> Tensor:
+        as_start, as_end = atoms @ gated.parts["start"], atoms @ gated.parts["end"]
+        along = torch.addmm(gated.bias, bonds, gated.parts["bond"])
+        forth = as_start.index_select(0, starts) + as_end.index_select(0, ends) + along
+        back = as_start.index_select(0, ends) + as_end.index_select(0, starts) + along
+        messages = gated.finish(torch.cat([forth, back]))
+        messages = messages * torch.cat([weights, weights])
+        summed = torch.zeros_like(atoms).index_add(0, torch.cat([starts, ends]), messages)
+        return atoms + out(summed)
+
+    @staticmethod
+    def _corner_input(gated, atoms, near, angles, at) -> Tensor:
+        first, second, center = at
+        hidden = torch.addmm(gated.bias, angles, gated.parts["angle"])
+        hidden = hidden + (near @ gated.parts["first"]).index_select(0, first)
+        hidden = hidden + (near @ gated.parts["second"]).index_select(0, second)
+        return hidden + (atoms @ gated.parts["center"]).index_select(0, center)
+
+    def _read_out(self, atoms: Tensor, numbers: Tensor, owners: Tensor, num_crystals: int) -> Tensor:
+        model = self.model
+        sites = model.mlp(model.readout_norm(atoms)).view(-1) + model.composition_model.fc.weight[0][numbers - 1]
+        # Summed in double precision: a total of -200 eV has only 2e-5 eV left in single.
+        return torch.zeros(num_crystals, device=sites.device, dtype=torch.float64).index_add(0, owners, sites.double())
