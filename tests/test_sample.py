@@ -1,0 +1,186 @@
+"""Sampling: a crystal depends on (seed, run, shard, index) and on nothing else."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+import toy
+from safetensors.torch import load_file
+
+from miad import sample
+from miad.config import Sample
+from miad.crystal import read_crystals
+from miad.diffusion.process import JointDiffusion, Noise, State
+from miad.errors import MiadError
+from miad.model import Model, save
+from miad.network import CSPNet
+from miad.sample import batch_blocks, draw_padding, is_corrected, num_network_calls, shard_size, times_of
+from miad.seeding import generator, seed_of
+
+SAMPLE = Sample(
+    seed=3, num_crystals=21, num_shards=2, stride=2, corrector_scale=1e-5, corrector_steps=4, denoise_last=True,
+    batch_size=None, record=0, device="cpu",
+)  # fmt: skip
+COUNTS = [0, 5, 0, 3, 2]
+
+
+def about(mirage=toy.MIRAGE) -> Model:
+    return Model(mirage, toy.DIFFUSION, toy.NETWORK, True, COUNTS, 1, "toy")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save(path, CSPNet(toy.NETWORK).state_dict(), about())
+    return path
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    """A shard of 11 crystals has three blocks, the last one smaller."""
+    monkeypatch.setattr(sample, "BLOCK", 4)
+
+
+def lines(model, folder, shard=0, run="toy", trajectories=None, **changes) -> str:
+    path = folder / f"{shard}.jsonl"
+    settings = dataclasses.replace(SAMPLE, **changes)
+    sample.run(settings, model=model, crystals=path, shard=shard, run=run, trajectories=trajectories)
+    return path.read_text()
+
+
+def test_neither_batch_size_nor_order_changes_a_crystal(model, tmp_path):
+    first = [lines(model, tmp_path, shard) for shard in (0, 1)]
+    for batch_size in (1, 8, 100):
+        assert [lines(model, tmp_path, shard, batch_size=batch_size) for shard in (1, 0)] == first[::-1]
+
+
+def test_seed_run_and_shard_each_change_every_crystal(model, tmp_path):
+    found = [
+        lines(model, tmp_path),
+        lines(model, tmp_path, seed=4),
+        lines(model, tmp_path, run="other"),
+        lines(model, tmp_path, shard=1),
+    ]
+    lattices = [[json.dumps(json.loads(line)["lattice"]) for line in text.splitlines()] for text in found]
+    assert len({lattice for shard in lattices for lattice in shard}) == 11 + 11 + 11 + 10
+
+
+def test_ids_counts_and_ranges(model, tmp_path):
+    crystals = []
+    for shard in (0, 1):
+        lines(model, tmp_path, shard)
+        crystals += read_crystals(tmp_path / f"{shard}.jsonl")
+    assert [crystal.crystal_id for crystal in crystals[:2]] == ["toy-000-00000", "toy-000-00001"]
+    assert crystals[11].crystal_id == "toy-001-00000"
+    assert len({crystal.crystal_id for crystal in crystals}) == len(crystals) == 21
+    for crystal in crystals:
+        assert 1 <= crystal.num_atoms <= 5 and crystal.atomic_numbers.min() >= 1
+        assert ((crystal.frac_coords >= 0) & (crystal.frac_coords < 1)).all()
+
+
+@pytest.mark.parametrize(("crystals", "shards"), [(10, 3), (128, 2), (10_000, 10), (7, 7), (5, 8)])
+def test_shards_add_up(crystals, shards):
+    sizes = [shard_size(crystals, shards, shard) for shard in range(shards)]
+    assert sum(sizes) == crystals and max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize("shard", [-1, 2])
+def test_a_shard_that_does_not_exist_is_refused(model, tmp_path, shard):
+    with pytest.raises(MiadError, match=rf"shard {shard} does not exist: sample\.num_shards is 2.*0 to 1"):
+        lines(model, tmp_path, shard)
+
+
+def test_an_empty_shard_is_an_empty_file(model, tmp_path):
+    assert lines(model, tmp_path, 1, num_crystals=1, trajectories=tmp_path / "t.safetensors") == ""
+
+
+def test_trajectories_end_in_the_crystals(model, tmp_path):
+    path = tmp_path / "t.safetensors"
+    plain = lines(model, tmp_path)
+    assert lines(model, tmp_path, record=5, batch_size=4, trajectories=path) == plain  # looking does not disturb
+    tensors = load_file(path)
+    assert tensors["times"].tolist() == sorted(tensors["times"].tolist(), reverse=True)
+    assert tensors["times"].shape == (5,) and tensors["times"][-1] == 0
+    assert tensors["lattice"].shape == (5, 11, 3, 3)
+    assert tensors["frac_coords"].shape == (5, 11, 5, 3) and tensors["species"].shape == (5, 11, 5)
+    for index, crystal in enumerate(read_crystals(tmp_path / "0.jsonl")):
+        real = tensors["species"][-1, index] > 0
+        assert crystal.atomic_numbers.tolist() == tensors["species"][-1, index][real].tolist()
+        assert np.allclose(crystal.frac_coords, tensors["frac_coords"][-1, index][real].numpy())
+        assert np.allclose(crystal.lattice, tensors["lattice"][-1, index].numpy())
+    lines(model, tmp_path, trajectories=path)
+    assert load_file(path)["times"].tolist() == []
+
+
+def test_a_lattice_that_is_no_number_fails_alone(model, tmp_path, monkeypatch):
+    whole = lines(model, tmp_path).splitlines()
+    prior = JointDiffusion.prior
+
+    def broken(self, *arguments):
+        state = prior(self, *arguments)
+        state.lattice[2, 1, 1] = float("nan")
+        return state
+
+    monkeypatch.setattr(JointDiffusion, "prior", broken)
+    found = lines(model, tmp_path).splitlines()
+    assert found[:2] + found[3:] == whole[:2] + whole[3:]
+    assert json.loads(found[2])["failure"].startswith("sample: ")
+    assert len(read_crystals(tmp_path / "0.jsonl")) == 11
+
+
+def test_the_baseline_draws_its_numbers_of_atoms_from_the_histogram():
+    num = 20_000
+    mask = draw_padding(about(toy.BASELINE), Noise([generator("atoms")], [num]))
+    assert mask.shape == (num, 4)
+    drawn = mask.sum(1)
+    assert torch.equal(mask, torch.arange(4) < drawn[:, None])
+    observed = drawn.bincount(minlength=5).double()
+    expected = num * torch.tensor(COUNTS, dtype=torch.float64) / sum(COUNTS)
+    assert observed[expected == 0].sum() == 0
+    chi_square = ((observed - expected)[expected > 0].square() / expected[expected > 0]).sum()
+    assert chi_square < 13.8  # 0.1 % for two degrees of freedom
+    assert draw_padding(about(), Noise([generator("atoms")], [num])) is None
+
+
+def test_the_padding_of_the_baseline_is_dropped():
+    state = State(
+        4 * torch.eye(3).repeat(2, 1, 1),
+        torch.rand(2, 4, 3),
+        torch.tensor([[5, 6, 7, 8], [5, 0, 7, 8]]),
+        torch.tensor([[True, True, False, False], [True, True, True, False]]),
+    )
+    first, second = sample.to_crystals(state, ["a", "b"])
+    assert first.atomic_numbers.tolist() == [5, 6] and second.atomic_numbers.tolist() == [5, 7]
+
+
+def test_steps_and_correctors_as_set():
+    times = times_of(20, 5)
+    assert times == [20, 15, 10, 5, 0]
+    assert [is_corrected(position, 4, 1) for position in range(4)] == [False, False, False, True]
+    assert all(is_corrected(position, 4, None) for position in range(4))
+    assert not any(is_corrected(position, 4, 0) for position in range(4))
+
+
+@pytest.mark.parametrize(
+    ("changes", "calls"), [({}, 14), ({"corrector_steps": None}, 20), ({"corrector_scale": 0.0}, 10)]
+)
+def test_calls_of_the_network_are_as_announced(model, tmp_path, monkeypatch, changes, calls):
+    predict, seen = JointDiffusion.predict, []
+    monkeypatch.setattr(JointDiffusion, "predict", lambda *all_: seen.append(1) or predict(*all_))
+    lines(model, tmp_path, **changes)
+    assert len(seen) == calls == num_network_calls(20, dataclasses.replace(SAMPLE, **changes))
+
+
+def test_batches_are_whole_blocks():
+    sizes = [batch_blocks(dataclasses.replace(SAMPLE, batch_size=size), 5, 16, "cpu") for size in (1, 4, 9)]
+    assert sizes == [1, 1, 2]
+    assert batch_blocks(SAMPLE, 25, 512, "cpu") < batch_blocks(SAMPLE, 9, 128, "cpu")
+
+
+def test_seeds_are_the_same_on_every_machine():
+    assert seed_of("seed", 0, "miad") == seed_of("seed", "0", "miad") == 1917575616266324198
+    assert len({seed_of(0, "miad", shard, block) for shard in range(30) for block in range(30)}) == 900
+    assert torch.equal(torch.rand(3, generator=generator(1)), torch.rand(3, generator=generator(1)))
