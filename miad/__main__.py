@@ -27,6 +27,7 @@ STEPS = {
     "dft": "DFT double relaxation of the promising crystals",
     "evaluate": "S.U.N. of crystals of any origin, from one file or folder",
     "candidates": "the S.U.N. crystals and the ledger of a run as CSV, CIF and Parquet",
+    "metrics": "validity, coverage and property distances of the paper's appendix E",
     "report": "the table of all runs, beside the published figures",
     "import-weights": "read weights published by the authors",
     "prototypes": "make the built-in data set again",

@@ -1,0 +1,193 @@
+"""What appendix E measures on one crystal: validity, fingerprints of structure and composition, density."""
+
+import dataclasses
+import itertools
+import json
+import logging
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from miad.crystal import Crystal
+from miad.files import open_text, write_text
+from miad.judge import is_decoded
+from miad.progress import track
+from miad.reduced import content_key
+
+log = logging.getLogger("miad")
+
+MIN_DISTANCE = 0.5  # Å between any two atoms of a valid structure, periodic images included
+MIN_VOLUME = 0.1  # Å³ per cell
+CHUNK = 20  # crystals handed to a process at a time
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the metrics need to know of one crystal; the defaults describe a sample that could not be read.
+
+    Attributes:
+        is_structure_valid, is_composition_valid: see the functions of these names.
+        structure: mean of the CrystalNN fingerprints of the sites, (61,); None if it cannot be had.
+        composition: magpie features, (132,), not scaled; None if they cannot be had.
+        density: g/cm³.
+        num_elements: number of elements.
+    """
+
+    is_structure_valid: bool = False
+    is_composition_valid: bool = False
+    structure: np.ndarray | None = None
+    composition: np.ndarray | None = None
+    density: float | None = None
+    num_elements: int | None = None
+
+    @property
+    def is_valid(self) -> bool:
+        """Both validities."""
+        return self.is_structure_valid and self.is_composition_valid
+
+
+def structural_validity(crystal: Crystal) -> bool:
+    """Whether no two atoms are closer than 0.5 Å and the cell has a volume of at least 0.1 Å³.
+
+    An atom and its own periodic images count as a pair too.
+    """
+    if not np.isfinite(crystal.lattice).all() or crystal.num_atoms == 0 or crystal.volume < MIN_VOLUME:
+        return False
+    structure = crystal.structure
+    centers, _, _, distances = structure.get_neighbor_list(MIN_DISTANCE, exclude_self=True)
+    return len(centers) == 0 or float(distances.min()) >= MIN_DISTANCE
+
+
+@cache
+def compositional_validity(elements: tuple[str, ...], counts: tuple[int, ...]) -> bool:
+    """Whether some oxidation states make a composition neutral with the anions the more electronegative elements.
+
+    One-element crystals and alloys of metals are valid. The oxidation states are those of SMACT's 2014 list, which
+    the published figures were computed with.
+
+    Args:
+        elements: symbols.
+        counts: how many of each, without a common divisor.
+
+    Source: CDVAE, arXiv:2110.06197, with SMACT, Davies et al., J. Open Source Softw. 4, 1361 (2019).
+    """
+    import smact
+    from smact.screening import pauling_test
+
+    if len(elements) == 1 or all(element in smact.metals for element in elements):
+        return True
+    known = [smact.Element(element) for element in elements]
+    electronegativities = [element.pauling_eneg for element in known]
+    amounts = np.array(counts)
+    for states in itertools.product(*(element.oxidation_states_smact14 or [] for element in known)):
+        if np.dot(states, amounts) != 0:
+            continue
+        # without a value for the electronegativity the order cannot be wrong
+        if None in electronegativities or pauling_test(states, electronegativities):
+            return True
+    return False
+
+
+def describe(crystal: Crystal) -> Description:
+    """All that the metrics need of one crystal; a fingerprint that fails is None."""
+    if not is_decoded(crystal):
+        return Description()
+    composition = crystal.structure.composition
+    reduced = composition.element_composition.get_integer_formula_and_factor()[1]
+    amounts = composition.get_el_amt_dict()
+    elements = tuple(sorted(amounts))
+    counts = tuple(round(amounts[element] / reduced) for element in elements)
+    return Description(
+        is_structure_valid=structural_validity(crystal),
+        is_composition_valid=compositional_validity(elements, counts),
+        structure=structure_fingerprint(crystal),
+        composition=composition_fingerprint(crystal),
+        density=float(crystal.structure.density) if crystal.volume > 0 else None,
+        num_elements=len(elements),
+    )
+
+
+@cache
+def _featurizers() -> tuple[Any, Any]:
+    from matminer.featurizers.composition.composite import ElementProperty
+    from matminer.featurizers.site.fingerprint import CrystalNNFingerprint
+
+    return CrystalNNFingerprint.from_preset("ops"), ElementProperty.from_preset("magpie", impute_nan=False)
+
+
+def structure_fingerprint(crystal: Crystal) -> np.ndarray | None:
+    """Mean over sites of the CrystalNN "ops" fingerprint, (61,); None if a site has none."""
+    sites, _ = _featurizers()
+    structure = crystal.structure
+    try:
+        found = [sites.featurize(structure, site) for site in range(len(structure))]
+    except (ValueError, IndexError, RuntimeError, ZeroDivisionError, np.linalg.LinAlgError) as error:
+        log.info("%s has no structure fingerprint (%s)", crystal.crystal_id, error)
+        return None
+    return np.array(found).mean(axis=0)
+
+
+def composition_fingerprint(crystal: Crystal) -> np.ndarray | None:
+    """Magpie features, (132,), NaN where an element has no value; None if the features cannot be had."""
+    _, composition = _featurizers()
+    try:
+        return np.array(composition.featurize(crystal.structure.composition), dtype=float)
+    except (ValueError, KeyError, IndexError) as error:
+        log.info("%s has no composition fingerprint (%s)", crystal.crystal_id, error)
+        return None
+
+
+def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path | None = None) -> list[Description]:
+    """Describe crystals on all cores, in their order.
+
+    Args:
+        crystals: the crystals.
+        workers: processes; None for all cores that this process may use.
+        cache_path: JSON lines of what was described before, by content; read and extended.
+    """
+    known = read_described(cache_path)
+    keys = [content_key(crystal) if is_decoded(crystal) else None for crystal in crystals]
+    missing = {key: one for key, one in zip(keys, crystals, strict=True) if key is not None and key not in known}
+    workers = min(workers or len(os.sched_getaffinity(0)), 1 + len(missing) // CHUNK)
+    if workers > 1:
+        # spawn: a fork of a process whose libraries run threads may hang
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            results = pool.map(describe, missing.values(), chunksize=CHUNK)
+            fresh = list(track(results, what="crystals described", total=len(missing)))
+    else:
+        fresh = [
+            describe(crystal) for crystal in track(missing.values(), what="crystals described", total=len(missing))
+        ]
+    known.update(zip(missing, fresh, strict=True))
+    if cache_path is not None and missing:
+        write_text(cache_path, "".join(_line(key, one) for key, one in sorted(known.items())))
+    return [Description() if key is None else known[key] for key in keys]
+
+
+def read_described(path: Path | None) -> dict[str, Description]:
+    """Descriptions by content key; empty if there is no such file yet."""
+    if path is None or not Path(path).exists():
+        return {}
+    known = {}
+    with open_text(path) as lines:
+        for line in lines:
+            key, record = json.loads(line)
+            for name in ("structure", "composition"):
+                record[name] = None if record[name] is None else np.array(record[name], dtype=float)
+            known[key] = Description(**record)
+    return known
+
+
+def _line(key: str, one: Description) -> str:
+    record = dataclasses.asdict(one)
+    for name in ("structure", "composition"):
+        # NaN is no JSON; null becomes NaN again on reading
+        values = record[name]
+        record[name] = None if values is None else [None if np.isnan(value) else value for value in values.tolist()]
+    return json.dumps([key, record]) + "\n"

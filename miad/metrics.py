@@ -1,0 +1,169 @@
+"""The older metrics of the paper's appendix E (Table 6): validity, coverage and distances of two properties."""
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from miad.crystal import Crystal, read_crystals
+from miad.errors import MiadError
+from miad.files import write_text
+from miad.fingerprints import Description, describe_all
+from miad.provenance import versions
+from miad.statistics import wilson
+
+log = logging.getLogger("miad")
+
+CDVAE_DRAW = 1000  # valid samples that CDVAE compares; the authors of MiAD draw as many as the test split has
+# Largest distances of fingerprints that count as covered: structure, composition. Source: CDVAE, arXiv:2110.06197.
+CUTOFFS = {"mp_20": (0.4, 10.0), "perov_5": (0.2, 4.0), "carbon_24": (0.2, 4.0)}
+
+
+def coverage(
+    samples: list[Description],
+    test: list[Description],
+    scaler: tuple[np.ndarray, np.ndarray],
+    cutoffs: tuple[float, float],
+) -> tuple[int, int]:
+    """How many test crystals are recalled, and how many samples are precise.
+
+    A crystal is covered if its nearest neighbour in structure and its nearest neighbour in composition, which need
+    not be the same crystal, are both within their cutoffs. A crystal without fingerprints is not covered.
+
+    Args:
+        samples, test: described crystals.
+        scaler: mean and deviation of the magpie features, (132,) each.
+        cutoffs: largest distances of structure and composition.
+
+    Source: CDVAE, arXiv:2110.06197, appendix; Ganea et al., arXiv:2106.07802.
+    """
+    from scipy.spatial import cKDTree
+
+    made, real = ([one for one in part if _has_fingerprints(one)] for part in (samples, test))
+    if not made or not real:
+        return 0, 0
+    covered = []
+    for here, there in ((real, made), (made, real)):
+        near = np.ones(len(here), dtype=bool)
+        for points, cutoff in ((_structures, cutoffs[0]), (lambda part: _compositions(part, scaler), cutoffs[1])):
+            distances, _ = cKDTree(points(there)).query(points(here))
+            near &= distances <= cutoff
+        covered.append(int(near.sum()))
+    return covered[0], covered[1]
+
+
+def _has_fingerprints(one: Description) -> bool:
+    return one.structure is not None and one.composition is not None and bool(np.isfinite(one.structure).all())
+
+
+def _structures(part: list[Description]) -> np.ndarray:
+    return np.array([one.structure for one in part])
+
+
+def _compositions(part: list[Description], scaler: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Scaled features, (n, 132); NaN becomes 0 after scaling, which is the mean."""
+    mean, deviation = scaler
+    features = (np.array([one.composition for one in part]) - mean) / np.where(deviation > 0, deviation, 1.0)
+    return np.nan_to_num(features)
+
+
+def property_distances(
+    samples: list[Description], test: list[Description], draw: int, seed: int
+) -> dict[str, float | int | None]:
+    """Wasserstein distances of density (g/cm³) and number of elements: drawn valid samples against the test split."""
+    from scipy.stats import wasserstein_distance
+
+    valid = [one for one in samples if one.is_valid]
+    chosen = np.random.default_rng([seed, draw]).permutation(len(valid))[:draw]
+    drawn = [valid[index] for index in chosen]
+    if not drawn or not test:
+        return {"drawn": 0, "d_rho": None, "d_elem": None}
+    return {
+        "drawn": len(drawn),
+        "d_rho": float(wasserstein_distance([one.density for one in drawn], [one.density for one in test])),
+        "d_elem": float(wasserstein_distance([one.num_elements for one in drawn], [one.num_elements for one in test])),
+    }
+
+
+def scaler_of(described: list[Description]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the magpie features of a set of crystals, NaN left out."""
+    features = np.array([one.composition for one in described if one.composition is not None])
+    return np.nanmean(features, axis=0), np.nanstd(features, axis=0)
+
+
+def read_scaler(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of the magpie features, from JSON with the keys means and stds.
+
+    Raises:
+        MiadError: not such a file.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        mean, deviation = np.array(record["means"], dtype=float), np.array(record["stds"], dtype=float)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MiadError(
+            f"{path} is no scaler ({error!r}); it needs the lists means and stds. Leave --scaler out."
+        ) from error
+    return mean, deviation
+
+
+def run(
+    *,
+    samples: list[Path],
+    test: Path,
+    metrics: Path,
+    cutoffs: str = "mp_20",
+    scaler: Path | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+) -> None:
+    """Compute the metrics of appendix E for the samples of one run.
+
+    Args:
+        samples: generated crystals, all shards
+        test: crystals of the test split; their fingerprints are kept beside the file
+        metrics: JSON to write
+        cutoffs: whose cutoffs of coverage to use, mp_20, perov_5 or carbon_24
+        scaler: JSON with the means and stds of the magpie features; those of the test split if left out
+        seed: of the draw of valid samples whose properties are compared
+        workers: processes; all cores if left out
+
+    Raises:
+        MiadError: unknown cutoffs, an unreadable file, or no samples.
+    """
+    if cutoffs not in CUTOFFS:
+        raise MiadError(f"--cutoffs is '{cutoffs}'; use {', '.join(CUTOFFS)}.")
+    given: list[Crystal] = [crystal for path in samples for crystal in read_crystals(path)]
+    if not given:
+        raise MiadError(f"{', '.join(map(str, samples))} holds no samples. Sample first.")
+    stem = test.name.removesuffix(".gz").removesuffix(".jsonl")
+    real = describe_all(read_crystals(test), workers, test.with_name(f"{stem}.described.jsonl.gz"))
+    made = describe_all(given, workers)
+    record = summary(made, real, read_scaler(scaler) if scaler else scaler_of(real), cutoffs, seed)
+    record |= {"cutoffs": cutoffs, "scaler": str(scaler or "mean and deviation of the test split"), "seed": seed}
+    write_text(metrics, json.dumps({**record, "versions": versions()}, indent=1) + "\n")
+
+
+def summary(
+    made: list[Description],
+    real: list[Description],
+    scaler: tuple[np.ndarray, np.ndarray],
+    cutoffs: str,
+    seed: int,
+) -> dict:
+    """The columns of Table 6, each rate with its count, denominator and 95 % interval in percent."""
+    recalled, precise = coverage(made, real, scaler, CUTOFFS[cutoffs])
+    counts = {
+        "structural_validity": (sum(one.is_structure_valid for one in made), len(made)),
+        "compositional_validity": (sum(one.is_composition_valid for one in made), len(made)),
+        "validity": (sum(one.is_valid for one in made), len(made)),
+        "coverage_recall": (recalled, len(real)),
+        "coverage_precision": (precise, len(made)),
+    }
+    rates = {
+        name: {"count": count, "of": total, **vars(wilson(count, total).percent())}
+        for name, (count, total) in counts.items()
+    }
+    draws = {"cdvae": CDVAE_DRAW, "as_paper": len(real)}
+    return {"rates": rates, "distances": {name: property_distances(made, real, n, seed) for name, n in draws.items()}}

@@ -1,0 +1,71 @@
+"""Validity by hand, and fingerprints that do not depend on the cell."""
+
+import numpy as np
+import pytest
+from test_matching import caesium_chloride, disguises, rock_salt
+
+from miad.crystal import Crystal
+from miad.fingerprints import (
+    compositional_validity,
+    describe,
+    describe_all,
+    read_described,
+    structural_validity,
+    structure_fingerprint,
+)
+
+
+def pair(distance: float, cell: float = 6.0) -> Crystal:
+    """Na and Cl so far apart (Å) in a cubic cell."""
+    return Crystal("p", np.eye(3) * cell, np.array([[0, 0, 0], [distance / cell, 0, 0]]), np.array([11, 17]))
+
+
+def test_atoms_closer_than_half_an_angstrom_are_invalid() -> None:
+    assert not structural_validity(pair(0.499))
+    assert structural_validity(pair(0.501))
+    # also across the border of the cell, and of an atom with its own image
+    assert not structural_validity(pair(5.6))
+    assert not structural_validity(pair(0.2, cell=0.45))
+
+
+def test_flat_cells_are_invalid() -> None:
+    assert not structural_validity(pair(3.0).replace(lattice=np.diag([6.0, 6.0, 0.002])))
+
+
+@pytest.mark.parametrize(
+    ("elements", "counts", "expected"),
+    [
+        (("Cl", "Na"), (1, 1), True),
+        (("Cl", "Na"), (2, 1), False),  # Na has no state above +1
+        (("Al", "O"), (2, 3), True),
+        (("Al", "Ni"), (1, 1), True),  # an alloy
+        (("Xe",), (1,), True),
+        (("Ar", "Na"), (1, 1), False),  # no oxidation states of argon
+    ],
+)
+def test_compositions_by_hand(elements: tuple, counts: tuple, expected: bool) -> None:
+    assert compositional_validity(elements, counts) is expected
+
+
+def test_the_structure_fingerprint_is_that_of_the_crystal_not_of_the_cell() -> None:
+    fingerprints = [structure_fingerprint(one) for one in disguises(rock_salt("a"))]
+    assert all(np.allclose(one, fingerprints[0], atol=1e-3) for one in fingerprints)
+    assert fingerprints[0].shape == (61,)
+    assert np.linalg.norm(structure_fingerprint(caesium_chloride("b")) - fingerprints[0]) > 0.4
+
+
+def test_a_failed_sample_is_neither_valid_nor_covered() -> None:
+    one = describe(rock_salt("a").failed("sample", "no real atom is left"))
+    assert not one.is_valid and one.structure is None
+
+
+def test_descriptions_survive_the_disk(tmp_path) -> None:
+    path = tmp_path / "test.described.jsonl.gz"
+    crystals = [rock_salt("a"), caesium_chloride("b"), rock_salt("x").failed("sample", "broken")]
+    fresh = describe_all(crystals[:2], 1, path)
+    again = read_described(path)
+    assert len(again) == 2
+    for one, kept in zip(fresh, describe_all(crystals[:2], 1, path), strict=True):
+        assert np.array_equal(one.structure, kept.structure)
+        assert np.array_equal(one.composition, kept.composition, equal_nan=True)
+        assert (one.density, one.num_elements, one.is_valid) == (kept.density, kept.num_elements, kept.is_valid)
