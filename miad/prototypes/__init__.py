@@ -16,7 +16,7 @@ log = logging.getLogger("miad")
 CALCULATOR = "chgnet"
 # Tighter than the 0.1 eV/Å of the paper's relaxations: symmetric cells converge fast, and these energies make a hull.
 FMAX, MAX_STEPS = 0.05, 300
-NUM_CANDIDATES = 5000  # of nearly twice as many decorations; about three quarters of them end up near the hull
+NUM_CANDIDATES = 3200  # of nearly twice as many decorations; about three quarters of them end up near the hull
 
 
 def run(*, out: Path, workers: int | None = None, seed: int = 0) -> None:
@@ -29,14 +29,7 @@ def run(*, out: Path, workers: int | None = None, seed: int = 0) -> None:
         workers: processes; all cores if left out.
         seed: of the order of the candidates and of the split.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    crystals, relaxed = out / "candidates.jsonl", out / "relaxed.jsonl"
-    if not relaxed.is_file():
-        from miad import relax
-
-        write_crystals(crystals, candidates(seed))
-        relax.run(relax_settings(workers), crystals=crystals, relaxed=relaxed, calculator=CALCULATOR)
-    given = read_crystals(relaxed)
+    given = _relaxed(out, candidates(seed), workers)
     kept = selection.select(given, seed, workers)
     for name, part in kept.items():
         write_crystals(out / f"prototypes_{name}.jsonl.gz", part)
@@ -45,6 +38,20 @@ def run(*, out: Path, workers: int | None = None, seed: int = 0) -> None:
         out / "prototypes.md",
         card.text(kept, num_candidates=len(given), seed=seed, fmax=FMAX, max_steps=MAX_STEPS),
     )
+
+
+def _relaxed(out: Path, chosen: list[Crystal], workers: int | None) -> list[Crystal]:
+    """The candidates after relaxation; what an earlier run left in the folder is used if it is of the same ones."""
+    from miad import relax
+
+    crystals, relaxed = out / "candidates.jsonl", out / "relaxed.jsonl"
+    if relaxed.is_file():
+        found = read_crystals(relaxed)
+        if [crystal.source_id for crystal in found] == [crystal.source_id for crystal in chosen]:
+            return found
+    write_crystals(crystals, chosen)
+    relax.run(relax_settings(workers), crystals=crystals, relaxed=relaxed, calculator=CALCULATOR)
+    return read_crystals(relaxed)
 
 
 def relax_settings(workers: int | None) -> Relax:

@@ -32,8 +32,8 @@ def text(kept: dict[str, list[Crystal]], *, num_candidates: int, seed: int, fmax
     return f"""# The built-in data set `prototypes`
 
 {len(crystals)} crystals ({splits}) of {len(kinds)} structure types and {len(elements)} elements, at most {MAX_ATOMS}
-atoms in the primitive cell. Made by miad itself, so that the first run needs no download; it is a set for learning
-and testing the program, not a reference for materials.
+atoms in the primitive cell. Made by miad itself, so that the first run needs no download; it is for
+learning and testing the program, not a reference for materials.
 
 ## How it was made
 
@@ -41,15 +41,15 @@ and testing the program, not a reference for materials.
 
 1. {num_candidates} candidates: textbook structure types decorated by oxidation states, ratios of radii, tolerance
    factors and electron counts (`miad/prototypes/structures.py`, `miad/prototypes/decorations.py`).
-2. Cell and positions relaxed with {crystals[0].calculator}: FIRE, fmax {fmax} eV/Å, at most {max_steps} steps. What
-   did not converge or left any sane volume was dropped.
+2. Cell and positions relaxed with {crystals[0].calculator}:
+   FIRE, fmax {fmax} eV/Å, at most {max_steps} steps. What did not converge or left any sane volume was dropped.
 3. Standard cells (primitive, Niggli, standard orientation), kept when at most {MAX_E_ABOVE_HULL} eV/atom above the
    convex hull of all sane candidates; {num_on_hull} lie on it.
 4. Duplicates removed with StructureMatcher at its defaults, the lowest energy kept.
 5. Split 60/20/20 by seed.
 
-Versions: {", ".join(f"{name} {version(name)}" for name in ("pymatgen", "torch", "numpy", "scipy"))}. The same
-versions on the same kind of processor give the same files.
+Made with {", ".join(f"{name} {version(name)}" for name in ("pymatgen", "torch", "numpy", "scipy"))}.
+Other versions or processors differ in the last digits.
 
 ## What it carries
 
