@@ -89,11 +89,11 @@ def _work(pipe: Connection, make: Callable, arguments: tuple) -> None:
     while True:
         try:
             crystal = pipe.recv()
-        except EOFError:  # the parent is gone
+            if crystal is None:
+                return
+            pipe.send(treat(crystal))
+        except (EOFError, BrokenPipeError):  # the parent is gone
             return
-        if crystal is None:
-            return
-        pipe.send(treat(crystal))
 
 
 def _ready_or_overdue(workers: list[_Worker], hard_limit: float) -> list[_Worker]:
