@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from test_hull import settings as hull_settings
 from test_matching import caesium_chloride, rock_salt
 
@@ -13,7 +12,7 @@ from miad.config import Sun
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.errors import MiadError
 from miad.hull import Entry, HullTable, write_table
-from miad.judge import COUNTS, RATES, REASONS
+from miad.judge import REASONS
 from miad.sun import run
 
 STRICT = {
@@ -192,31 +191,3 @@ def test_no_samples_make_no_rates(files: dict) -> None:
     record = json.loads(files["row"].read_text())["protocols"]["strict"]
     assert set(record["counts"].values()) == {0}
     assert record["rates"]["sun"] == {"value": None, "low": None, "high": None}
-
-
-def test_columns_are_named_once() -> None:
-    assert {part for pair in RATES.values() for part in pair} <= set(COUNTS)
-
-
-def test_the_shipped_protocols_are_readable() -> None:
-    from miad.protocols import read_protocols
-
-    shipped = yaml.safe_load((Path(__file__).parent.parent / "config.yaml").read_text())["sun"]
-    protocols = read_protocols(shipped["protocols"])
-    assert set(protocols) >= {"strict", "as_paper", "flowmm", "mattergen"}
-    assert protocols["as_paper"].cells == "generated" and protocols["strict"].cells == "relaxed"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"cells": "relxed"}, "relaxed or generated"),
-        ({"inclusive": "yes"}, "true or false"),
-        ({"stable_below": 0.5}, "metastable_below"),
-        ({"novel_against": ["training"]}, "train, val, test"),
-        ({"tolerance": 1}, "tolerance"),
-    ],
-)
-def test_odd_choices_are_named(files: dict, change: dict, message: str) -> None:
-    with pytest.raises(MiadError, match=message):
-        run(settings({"strict": {**STRICT, **change}}), **files)

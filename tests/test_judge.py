@@ -1,0 +1,115 @@
+"""Each sample ends once, and each group of duplicates has one representative."""
+
+import numpy as np
+import pytest
+from test_sun import PROTOCOLS, STRICT
+
+from miad.crystal import Crystal
+from miad.judge import COUNTS, RATES, REASONS, count, is_decoded, is_relaxed, judge, rates
+from miad.matching import Verdicts
+from miad.protocols import Protocol, read_protocols
+
+NAMES = list(PROTOCOLS)
+
+
+def sample(name: str, energy: float | None = -3.0, numbers: tuple = (11, 17), **known) -> Crystal:
+    coords = np.linspace(0, 1, len(numbers), endpoint=False)[:, None].repeat(3, axis=1)
+    return Crystal(name, np.eye(3) * 4, coords, np.array(numbers), energy_per_atom=energy, **known)
+
+
+def random_samples(generator: np.random.Generator) -> tuple[list[Crystal], list[float | None], Verdicts]:
+    """Samples of every fate, in random groups."""
+    crystals, energies, verdicts = [], [], Verdicts()
+    for number in range(200):
+        name = f"r-0-{number}"
+        fate = generator.integers(8)
+        crystal = sample(name, numbers=(11,) if fate == 3 else (11, 17), converged=bool(generator.integers(2)))
+        crystal = {0: crystal.failed("sample", "x"), 1: crystal.failed("relax", "x")}.get(int(fate), crystal)
+        crystals.append(crystal)
+        energies.append(None if fate == 2 else float(generator.normal(0.0, 0.1)))
+        if fate > 1 and fate != 4:
+            verdicts.group[name] = f"r-0-{generator.integers(number + 1)}"
+            verdicts.known_as.update({name: "train-0"} if generator.integers(3) == 0 else {})
+    return crystals, energies, verdicts
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("converged_only", [False, True])
+def test_attempted_is_sun_plus_all_other_ends(name: str, converged_only: bool) -> None:
+    protocol = read_protocols({name: {**PROTOCOLS[name], "converged_only": converged_only}})[name]
+    for seed in range(5):
+        judged = judge(*random_samples(np.random.default_rng(seed)), protocol)
+        ends = {reason: sum(one.reason == reason for one in judged) for reason in REASONS}
+        assert len(judged) == sum(ends.values()) == 200
+        assert ends["sun"] == sum(one.is_sun for one in judged) == count(judged)["sun"] > 0
+        assert all(one.is_sun == (one.reason == "sun") for one in judged)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_counts_shrink_along_the_funnel(name: str) -> None:
+    protocol = read_protocols(PROTOCOLS)[name]
+    counts = count(judge(*random_samples(np.random.default_rng(7)), protocol))
+    for more, less in (
+        ("attempted", "decoded"),
+        ("decoded", "relaxed"),
+        ("relaxed", "converged"),
+        ("relaxed", "on_hull"),
+        ("on_hull", "metastable"),
+        ("metastable", "stable"),
+        ("metastable", "msun"),
+        ("stable", "sun"),
+        ("msun", "sun"),
+        ("unique", "unique_novel"),
+        ("novel", "unique_novel"),
+        ("unique_novel", "msun"),
+    ):
+        assert counts[more] >= counts[less], (more, less)
+
+
+def strict() -> Protocol:
+    return read_protocols({"strict": STRICT})["strict"]
+
+
+def test_the_lowest_energy_represents_its_group_and_ties_go_to_the_first() -> None:
+    crystals = [sample(name) for name in "abcd"]
+    verdicts = Verdicts({"a": "a", "b": "a", "c": "a", "d": "d"})
+    judged = judge(crystals, [0.1, -0.2, -0.2, None], verdicts, strict())
+    assert [one.is_unique for one in judged] == [False, True, False, True]
+    first = read_protocols({"first": {**STRICT, "representative": "first_seen"}})["first"]
+    assert [one.is_unique for one in judge(crystals, [0.1, -0.2, -0.2, None], verdicts, first)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_known_representative_is_not_novel_even_if_its_duplicates_are() -> None:
+    verdicts = Verdicts({"a": "a", "b": "a"}, {"b": "train-0"})
+    judged = judge([sample("a"), sample("b")], [-0.1, -0.2], verdicts, strict())
+    assert [one.reason for one in judged] == ["duplicate", "known"]
+
+
+def test_how_far_a_sample_came() -> None:
+    fine = sample("a")
+    assert is_decoded(fine) and is_relaxed(fine)
+    assert not is_decoded(fine.failed("sample", "x")) and not is_decoded(fine.failed("read", "x"))
+    assert is_decoded(fine.failed("relax", "x")) and not is_relaxed(fine.failed("relax", "x"))
+    assert is_relaxed(fine.failed("hull", "no entry with Tc"))
+    assert not is_relaxed(sample("a", energy=None))
+
+
+def test_rates_are_joint_counts_over_what_they_say() -> None:
+    counts = dict.fromkeys(COUNTS, 0) | {"attempted": 200, "metastable": 50, "msun": 20, "stable": 10, "sun": 4}
+    found = {name: rate.value for name, rate in rates(counts).items()}
+    assert found == pytest.approx(
+        {
+            "metastable": 25.0,
+            "unique_novel_among_metastable": 40.0,
+            "msun": 10.0,
+            "stable": 5.0,
+            "unique_novel_among_stable": 40.0,
+            "sun": 2.0,
+        }
+    )
+    assert {part for pair in RATES.values() for part in pair} <= set(COUNTS)

@@ -1,0 +1,51 @@
+"""Every choice of a protocol is named, and an odd one is refused in words."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from test_sun import PROTOCOLS, STRICT
+
+from miad.errors import MiadError
+from miad.protocols import as_record, read_protocols, references_needed
+
+
+def test_the_shipped_protocols_are_those_of_their_sources() -> None:
+    shipped = yaml.safe_load((Path(__file__).parent.parent / "config.yaml").read_text())["sun"]
+    protocols = read_protocols(shipped["protocols"])
+    assert shipped["protocol"] == "strict"
+    assert {name: as_record(protocols[name]) for name in PROTOCOLS} == PROTOCOLS
+
+
+def test_limits_are_strict_unless_inclusive() -> None:
+    protocols = read_protocols(PROTOCOLS)
+    assert not protocols["strict"].is_below(0.0, 0.0) and protocols["flowmm"].is_below(0.0, 0.0)
+    assert protocols["strict"].is_below(-1e-12, 0.0) and not protocols["flowmm"].is_below(1e-12, 0.0)
+    assert not protocols["mattergen"].is_below(None, 0.1)
+
+
+def test_references_are_those_that_some_protocol_needs() -> None:
+    protocols = read_protocols({"a": STRICT, "b": {**STRICT, "novel_against": ["test", "train"]}})
+    assert references_needed(protocols.values()) == {"train", "test"}
+    assert protocols["b"].novel_against == ("train", "test")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cells": "relxed"}, "relaxed or generated"),
+        ({"inclusive": "yes"}, "true or false"),
+        ({"stable_below": 0.5}, "metastable_below"),
+        ({"stable_below": "low"}, "eV/atom"),
+        ({"novel_against": ["training"]}, "train, val, test"),
+        ({"tolerance": 1}, "tolerance"),
+    ],
+)
+def test_odd_choices_are_named(change: dict, message: str) -> None:
+    with pytest.raises(MiadError, match=message):
+        read_protocols({"strict": {**STRICT, **change}})
+
+
+def test_a_missing_choice_is_named() -> None:
+    with pytest.raises(MiadError, match="lacks frames"):
+        read_protocols({"strict": {key: value for key, value in STRICT.items() if key != "frames"}})
