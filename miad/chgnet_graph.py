@@ -13,7 +13,7 @@ from pymatgen.optimization.neighbors import find_points_in_spheres
 from miad.calculators import Atoms
 
 BOND_CUTOFF, ANGLE_CUTOFF = 6.0, 3.0  # Å, of CHGNet 0.3.0
-MAX_ANGLES = 150_000  # unordered, in one crystal; more would need beyond 1.5 GB on their own
+MAX_ANGLES = 25_000  # in one crystal; each takes 40 kB, and a worker may take 1.5 GB (generated crystals have 3,000)
 SAME = 1e-8  # Å, below which a pair is an atom and itself
 
 
