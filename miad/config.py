@@ -108,7 +108,6 @@ class Sample:
     corrector_scale: float
     corrector_steps: int | None
     denoise_last: bool
-    batch_size: int | None
     record: int
     device: str
 

@@ -66,8 +66,9 @@ def load(path: Path, device: "torch.device | str" = "cpu") -> "tuple[CSPNet, Mod
         network = CSPNet(model.network)
         network.load_state_dict(weights)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, MiadError) as error:
+        reason = " ".join(str(error).split("\n\t")[:2])  # torch names every weight that does not fit
         raise MiadError(
-            f"{path} is not a model of miad ({error})."
+            f"{path} is not a model of miad ({reason})."
             " Train one with: miad train; read published weights with: miad import-weights."
         ) from error
     return network.to(device).eval().requires_grad_(False), model

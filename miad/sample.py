@@ -1,7 +1,8 @@
 """The sample step: one shard of crystals, generated from noise.
 
-Random numbers are made per block of crystals from (seed, run, shard, block): shards may run anywhere, in any order and
-with any batch size, and give the same crystals.
+Random numbers are made per block of crystals from (seed, run, shard, block), and the network sees one block at a time:
+shards may run anywhere and in any order and give the same crystals. The block has a fixed size because matrix products
+round differently in batches of another size, and a thousand steps make other crystals of that.
 """
 
 import itertools
@@ -23,12 +24,21 @@ if TYPE_CHECKING:
     from miad.diffusion.process import JointDiffusion, Noise, State
 
 log = logging.getLogger("miad")
-BLOCK = 64  # crystals that share a generator
+BLOCK = 128  # crystals that share a generator and a call of the network; enough to keep a GPU busy
 
 
-def shard_size(num_crystals: int, num_shards: int, shard: int) -> int:
-    """Crystals of one shard: as even as possible, the first shards take the rest."""
-    return num_crystals // num_shards + (shard < num_crystals % num_shards)
+def shard_size(settings: Sample, shard: int) -> int:
+    """Crystals of one shard: as even as possible, the first shards take the rest.
+
+    Raises:
+        MiadError: there is no such shard.
+    """
+    if not 0 <= shard < settings.num_shards:
+        raise MiadError(
+            f"shard {shard} does not exist: sample.num_shards is {settings.num_shards}, so they are 0 to"
+            f" {settings.num_shards - 1}. Give one of these, or raise sample.num_shards in config.yaml."
+        )
+    return settings.num_crystals // settings.num_shards + (shard < settings.num_crystals % settings.num_shards)
 
 
 def times_of(num_timesteps: int, stride: int) -> list[int]:
@@ -39,22 +49,6 @@ def times_of(num_timesteps: int, stride: int) -> list[int]:
 def is_corrected(position: int, num_steps: int, corrector_steps: int | None) -> bool:
     """Whether step `position` (0 = noisiest) is preceded by a corrector: all steps, or only the last few."""
     return corrector_steps is None or position >= num_steps - corrector_steps
-
-
-def batch_blocks(settings: Sample, num_atoms: int, hidden_dim: int, device: str) -> int:
-    """Blocks per batch: `batch_size` if given, else what fits the free memory.
-
-    A step holds about eight numbers per edge and hidden unit (two activations, their temporaries, Fourier features).
-    """
-    if settings.batch_size:
-        return max(1, settings.batch_size // BLOCK)
-    if device.startswith("cuda"):
-        import torch
-
-        free = torch.cuda.mem_get_info()[0]
-    else:
-        free = 1 << 30  # a laptop has other things to do
-    return max(1, int(0.7 * free / (8 * 4 * num_atoms**2 * hidden_dim)) // BLOCK)
 
 
 def draw_padding(model: Model, noise: "Noise") -> "torch.Tensor | None":
@@ -74,7 +68,7 @@ def draw_padding(model: Model, noise: "Noise") -> "torch.Tensor | None":
 def generate(
     settings: Sample, model: Model, network: "torch.nn.Module", process: "JointDiffusion", noise: "Noise"
 ) -> "tuple[State, list[dict]]":
-    """Run the reverse process for one batch.
+    """Run the reverse process for one block.
 
     Returns:
         The clean crystals and, where `settings.record` > 0, that many snapshots of the way.
@@ -126,26 +120,17 @@ def run(
     """
     from miad.diffusion.process import JointDiffusion, Noise
 
-    if not 0 <= shard < settings.num_shards:
-        raise MiadError(
-            f"shard {shard} does not exist: sample.num_shards is {settings.num_shards}, so they are 0 to"
-            f" {settings.num_shards - 1}. Give one of these, or raise sample.num_shards in config.yaml."
-        )
     device = pick_device(settings.device)
     network, trained = load(model, device)
     process = JointDiffusion(trained.diffusion, trained.mirage, device, trained.center_scores)
-    total = shard_size(settings.num_crystals, settings.num_shards, shard)
-    num_atoms = trained.mirage.num_atoms or len(trained.atom_counts) - 1
-    width = batch_blocks(settings, num_atoms, trained.network.hidden_dim, device)
-    blocks = [min(BLOCK, total - start) for start in range(0, total, BLOCK)]
+    names = [f"{run}-{shard:03d}-{index:05d}" for index in range(shard_size(settings, shard))]
     found: list[Crystal] = []
     recorded: list[list[dict]] = []
-    for first in range(0, len(blocks), width):
-        sizes = blocks[first : first + width]
-        keys = range(first, first + len(sizes))
-        noise = Noise([generator(settings.seed, run, shard, key, device=device) for key in keys], sizes)
+    for block, start in enumerate(range(0, len(names), BLOCK)):
+        here = names[start : start + BLOCK]
+        noise = Noise([generator(settings.seed, run, shard, block, device=device)], [len(here)])
         state, snapshots = generate(settings, trained, network, process, noise)
-        found += to_crystals(state, [f"{run}-{shard:03d}-{len(found) + index:05d}" for index in range(sum(sizes))])
+        found += to_crystals(state, here)
         recorded.append(snapshots)
     if trajectories is not None:
         write_trajectories(trajectories, recorded)
@@ -155,11 +140,11 @@ def run(
 
 
 def write_trajectories(path: Path, recorded: "list[list[dict]]") -> None:
-    """Snapshots of all batches: times (n_times,), lattice, frac_coords and species (n_times, n_crystals, …)."""
+    """Snapshots of all blocks: times (n_times,), lattice, frac_coords and species (n_times, n_crystals, …)."""
     import torch
     from safetensors.torch import save_file
 
-    tensors = {"times": torch.tensor([snapshot["time"] for snapshot in recorded[0]], dtype=torch.long)}
+    tensors = {"times": torch.tensor([snapshot["time"] for snapshot in (recorded or [[]])[0]], dtype=torch.long)}
     for name in ("lattice", "frac_coords", "species"):
         batches = [torch.stack([getattr(snapshot["state"], name) for snapshot in batch]) for batch in recorded if batch]
         if batches:

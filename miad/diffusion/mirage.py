@@ -68,7 +68,8 @@ def reduce(crystal_id: str, lattice: np.ndarray, frac_coords: np.ndarray, specie
     """
     real = species != MIRAGE  # (n_atoms,)
     # A tiny negative number, wrapped in single precision, is 1 and not in [0, 1).
-    wrapped = np.mod(frac_coords[real].astype(float), 1.0)  # (n_real, 3)
+    with np.errstate(invalid="ignore"):
+        wrapped = np.mod(frac_coords[real].astype(float), 1.0)  # (n_real, 3)
     crystal = Crystal(crystal_id, lattice.astype(float), wrapped, species[real].astype(int))
     if not real.any():
         return crystal.failed("sample", "no real atom left, all are mirage")

@@ -85,7 +85,7 @@ def denoise(species: Tensor, logits: Tensor, alpha_bar: Tensor, alpha_bar_next: 
     """
     probabilities = posterior(species, torch.softmax(logits, -1), alpha_bar, alpha_bar_next)
     cumulative = probabilities.cumsum(-1)  # (n_crystals, n_atoms, K)
-    drawn = (cumulative < uniform[..., None] * cumulative[..., -1:]).sum(-1)  # (n_crystals, n_atoms)
+    drawn = (cumulative <= uniform[..., None] * cumulative[..., -1:]).sum(-1)  # (n_crystals, n_atoms)
     return drawn.clamp(max=logits.shape[-1] - 1)
 
 

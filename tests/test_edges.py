@@ -1,0 +1,89 @@
+"""The hand-written backward pass of the edge block, and the pieces it works in."""
+
+import pytest
+import torch
+from torch.nn.functional import silu
+
+from miad import edges
+from miad.edges import PairIndex, edge_mean
+
+HIDDEN = 3
+
+
+def inputs(num=2, atoms=4, share=None, dtype=torch.float64):
+    g = torch.Generator().manual_seed(0)
+    pairs = PairIndex(atoms)
+    shapes = [(num, atoms, HIDDEN)] * 2 + [(num, len(pairs.first), HIDDEN)] * 2
+    shapes += [(HIDDEN,), (HIDDEN, HIDDEN), (HIDDEN,)]
+    tensors = [torch.randn(shape, generator=g, dtype=dtype).requires_grad_() for shape in shapes]
+    return [*tensors, None if share is None else share.to(dtype), pairs]
+
+
+def plain(receiver, sender, even, odd, alone, weight, bias, share, pairs):
+    """The same by a loop over ordered pairs."""
+    num, atoms, _ = receiver.shape
+    position = {pair: k for k, pair in enumerate(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))}
+    if share is None:
+        share = torch.full((num, atoms), 1 / atoms, dtype=receiver.dtype)
+    rows = []
+    for i in range(atoms):
+        total = 0
+        for j in range(atoms):
+            k = position.get((min(i, j), max(i, j)))
+            feature = alone if i == j else even[:, k] + (odd[:, k] if i < j else -odd[:, k])
+            u = receiver[:, i] + sender[:, j] + feature
+            total = total + share[:, j, None] * silu(silu(u) @ weight.T + bias)
+        rows.append(total)
+    return torch.stack(rows, 1)
+
+
+SHARE = torch.tensor([[0.5, 0.25, 0.25, 0.0], [1.0, 0.0, 0.0, 0.0]])
+
+
+def test_pairs_and_their_mirror_images_cover_every_place_once():
+    for atoms in (1, 2, 7):
+        pairs = PairIndex(atoms)
+        places = torch.cat([pairs.forward, pairs.backward, pairs.diagonal])
+        assert places.sort().values.tolist() == list(range(atoms**2))
+        assert torch.equal(pairs.forward // atoms, pairs.first) and torch.equal(pairs.forward % atoms, pairs.second)
+        assert torch.equal(pairs.backward // atoms, pairs.second)
+
+
+@pytest.mark.parametrize("share", [None, SHARE])
+@pytest.mark.parametrize("piece", [1, 100, 1 << 18])
+def test_it_is_the_loop_over_pairs_whatever_the_pieces(monkeypatch, share, piece):
+    monkeypatch.setattr(edges, "PIECE", piece)
+    arguments = inputs(share=share)
+    found, expected = edge_mean(*arguments), plain(*arguments)
+    assert torch.allclose(found, expected, atol=1e-12)
+    probe = torch.randn(found.shape, generator=torch.Generator().manual_seed(1), dtype=found.dtype)
+    gradients = [torch.autograd.grad((result * probe).sum(), arguments[:7]) for result in (found, expected)]
+    for ours, theirs in zip(*gradients, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-12)
+
+
+@pytest.mark.parametrize("share", [None, SHARE])
+def test_gradients_against_finite_differences(share):
+    arguments = inputs(share=share)
+    assert torch.autograd.gradcheck(lambda *tensors: edge_mean(*tensors, *arguments[7:]), arguments[:7])
+
+
+@pytest.mark.parametrize("atoms", [1, 2])
+def test_the_smallest_crystals(atoms):
+    arguments = inputs(atoms=atoms)
+    assert torch.allclose(edge_mean(*arguments), plain(*arguments), atol=1e-12)
+
+
+def test_no_crystals_have_no_gradient():
+    """A process without a share of the batch still takes part."""
+    arguments = inputs(num=0)
+    edge_mean(*arguments).sum().backward()
+    assert all((tensor.grad == 0).all() for tensor in arguments[:7])
+
+
+def test_half_precision_is_close_and_stays_half():
+    exact = edge_mean(*inputs())
+    arguments = [tensor.detach().bfloat16() if isinstance(tensor, torch.Tensor) else tensor for tensor in inputs()]
+    half = edge_mean(*arguments)
+    assert half.dtype == torch.bfloat16
+    assert torch.allclose(half.double(), exact, atol=0.05)

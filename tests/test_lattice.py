@@ -1,0 +1,36 @@
+"""DDPM on lattice matrices."""
+
+import pytest
+import torch
+
+from miad.diffusion import lattice
+
+DOUBLE = torch.float64
+
+
+def test_noisy_lattices_have_the_mean_and_spread_of_the_process():
+    clean = torch.diag(torch.tensor([3.0, 4.0, 5.0], dtype=DOUBLE)).repeat(20_000, 1, 1)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+    noisy = lattice.add_noise(clean, torch.full((20_000,), 0.64, dtype=DOUBLE), noise)
+    assert torch.allclose(noisy.mean(0), 0.8 * clean[0], atol=0.03)
+    assert torch.allclose(noisy.std(0), torch.full((3, 3), 0.6, dtype=DOUBLE), atol=0.02)
+
+
+def test_the_noise_of_a_batch_depends_on_each_crystals_time():
+    clean, noise = torch.ones(2, 3, 3), torch.full((2, 3, 3), 7.0)
+    noisy = lattice.add_noise(clean, torch.tensor([1.0, 0.0]), noise)
+    assert torch.equal(noisy, torch.stack([clean[0], noise[1]]))
+
+
+def test_the_last_step_undoes_the_noise_and_adds_none():
+    clean, noise = torch.randn(2, 4, 3, 3, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+    now = torch.tensor(0.3, dtype=DOUBLE)
+    noisy = lattice.add_noise(clean, now.expand(4), noise)
+    found = lattice.denoise(noisy, noise, now, torch.ones((), dtype=DOUBLE), 1e6 * torch.ones(4, 3, 3, dtype=DOUBLE))
+    assert torch.allclose(found, clean, atol=1e-12)
+
+
+def test_the_loss_is_a_mean_over_the_nine_entries():
+    predicted = torch.zeros(2, 3, 3)
+    noise = torch.stack([torch.ones(3, 3), 3 * torch.eye(3)])
+    assert lattice.loss(predicted, noise).tolist() == pytest.approx([1.0, 3.0])
