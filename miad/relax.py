@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from miad.calculators import Atoms, Evaluator, potential
 from miad.config import Relax
+from miad.cores import num_cores
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.files import checksum
 from miad.fire import Relaxation
@@ -21,7 +21,8 @@ from miad.progress import track
 
 log = logging.getLogger("miad")
 STEP = "relax"
-MIN_VOLUME = 0.1  # Å³ per crystal; below, a cell is flat to rounding
+MIN_VOLUME = 0.1  # Å³ per crystal
+MIN_FILL = 1e-6  # volume over the product of the edges; below, a cell is flat to rounding
 # These do not change what a crystal relaxes to, so finished crystals outlive a change of them.
 _IRRELEVANT = ("calculators", "workers", "device")
 
@@ -64,7 +65,7 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
 
 def relax_all(crystals: list[Crystal], settings: Relax, calculator: str):
     """Relax crystals in single-threaded worker processes; yields them in the order of completion."""
-    num_workers = settings.workers or len(os.sched_getaffinity(0))
+    num_workers = settings.workers or num_cores()
     failed = [crystal for crystal in crystals if crystal.failure]
     sound = [crystal for crystal in crystals if not crystal.failure]
     treated = in_processes(
@@ -119,7 +120,7 @@ def why_not(crystal: Crystal, settings: Relax, elements: frozenset[int]) -> str 
     if unknown:
         names = [Element.from_Z(z).symbol if 1 <= z <= 118 else f"Z={z}" for z in unknown]
         return f"the potential does not know {', '.join(names)}"
-    if crystal.volume < MIN_VOLUME:
+    if crystal.volume < max(MIN_VOLUME, MIN_FILL * np.prod(np.linalg.norm(crystal.lattice, axis=1))):
         return f"its cell is flat ({crystal.volume:.3g} Å³)"
     distance = closest_distance(crystal.lattice, crystal.frac_coords)
     if distance < settings.min_distance:
