@@ -62,12 +62,10 @@ class Potential(ABC):
     Attributes:
         energy_frame: `mp2020` if its energies contain the MP2020 corrections, `uncorrected` if they are raw PBE(+U).
         elements: atomic numbers that it knows.
-        batch_size: crystals that one process on a CPU evaluates together.
     """
 
     energy_frame: str
     elements: frozenset[int] = frozenset(range(1, 119))
-    batch_size: int = 1
 
     @property
     @abstractmethod
@@ -110,7 +108,6 @@ class Chgnet(Potential):
     energy_frame = "mp2020"
     # MPtrj, its training set, has 89 elements: none beyond Pu, no Po, At, Rn, Fr, Ra.
     elements = frozenset(range(1, 95)) - {84, 85, 86, 87, 88}
-    batch_size = 8
     weights_name = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
 
     @functools.cached_property

@@ -142,7 +142,10 @@ class BatchedChgnet:
         return torch.cat([features, features])  # (2 n_angles, 64): both orders of the two bonds
 
     @staticmethod
-    def _update_atoms(gated, out, atoms, bonds, weights, starts, ends) -> Tensor:
+    def _update_atoms(
+        gated: _Gated, out: torch.nn.Module, atoms: Tensor, bonds: Tensor, weights: Tensor, starts: Tensor, ends: Tensor
+    ) -> Tensor:
+        # Messages run along each bond in both directions.
         as_start, as_end = atoms @ gated.parts["start"], atoms @ gated.parts["end"]
         along = torch.addmm(gated.bias, bonds, gated.parts["bond"])
         forth = as_start.index_select(0, starts) + as_end.index_select(0, ends) + along
@@ -153,7 +156,7 @@ class BatchedChgnet:
         return atoms + out(summed)
 
     @staticmethod
-    def _corner_input(gated, atoms, near, angles, at) -> Tensor:
+    def _corner_input(gated: _Gated, atoms: Tensor, near: Tensor, angles: Tensor, at: tuple[Tensor, ...]) -> Tensor:
         first, second, center = at
         hidden = torch.addmm(gated.bias, angles, gated.parts["angle"])
         hidden = hidden + (near @ gated.parts["first"]).index_select(0, first)

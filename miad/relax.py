@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +63,7 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
     journal.close(is_done=True)
 
 
-def relax_all(crystals: list[Crystal], settings: Relax, calculator: str):
+def relax_all(crystals: list[Crystal], settings: Relax, calculator: str) -> Iterator[Crystal]:
     """Relax crystals in single-threaded worker processes; yields them in the order of completion."""
     num_workers = settings.workers or num_cores()
     failed = [crystal for crystal in crystals if crystal.failure]
