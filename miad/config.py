@@ -108,6 +108,7 @@ class Sample:
     corrector_scale: float
     corrector_steps: int | None
     denoise_last: bool
+    limit_lattice: float | None
     record: int
     device: str
 

@@ -25,6 +25,7 @@ class Model:
         mirage, diffusion, network: settings of the training.
         center_scores: whether the coordinate target was centred.
         atom_counts: training crystals of 0, 1, 2 … atoms; the DiffCSP baseline draws its numbers of atoms from it.
+        max_length: longest lattice vector of the training crystals, Å; None: unknown.
         num_epochs: epochs of training behind the weights.
         origin: data set and run, for provenance.
     """
@@ -34,6 +35,7 @@ class Model:
     network: Network
     center_scores: bool
     atom_counts: list[int]
+    max_length: float | None
     num_epochs: int
     origin: str
 

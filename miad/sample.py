@@ -81,13 +81,15 @@ def generate(
     state = process.prior(noise, model.mirage.num_atoms or len(model.atom_counts) - 1, is_atom)
     times = times_of(model.diffusion.num_timesteps, settings.stride)
     steps = list(itertools.pairwise(times))
+    is_limited = settings.limit_lattice is not None and model.max_length is not None
+    max_length = settings.limit_lattice * model.max_length if is_limited else None
     keep = {round(i * (len(steps) - 1) / max(1, settings.record - 1)) for i in range(settings.record)}
     snapshots = []
     with torch.no_grad():
         for position, (now, later) in enumerate(track(steps, what="sampling steps")):
             if is_corrected(position, len(steps), settings.corrector_steps) and settings.corrector_scale > 0:
                 state = process.correct(network, state, now, settings.corrector_scale, noise)
-            state = process.step(network, state, now, later, noise, settings.denoise_last)
+            state = process.step(network, state, now, later, noise, settings.denoise_last, max_length)
             if position in keep:
                 snapshots.append({"time": later, "state": state})
     return state, snapshots

@@ -124,11 +124,12 @@ class Trainer:
             s = self.settings
             weights = self.optimiser.average if s.ema_decay else self.optimiser.state()["weights"]
             counts = (self.train.species > 0).sum(1).bincount().tolist()
+            longest = float(self.train.lattice.norm(dim=-1).max())
             origin = f"run {self.name}, {len(self.train.lattice)} crystals"
             save(
                 path,
                 weights,
-                Model(s.mirage, s.diffusion, s.network, s.center_scores, counts, self.progress.epoch, origin),
+                Model(s.mirage, s.diffusion, s.network, s.center_scores, counts, longest, self.progress.epoch, origin),
             )
 
     def fit(self) -> None:

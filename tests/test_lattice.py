@@ -34,3 +34,20 @@ def test_the_loss_is_a_mean_over_the_nine_entries():
     predicted = torch.zeros(2, 3, 3)
     noise = torch.stack([torch.ones(3, 3), 3 * torch.eye(3)])
     assert lattice.loss(predicted, noise).tolist() == pytest.approx([1.0, 3.0])
+
+
+def test_limit_bounds_the_cell_aimed_at_and_nothing_else():
+    g = torch.Generator().manual_seed(0)
+    noisy, predicted = torch.randn(2, 50, 3, 3, generator=g, dtype=torch.float64).unbind()
+    alpha_bar = torch.tensor(0.3, dtype=torch.float64)
+    limited = lattice.limit(noisy, predicted, alpha_bar, 2.5)
+
+    def aimed_at(epsilon):
+        return ((noisy - (1 - alpha_bar).sqrt() * epsilon) / alpha_bar.sqrt()).norm(dim=-1)
+
+    before, after = aimed_at(predicted), aimed_at(limited)
+    assert (before > 2.5).any() and (before < 2.5).any()
+    assert torch.allclose(after, before.clamp(max=2.5))
+    assert torch.equal(limited[before < 2.5], predicted[before < 2.5])
+    turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=g, dtype=torch.float64))
+    assert torch.allclose(lattice.limit(noisy @ turn, predicted @ turn, alpha_bar, 2.5), limited @ turn)

@@ -12,7 +12,7 @@ from miad.errors import MiadError
 from miad.model import Model, load, pick_device, save
 from miad.network import CSPNet
 
-ABOUT = Model(toy.MIRAGE, toy.DIFFUSION, toy.NETWORK, True, [0, 3, 0, 2], 17, "run é, 5 crystals")
+ABOUT = Model(toy.MIRAGE, toy.DIFFUSION, toy.NETWORK, True, [0, 3, 0, 2], 5.5, 17, "run é, 5 crystals")
 
 
 @pytest.fixture

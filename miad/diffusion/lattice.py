@@ -40,3 +40,25 @@ def denoise(lattice: Tensor, predicted: Tensor, alpha_bar: Tensor, alpha_bar_nex
     mean = (lattice - (1 - ratio) / (1 - alpha_bar).sqrt() * predicted) / ratio.sqrt()  # (n_crystals, 3, 3)
     variance = (1 - ratio) * (1 - alpha_bar_next) / (1 - alpha_bar)
     return mean + torch.sqrt(variance) * noise
+
+
+def limit(lattice: Tensor, predicted: Tensor, alpha_bar: Tensor, max_length: float) -> Tensor:
+    """The predicted noise, changed so that no vector of the clean lattice it implies is longer than `max_length`.
+
+    The network multiplies L, so that an error of a barely trained one feeds on itself and cells grow without bound;
+    this is the usual clipping of the predicted clean sample, in a form that rotations leave alone.
+
+    Args:
+        lattice: L_t, (n_crystals, 3, 3), Å.
+        predicted: ε predicted by the network, (n_crystals, 3, 3).
+        alpha_bar: ᾱ_t, a scalar below 1.
+        max_length: Å.
+
+    Returns:
+        ε, (n_crystals, 3, 3); as it was where no vector is too long.
+    """
+    signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
+    clean = (lattice - noise * predicted) / signal  # (n_crystals, 3, 3)
+    lengths = clean.norm(dim=-1, keepdim=True)  # (n_crystals, 3, 1)
+    shorter = clean * (max_length / lengths).clamp(max=1)  # (n_crystals, 3, 3)
+    return torch.where(lengths > max_length, (lattice - signal * shorter) / noise, predicted)

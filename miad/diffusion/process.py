@@ -190,7 +190,14 @@ class JointDiffusion:
         return State(state.lattice, moved, state.species, state.is_atom)
 
     def step(
-        self, network: nn.Module, state: State, time: int, next_time: int, noise: Noise, denoise_last: bool = False
+        self,
+        network: nn.Module,
+        state: State,
+        time: int,
+        next_time: int,
+        noise: Noise,
+        denoise_last: bool = False,
+        max_length: float | None = None,
     ) -> State:
         """One reverse step of all three parts from t to an earlier time.
 
@@ -201,9 +208,12 @@ class JointDiffusion:
             noise: random numbers.
             denoise_last: whether the last step moves the coordinates to their noise-free estimate. The paper's
                 sampler leaves them where they are at t = 1.
+            max_length: limit of the lattice vectors that the network may aim at, Å; None: no limit, as in the paper.
         """
         epsilon, score, logits = self.predict(network, state, time)
         num_atoms, is_last = state.species.shape[1], next_time == 0
+        if max_length is not None:
+            epsilon = lattice.limit(state.lattice, epsilon, self.lattice_alpha_bar[time], max_length)
         cell = lattice.denoise(
             state.lattice, epsilon, self.lattice_alpha_bar[time], self.lattice_alpha_bar[next_time], noise.normal(3, 3)
         )
