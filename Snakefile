@@ -16,6 +16,7 @@ include: "workflow/rules/relax.smk"
 include: "workflow/rules/hull.smk"
 include: "workflow/rules/sun.smk"
 include: "workflow/rules/dft.smk"
+include: "workflow/rules/external.smk"
 include: "workflow/rules/report.smk"
 
 

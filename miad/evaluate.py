@@ -1,18 +1,19 @@
 """S.U.N. of anybody's crystals: read, relax if need be, and judge them as our own samples are judged."""
 
 import dataclasses
+import json
 import logging
 import re
 from pathlib import Path
 
 import miad
 from miad import candidates, relax, report, sun
-from miad.config import Hull, Relax, Report, Sun, read_settings
+from miad.config import Hull, Relax, Report, Sun, from_record, read_settings
 from miad.crystal import Crystal, write_crystals
 from miad.errors import MiadError
 from miad.hull import FRAMES, write_table
 from miad.hull_sources import read_source
-from miad.ingest import read_any
+from miad.ingest import is_ours, read_any
 
 log = logging.getLogger("miad")
 
@@ -29,7 +30,7 @@ def run(
     generated: Path | None = None,
     hull_frame: str | None = None,
     hull_references: str | None = None,
-    config: Path | None = None,
+    config: str | None = None,
 ) -> None:
     """Evaluate crystals of any origin: the table, the ledger and the candidates in one folder.
 
@@ -47,37 +48,35 @@ def run(
         generated: the same crystals before relaxation, for protocols that compare as-generated cells
         hull_frame: mp2020 or uncorrected, if the hull does not say so
         hull_references: JSON of elemental energies, if the hull has formation energies
-        config: config file with the sections relax, sun and report; ./config.yaml if left out
+        config: config file (./config.yaml if left out), or JSON of its sections hull, relax, sun and report
 
     Raises:
         MiadError: unreadable input, energies of another frame than the hull, no known calculator.
     """
-    settings = _config(config)
+    hull_settings, relax_settings, sun_settings, report_settings = _settings(config)
     name = name or re.sub(r"[^A-Za-z0-9_]+", "_", crystals.name.split(".")[0])
     given = _with_frame(read_any(crystals, name), energy_frame)
     as_drawn = joined(read_any(generated, f"{name}_generated"), given) if generated else None
-    known = read_any(training, "known")
-    _log_failed(known, training)
     chosen = dataclasses.replace(
-        read_settings(settings, Hull), source=hull, checksum=None, energy_frame=hull_frame, references=hull_references
+        hull_settings, source=hull, checksum=None, energy_frame=hull_frame, references=hull_references
     )
     table = read_source(chosen, [])
     out.mkdir(parents=True, exist_ok=True)
     write_table(out / "entries.csv.gz", table)
-    write_crystals(out / "known.jsonl.gz", [one for one in known if not one.failure])
+    known = _known(training, out)
     write_crystals(out / "crystals.jsonl", as_drawn if as_drawn else given)
     if is_relaxed(given):
         write_crystals(out / "relaxed.jsonl", given)
     else:
         relax.run(
-            read_settings(settings, Relax),
+            relax_settings,
             crystals=out / "crystals.jsonl",
             relaxed=out / "relaxed.jsonl",
             calculator=calculator,
         )
-    _judge(read_settings(settings, Sun), out, name, has_generated=bool(as_drawn) or not is_relaxed(given))
+    _judge(sun_settings, out, name, known, has_generated=bool(as_drawn) or not is_relaxed(given))
     report.run(
-        read_settings(settings, Report),
+        report_settings,
         rows=[out / "row.json"],
         table=out / "sun_table.csv",
         readable=out / "sun_table.md",
@@ -111,12 +110,12 @@ def joined(generated: list[Crystal], relaxed: list[Crystal]) -> list[Crystal]:
     return [by_id[one.source_id or one.crystal_id].replace(crystal_id=one.crystal_id) for one in relaxed]
 
 
-def _judge(settings: Sun, out: Path, name: str, has_generated: bool) -> None:
+def _judge(settings: Sun, out: Path, name: str, known: Path, has_generated: bool) -> None:
     sun.run(
         settings,
         relaxed=[out / "relaxed.jsonl"],
         generated=[out / "crystals.jsonl"] if has_generated else None,
-        train=out / "known.jsonl.gz",
+        train=known,
         entries=out / "entries.csv.gz",
         ledger=out / "ledger.jsonl",
         verdicts=out / "verdicts.jsonl",
@@ -157,23 +156,35 @@ def _with_frame(crystals: list[Crystal], frame: str | None) -> list[Crystal]:
     return framed
 
 
-def _log_failed(known: list[Crystal], path: Path) -> None:
-    failed = [one for one in known if one.failure]
+def _known(training: Path, out: Path) -> Path:
+    """The known crystals as JSON lines; ours are used where they are, with what was reduced of them before."""
+    crystals = read_any(training, "known")
+    failed = [one for one in crystals if one.failure]
     if failed:
         log.warning(
             "%s: %d of %d crystals cannot be read and do not count as known, e.g. %s: %s",
-            path,
+            training,
             len(failed),
-            len(known),
+            len(crystals),
             failed[0].source_id or failed[0].crystal_id,
             failed[0].failure,
         )
+    if is_ours(training):
+        return training
+    write_crystals(out / "known.jsonl.gz", [one for one in crystals if not one.failure])
+    return out / "known.jsonl.gz"
 
 
-def _config(path: Path | None) -> str:
-    """The config file to take thresholds and relaxation settings from."""
-    places = [path] if path else [Path("config.yaml"), Path(miad.__file__).resolve().parent.parent / "config.yaml"]
+def _settings(config: str | None) -> tuple[Hull, Relax, Sun, Report]:
+    """Thresholds and settings of the relaxation, from a config file or JSON of sections."""
+    kinds = (Hull, Relax, Sun, Report)
+    if config and config.lstrip().startswith("{"):
+        sections = json.loads(config)
+        return tuple(from_record(kind, sections[kind.__name__.lower()]) for kind in kinds)
+    places = (
+        [Path(config)] if config else [Path("config.yaml"), Path(miad.__file__).resolve().parent.parent / "config.yaml"]
+    )
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise MiadError(f"{places[0]} does not exist. Give --config with the path of a config.yaml of miad.")
-    return str(found)
+    return tuple(read_settings(str(found), kind) for kind in kinds)

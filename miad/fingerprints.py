@@ -5,7 +5,6 @@ import itertools
 import json
 import logging
 import multiprocessing
-import os
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from miad.cores import num_cores
 from miad.crystal import Crystal
 from miad.files import open_text, write_text
 from miad.judge import is_decoded
@@ -154,7 +154,7 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
     known = read_described(cache_path)
     keys = [content_key(crystal) if is_decoded(crystal) else None for crystal in crystals]
     missing = {key: one for key, one in zip(keys, crystals, strict=True) if key is not None and key not in known}
-    workers = min(workers or len(os.sched_getaffinity(0)), 1 + len(missing) // CHUNK)
+    workers = min(workers or num_cores(), 1 + len(missing) // CHUNK)
     if workers > 1:
         # spawn: a fork of a process whose libraries run threads may hang
         with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:

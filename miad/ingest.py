@@ -66,7 +66,7 @@ def read_any(path: Path, name: str) -> list[Crystal]:
     if not path.exists():
         raise MiadError(f"{path} does not exist. Check the path.")
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
-    if suffix == ".jsonl" and _is_ours(path):
+    if is_ours(path):
         return read_crystals(path)
     if path.is_dir():
         items = _from_folder(path)
@@ -113,8 +113,10 @@ def _check(structure: "Structure") -> None:
         raise MiadError(f"it contains {', '.join(odd)}; miad knows the elements 1 to {NUM_SPECIES - 1}")
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether the first line is a crystal as miad writes it."""
+def is_ours(path: Path) -> bool:
+    """Whether a file is JSON lines whose first line is a crystal as miad writes it."""
+    if not path.is_file() or ".jsonl" not in path.suffixes:
+        return False
     with open_text(path) as lines:
         try:
             first = json.loads(next(iter(lines), "null"))

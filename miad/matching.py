@@ -7,7 +7,6 @@ the same comparison is made of the reduced ones, with the same verdicts.
 
 import logging
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from miad.cores import num_cores
 from miad.crystal import Crystal
 from miad.progress import track
 from miad.reduced import content_key, is_sound, matcher, read_reduced, reduce, write_reduced
@@ -277,7 +277,7 @@ def _reduce_all(crystals: list[Crystal]) -> dict[str, Crystal]:
 
 def _in_processes(work: Callable, batches: list, arguments: tuple, workers: int | None, what: str) -> Iterable:
     """`work` on each batch, in their order, on all cores if there is enough to do."""
-    workers = min(workers or len(os.sched_getaffinity(0)), len(batches))
+    workers = min(workers or num_cores(), len(batches))
     if workers <= 1 or len(batches) * BATCH < FEW:
         yield from (work(batch, *arguments) for batch in track(batches, what=what))
         return

@@ -1,4 +1,5 @@
 # What the rules share: the checked settings of every run, and where the results of a step live.
+import json
 import os
 import sys
 
@@ -20,8 +21,12 @@ try:
 except MiadError as error:
     raise WorkflowError(str(error))
 
+MAIN = next(iter(RUNS))
+EXTERNAL = config.get("external") or {}
+
 
 wildcard_constraints:
+    name="|".join(EXTERNAL) or "-",
     run="|".join(RUNS),
     calculator="[A-Za-z0-9_-]+",
     shard=r"\d+",
@@ -93,3 +98,20 @@ def ledger_of_dft(wildcards):
     """The ledger of the calculator that decides which crystals go to DFT."""
     calculator = RUNS[wildcards.run]["dft"]["calculator"]
     return f"results/{home(wildcards.run, 'sun')}/sun/{calculator}/ledger.jsonl"
+
+
+def evaluation_settings(wildcards):
+    """The sections that judge crystals of other programs, those of the main run."""
+    sections = {name: json.loads(settings_json(RUNS[MAIN], name)) for name in ("hull", "relax", "sun", "report")}
+    return json.dumps(sections, sort_keys=True)
+
+
+def evaluation_flags(wildcards):
+    """What an entry of `external` says besides its files."""
+    entry = EXTERNAL[wildcards.name]
+    return [f"--{key.replace('_', '-')}={entry[key]}" for key in ("calculator", "energy_frame") if key in entry]
+
+
+def generated_of(wildcards):
+    """Input function: as-generated crystals of an entry of `external`, if it names them."""
+    return EXTERNAL[wildcards.name].get("generated", [])

@@ -32,7 +32,8 @@ rule report:
             f"results/{home(run, 'sun')}/sun/{calculator}/row.json"
             for run in RUNS
             for calculator in RUNS[run]["relax"]["calculators"]
-        ],
+        ]
+        + expand("results/external/{name}/row.json", name=EXTERNAL),
         # The table points to the candidates: they are made with it, so that one target brings everything.
         candidates=expand("results/{run}/candidates.csv", run=RUNS),
     output:

@@ -1,0 +1,35 @@
+rule external:
+    input:
+        crystals=lambda wildcards: EXTERNAL[wildcards.name]["crystals"],
+        generated=generated_of,
+        training=f"results/{home(MAIN, 'dataset')}/dataset/train.jsonl.gz",
+        hull=f"results/{home(MAIN, 'hull')}/hull/entries.csv.gz",
+    output:
+        row="results/external/{name}/row.json",
+        ledger="results/external/{name}/ledger.csv",
+        candidates="results/external/{name}/candidates.csv",
+    log:
+        "results/external/{name}/evaluate.log",
+    conda:
+        "../../envs/miad.yaml"
+    threads: 8
+    resources:
+        mem_mb=8000,
+    params:
+        settings=evaluation_settings,
+        flags=evaluation_flags,
+        out=lambda wildcards, output: os.path.dirname(output.row),
+        generated=lambda wildcards, input: [f"--generated={path}" for path in [input.get("generated")] if path],
+    shell:
+        """
+        MIAD_CORES={threads} python -m miad evaluate \
+            {input.crystals:q} \
+            --training {input.training:q} \
+            --hull {input.hull:q} \
+            --out {params.out:q} \
+            --name {wildcards.name:q} \
+            --config {params.settings:q} \
+            {params.generated:q} \
+            {params.flags:q} \
+            >{log:q} 2>&1
+        """
