@@ -5,6 +5,7 @@ import importlib
 import inspect
 import logging
 import re
+import signal
 import sys
 import typing
 from collections.abc import Callable
@@ -35,7 +36,7 @@ STEPS = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one step; the exit code is 0, or 2 after a message that a user can act on."""
+    """Run one step; the exit code is 0, 2 after a message that a user can act on, or 130 after Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="miad",
@@ -55,6 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
     except MiadError as error:
         print(f"miad {chosen.step}: {error}", file=sys.stderr)
         return MiadError.EXIT_CODE
+    except KeyboardInterrupt:
+        print(f"miad {chosen.step}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 
@@ -77,6 +81,8 @@ def parse(name: str, run: Callable, arguments: list[str]) -> dict[str, Any]:
         if kind in SECTIONS.values():
             required, kind = False, _settings_of(kind)
             text = "JSON of this step's settings, or a config file (default: ./config.yaml)"
+        elif not required and parameter.default is not None:
+            text = f"{text} (default: {parameter.default})"
         parser.add_argument(
             "--" + parameter.name.replace("_", "-"),
             type=kind,

@@ -346,8 +346,9 @@ def read_config(path: Path) -> dict:
 
 def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
     """The close one of the known words, as a sentence, or all of them."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {close[0]}?" if close else f" Known keys: {', '.join(sorted(known))}."
+    known = sorted(known)
+    close = [key for key in known if key.startswith(word)] or difflib.get_close_matches(word, known, n=1)
+    return f" Did you mean {close[0]}?" if close else f" Known keys: {', '.join(known)}."
 
 
 def _typed(value: Any, hint: Any, where: str) -> Any:

@@ -120,11 +120,11 @@ def run(settings: Mirage, *, train: Path, val: Path, infused_train: Path, infuse
     """
     import dataclasses
 
-    from safetensors.torch import save_file
-
     splits = {infused_train: (train, read_crystals(train)), infused_val: (val, read_crystals(val))}
     for source, crystals in splits.values():
         check(crystals, source, settings.num_atoms)
+    from safetensors.torch import save_file  # takes seconds to import; errors come at once
+
     largest = max(crystal.num_atoms for _, crystals in splits.values() for crystal in crystals)
     for target, (_, crystals) in splits.items():
         tensors = to_tensors(crystals, settings.num_atoms or largest)

@@ -20,8 +20,8 @@ from miad.sample import draw_padding, is_corrected, num_network_calls, shard_siz
 from miad.seeding import generator, seed_of
 
 SAMPLE = Sample(
-    seed=3, num_crystals=21, num_shards=2, stride=2, corrector_scale=1e-5, corrector_steps=4, denoise_last=True, limit_lattice=1.2,
-    record=0, device="cpu",
+    seed=3, num_crystals=21, num_shards=2, stride=2, corrector_scale=1e-5, corrector_steps=4, denoise_last=True,
+    limit_lattice=1.2, record=0, device="cpu",
 )  # fmt: skip
 COUNTS = [0, 5, 0, 3, 2]
 
