@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import miad
-from miad.config import SECTIONS, read_settings
+from miad.config import SECTIONS
 from miad.errors import MiadError
+from miad.layers import read_settings
 
 # One line per step, in the order of the chain; the module has the same name unless a third word says otherwise.
 STEPS = {

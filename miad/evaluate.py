@@ -8,12 +8,13 @@ from pathlib import Path
 
 import miad
 from miad import candidates, relax, report, sun
-from miad.config import Hull, Relax, Report, Sun, from_record, read_settings
+from miad.config import Hull, Relax, Report, Sun, from_record
 from miad.crystal import Crystal, write_crystals
 from miad.errors import MiadError
 from miad.hull import FRAMES, write_table
 from miad.hull_sources import read_source
 from miad.ingest import is_ours, read_any
+from miad.layers import read_settings
 
 log = logging.getLogger("miad")
 

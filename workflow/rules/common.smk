@@ -10,8 +10,9 @@ os.environ["MIAD_ROOT"] = str(workflow.basedir)
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from miad.config import UPSTREAM, resolve, settings_json
+from miad.config import UPSTREAM, settings_json
 from miad.errors import MiadError
+from miad.layers import resolve
 from miad.user_config import check, own_files
 
 try:

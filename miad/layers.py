@@ -1,0 +1,139 @@
+"""How config.yaml becomes the settings of each run.
+
+config.yaml holds the science in sections named like the steps, and two blocks of scale (`laptop`, `paper`) that
+fill in what depends on the machine. For each run the sections are laid over each other, later ones winning:
+
+    scale block  <  recipe (train only)  <  sections at the top level  <  the run's entry under `ablations`
+"""
+
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from miad.config import SECTIONS, build, from_record
+from miad.errors import MiadError
+
+Section = TypeVar("Section")
+
+
+def merge(base: dict, over: dict) -> dict:
+    """Lay one nested dict over another; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = merge(base[key], value) if both else value
+    return merged
+
+
+def resolve(config: dict) -> dict[str, dict]:
+    """The complete settings of every run that a config asks for.
+
+    Args:
+        config: config.yaml as read, after `miad.user_config.check`.
+
+    Returns:
+        {run name: {section: {key: value}, "seed": …}}; the first run is the main one, the others are ablations.
+
+    Raises:
+        MiadError: a key is missing, has the wrong type, or two keys contradict each other.
+    """
+    for key in ("run", "seed", "scale", config.get("scale")):
+        if key not in config:
+            raise MiadError(f"config.yaml lacks {key}. Add it at the top level, or restore config.yaml.")
+    ablations = _block(config, "ablations")
+    if config["run"] in ablations:
+        raise MiadError(f"ablations.{config['run']} has the name of the main run. Rename it, or `run`, in config.yaml.")
+    sections = {name: _block(config, name) for name in SECTIONS}
+    scale = {name: _block(_block(config, config["scale"]), name) for name in SECTIONS}
+    recipes = _block(config, "recipes")
+    runs: dict[str, dict] = {}
+    for run in (config["run"], *ablations):
+        changes = _block(ablations, run)
+        over = merge(sections, {name: _block(changes, name) for name in SECTIONS})
+        recipe = merge(scale, over)["train"].get("recipe")
+        if recipe not in recipes:
+            raise MiadError(
+                f"train.recipe: {recipe} is not one of {', '.join(recipes)} (section recipes of config.yaml)."
+            )
+        # The recipe lies between the scale block and what is written under `train` itself.
+        below = merge(scale, {"train": _block(recipes, recipe)})
+        runs[run] = {**merge(below, over), "seed": changes.get("seed", config["seed"])}
+        _cross_check(run, {name: build(runs[run], kind) for name, kind in SECTIONS.items()})
+    return runs
+
+
+def _block(config: dict, name: str) -> dict:
+    """A block of keys; one that is absent or empty has none."""
+    block = config.get(name)
+    if not isinstance(block, dict | None):
+        raise MiadError(f"config.yaml: {name} is {block!r}, expected keys with values below it.")
+    return block or {}
+
+
+def read_settings(text: str, kind: type[Section]) -> Section:
+    """Settings from the command line: JSON of one section, or the path of a config file, whose main run is meant.
+
+    Raises:
+        MiadError: neither of the two, or a config file with errors.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            return from_record(kind, json.loads(text))
+        except json.JSONDecodeError as error:
+            raise MiadError(f"--settings is not JSON ({error}). Give --settings config.yaml, or JSON.") from error
+    config = read_config(Path(text))
+    schema = Path(text).resolve().parent / "workflow" / "schemas" / "config.schema.yaml"
+    if schema.is_file():
+        from miad.user_config import check
+
+        check(config, schema)
+    return build(next(iter(resolve(config).values())), kind)
+
+
+def read_config(path: Path) -> dict:
+    """Read a config.yaml.
+
+    Raises:
+        MiadError: the file cannot be read, or is no YAML of keys with values.
+    """
+    import yaml
+
+    try:
+        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MiadError(f"{path} cannot be read ({error}). Give --settings config.yaml, or JSON.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise MiadError(f"{path} is not readable as YAML: {error}") from error
+    if not isinstance(config, dict):
+        raise MiadError(f"{path} holds no keys with values. Give --settings config.yaml, or JSON.")
+    return config
+
+
+def _cross_check(run: str, sections: dict[str, Any]) -> None:
+    """What no single key can tell. Each message names both keys."""
+    from miad.calculators import potential
+    from miad.protocols import read_protocols
+
+    sample, diffusion, sun = sections["sample"], sections["diffusion"], sections["sun"]
+    for calculator in sections["relax"].calculators:
+        potential(calculator)
+    read_protocols(sun.protocols)
+    if diffusion.num_timesteps % sample.stride:
+        raise MiadError(
+            f"run {run}: sample.stride {sample.stride} does not divide diffusion.num_timesteps"
+            f" {diffusion.num_timesteps}. Choose a divisor, e.g. 1, 5 or 10."
+        )
+    if sample.num_shards > sample.num_crystals:
+        raise MiadError(
+            f"run {run}: sample.num_shards {sample.num_shards} exceeds sample.num_crystals. Use fewer shards."
+        )
+    if sun.protocol not in sun.protocols:
+        raise MiadError(
+            f"run {run}: sun.protocol {sun.protocol} is not under sun.protocols ({', '.join(sun.protocols)})."
+        )
+    if sections["train"].loss_weights.keys() != {"lattice", "coords", "species"}:
+        raise MiadError(f"run {run}: train.loss_weights needs exactly lattice, coords and species.")
+    if sections["dft"].enabled and sections["dft"].calculator not in sections["relax"].calculators:
+        raise MiadError(f"run {run}: dft.calculator {sections['dft'].calculator} is not among relax.calculators.")
+    if abs(sum(sections["dataset"].split) - 1) > 1e-9 or len(sections["dataset"].split) != 3:
+        raise MiadError(f"run {run}: dataset.split needs three fractions (train, val, test) that add up to 1.")

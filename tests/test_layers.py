@@ -1,0 +1,195 @@
+"""From config.yaml to the settings of each run: what lies over what, and what is refused in which words."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from miad.config import SECTIONS, Mirage, Train, build, settings_json
+from miad.errors import MiadError
+from miad.layers import merge, read_config, read_settings, resolve
+from miad.user_config import check
+
+ROOT = Path(__file__).parent.parent
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+
+
+@pytest.fixture
+def config() -> dict:
+    return read_config(ROOT / "config.yaml")
+
+
+# ------------------------------------------------------------------------------------------------------- layers
+
+
+def value(config: dict, key: str, run: str = "miad"):
+    section, name = key.split(".")
+    return resolve(config)[run][section][name]
+
+
+def test_later_layers_win(config):
+    key = "train.learning_rate"
+    config["recipes"]["fast"]["learning_rate"] = 0.2
+    assert value(config, key) == 0.2
+    config["laptop"]["train"]["learning_rate"] = 0.1
+    assert value(config, key) == 0.2  # the recipe lies over the scale block
+    config["train"]["learning_rate"] = 0.3
+    assert value(config, key) == 0.3
+    config["ablations"] = {"other": {"train": {"learning_rate": 0.4}}, "same": None}
+    assert value(config, key, "other") == 0.4
+    assert value(config, key) == value(config, key, "same") == 0.3
+
+
+def test_the_recipe_itself_can_be_chosen_in_every_layer(config):
+    assert value(config, "train.clip_norm") == 1.0
+    config["ablations"] = {"plain": {"train": {"recipe": "as_paper"}}}
+    assert value(config, "train.clip_norm", "plain") is None and value(config, "train.clip_norm") == 1.0
+    config["train"]["recipe"] = "as_paper"
+    assert value(config, "train.clip_norm") is None
+
+
+def test_runs_come_in_order_and_do_not_touch_each_other(config):
+    before = json.dumps(config)
+    config["ablations"] = {"b": {"mirage": {"num_atoms": None}}, "a": {"seed": 7}}
+    runs = resolve(config)
+    assert list(runs) == ["miad", "b", "a"]
+    assert [run["mirage"]["num_atoms"] for run in runs.values()] == [9, None, 9]
+    assert [run["seed"] for run in runs.values()] == [0, 0, 7]
+    config.pop("ablations")
+    assert json.dumps(config) == before
+
+
+def test_blocks_within_a_section_are_merged(config):
+    config["ablations"] = {"heavy": {"train": {"loss_weights": {"species": 2.0}}}}
+    assert value(config, "train.loss_weights", "heavy") == {"lattice": 1.0, "coords": 1.0, "species": 2.0}
+    assert merge({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}, "d": None}) == {"a": {"b": 3, "c": 2}, "d": None}
+
+
+def test_nested_settings_follow_their_section_and_nothing_else_changes(config):
+    before = {name: settings_json(resolve(config)["miad"], name) for name in SECTIONS}
+    config["mirage"]["num_atoms"] = 12
+    after = {name: settings_json(resolve(config)["miad"], name) for name in SECTIONS}
+    assert {name for name in SECTIONS if before[name] != after[name]} == {"mirage", "train"}
+    assert json.loads(after["train"])["mirage"]["num_atoms"] == 12
+    config["seed"] = 5
+    train = build(resolve(config)["miad"], Train)
+    assert train.seed == 5 and train.mirage.num_atoms == 12
+
+
+# ------------------------------------------------------------------------------------------------- what is refused
+
+
+def refused(config: dict, *path_and_value) -> str:
+    """Set a value, and return the words in which the config is refused."""
+    *parents, key, setting = path_and_value
+    block = config
+    for parent in parents:
+        block = block.setdefault(parent, {})
+    block[key] = setting
+    with pytest.raises(MiadError) as caught:
+        check(config, SCHEMA)
+        resolve(config)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (("trian", {}), ("trian is not a known key", "Did you mean train?")),
+        (("train", "learning_rat", 1.0), ("train.learning_rat is not a known key", "learning_rate?")),
+        (("ablations", "x", "mirage", "num_atom", 9), ("ablations.x.mirage.num_atom", "num_atoms?")),
+        (("recipes", "fast", "ema", 0.9), ("recipes.fast.ema", "ema_decay?")),
+        (("laptop", "sample", "steps", 4), ("laptop.sample.steps is not a known key",)),
+        (("train", "mirage", {"num_atoms": 3}), ("train.mirage is not a known key",)),
+        (("mirage", "num_atoms", "nine"), ("mirage.num_atoms", "'nine'", "integer", "N_m")),
+        (("mirage", "mask_loss", 1), ("mirage.mask_loss", "boolean")),
+        (("sample", "num_crystals", 10.5), ("sample.num_crystals", "10.5", "integer")),
+        (("mirage", "coordinates", "centre"), ("mirage.coordinates", "'centre'", "uniform, center")),
+        (("train", "learning_rate", -1.0), ("train.learning_rate", "-1.0")),
+        (("train", "keep_every", 0), ("train.keep_every", "0")),
+        (("diffusion", "sigma_max", 0.1), ("diffusion.sigma_max", "0.3", "prior")),
+        (("sample", "device", "gpu"), ("sample.device", "gpu")),
+        (("run", "my-run"), ("run", "my-run", "letters")),
+        (("train", None), ("train", "object")),
+        (("scale", "huge"), ("scale", "'huge'", "laptop, paper")),
+    ],
+)
+def test_words_of_the_check(config, path, words):
+    message = refused(config, *path)
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (("sample", "stride", 7), ("sample.stride 7", "diffusion.num_timesteps 1000", "divisor")),
+        (("sample", "num_shards", 500), ("sample.num_shards 500", "sample.num_crystals")),
+        (("train", "recipe", "slow"), ("train.recipe: slow", "as_paper, fast")),
+        (("sun", "protocol", "mine"), ("sun.protocol mine", "strict")),
+        (("dataset", "split", [0.5, 0.2, 0.2]), ("dataset.split", "add up to 1")),
+        (("ablations", "miad", {}), ("ablations.miad", "main run", "Rename")),
+    ],
+)
+def test_words_of_the_cross_checks(config, path, words):
+    message = refused(config, *path)
+    for word in words:
+        assert word in message
+
+
+def test_dft_needs_energies_of_its_calculator(config):
+    config["dft"]["enabled"] = True
+    assert "dft.calculator other is not among relax.calculators" in refused(config, "dft", "calculator", "other")
+
+
+@pytest.mark.parametrize("key", ["run", "seed", "scale"])
+def test_a_missing_key_at_the_top_is_named(config, key):
+    del config[key]
+    with pytest.raises(MiadError, match=rf"lacks {key}\."):
+        resolve(config)
+
+
+def test_a_missing_key_in_a_section_is_named(config):
+    del config["sample"]["record"]
+    with pytest.raises(MiadError, match=r"lacks sample\.record"):
+        resolve(config)
+
+
+@pytest.mark.parametrize("section", ["train", "ablations", "recipes", "laptop"])
+def test_a_block_that_is_none_is_named(config, section):
+    config[section] = 3
+    with pytest.raises(MiadError, match=rf"{section} is 3, expected keys"):
+        resolve(config)
+
+
+# ------------------------------------------------------------------------------------------------ the command line
+
+
+def test_settings_from_json_or_from_a_config_file(config, tmp_path):
+    expected = build(resolve(config)["miad"], Train)
+    assert read_settings(str(ROOT / "config.yaml"), Train) == expected
+    assert read_settings(json.dumps(dataclasses.asdict(expected)), Train) == expected
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))
+    assert read_settings(str(tmp_path / "mine.yaml"), Train) == expected
+
+
+def test_a_config_file_beside_its_schema_is_checked(config, tmp_path):
+    (tmp_path / "workflow" / "schemas").mkdir(parents=True)
+    (tmp_path / "workflow" / "schemas" / SCHEMA.name).write_text(SCHEMA.read_text())
+    config["mirage"]["coordinates"] = "centre"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(MiadError, match=r"mirage\.coordinates: 'centre' is not one of"):
+        read_settings(str(tmp_path / "config.yaml"), Mirage)
+
+
+@pytest.mark.parametrize("text", ["", "3", "- a", "run: [", "\x00", "run: miad"])
+def test_odd_config_files_are_refused(tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(MiadError, match="config"):
+        read_settings(str(tmp_path / "config.yaml"), Train)
+    with pytest.raises(MiadError, match="cannot be read"):
+        read_settings(str(tmp_path), Train)
+    with pytest.raises(MiadError, match=r"cannot be read.*--settings config\.yaml"):
+        read_settings(str(tmp_path / "absent.yaml"), Train)
