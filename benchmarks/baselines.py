@@ -108,8 +108,9 @@ def main() -> None:
     import torch
 
     from miad import sample
-    from miad.config import Sample, build, read_config, resolve
+    from miad.config import Sample, build
     from miad.crystal import read_crystals, write_crystals
+    from miad.layers import read_config, resolve
     from miad.model import load, save
     from miad.network import CSPNet
     from miad.statistics import wilson
@@ -138,7 +139,7 @@ def main() -> None:
 
     print("| model | validation loss | within 0.1 eV/atom of the hull, % | samples |\n| --- | --- | --- | --- |")
     for name, found in counts.items():
-        rate = wilson(found["metastable"], found["attempted"])
+        rate = wilson(found["metastable"], found["attempted"]).percent()
         print(
             f"| {name} | {losses[name]:.2f} | {rate.value:.1f} [{rate.low:.1f}, {rate.high:.1f}] | {found['attempted']} |"
         )

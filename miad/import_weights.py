@@ -29,7 +29,9 @@ def run(file: Path, *, out: Path, num_atoms: int = 25) -> None:
     # Their coordinate head predicts minus score/√λ, ours plus.
     weights["coord_out.weight"] = -weights["coord_out.weight"]
     variant = Mirage(num_atoms=num_atoms, coordinates="uniform", mask_loss=True)
-    about = Model(variant, DIFFUSION, network, False, [0] * (num_atoms + 1), None, 0, f"imported from {Path(file).name}")
+    about = Model(
+        variant, DIFFUSION, network, False, [0] * (num_atoms + 1), None, 0, f"imported from {Path(file).name}"
+    )
     check(weights, network, file)
     save(Path(out) / "model.safetensors", weights, about)
 
