@@ -84,6 +84,7 @@ class Train:
     ema_decay: float | None
     center_scores: bool
     stratified_times: bool
+    cross_entropy: float
     precision: str
     loss_weights: dict[str, float]
     checkpoint_minutes: float

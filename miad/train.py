@@ -60,7 +60,9 @@ class Trainer:
         self.network: torch.nn.Module = network
         if self.world > 1:
             self.network = torch.nn.parallel.DistributedDataParallel(network)
-        self.process = JointDiffusion(settings.diffusion, settings.mirage, self.device, settings.center_scores)
+        self.process = JointDiffusion(
+            settings.diffusion, settings.mirage, self.device, settings.center_scores, settings.cross_entropy
+        )
         self.optimiser = Optimiser(network, settings)
         record = {k: v for k, v in dataclasses.asdict(settings).items() if k not in FREE}
         self.progress = checkpoint.Progress(checkpoint.fingerprint(record, [train, val]))

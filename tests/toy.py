@@ -28,6 +28,7 @@ TRAIN = Train(
     ema_decay=0.9,
     center_scores=True,
     stratified_times=True,
+    cross_entropy=0.5,
     precision="float32",
     loss_weights={"lattice": 1.0, "coords": 1.0, "species": 1.0},
     checkpoint_minutes=10.0,

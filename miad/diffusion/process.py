@@ -80,12 +80,19 @@ class JointDiffusion:
         variant: the mirage infusion; `num_atoms: None` is the DiffCSP baseline.
         device: where the tensors live.
         center_scores: take the rigid shift out of the coordinate target.
+        cross_entropy: weight of the auxiliary loss of the species; the paper has none.
     """
 
     def __init__(
-        self, settings: Diffusion, variant: Mirage, device: torch.device | str = "cpu", center_scores: bool = False
+        self,
+        settings: Diffusion,
+        variant: Mirage,
+        device: torch.device | str = "cpu",
+        center_scores: bool = False,
+        cross_entropy: float = 0.0,
     ) -> None:
         self.num_timesteps, self.variant, self.center_scores = settings.num_timesteps, variant, center_scores
+        self.cross_entropy = cross_entropy
         sigma = schedules.coords_sigma(settings)
         # λ_0 is never used; one keeps the index.
         norm = torch.cat([torch.ones(1, dtype=torch.float64), coords.score_norm(sigma[1:])])
@@ -160,6 +167,8 @@ class JointDiffusion:
         divergence = species.loss(
             logits, noisy.species, clean.species, keep[..., None], self.species_alpha_bar[times - 1][:, None, None]
         )  # (n_crystals, n_atoms)
+        if self.cross_entropy:
+            divergence = divergence + self.cross_entropy * species.cross_entropy(logits, clean.species)
         if clean.is_atom is not None:
             divergence = divergence * clean.is_atom
         return {
