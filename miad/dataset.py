@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import multiprocessing
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from miad.cif import parse_cif
 from miad.config import Dataset
+from miad.cores import num_cores
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.download import fetch, is_url
 from miad.errors import MiadError
@@ -290,7 +290,7 @@ def _convert(
 
 
 def _map(reader: _Reader, tasks: Iterable, count: int) -> Iterator[tuple[int, str, Crystal | str]]:
-    cores = len(os.sched_getaffinity(0))
+    cores = num_cores()
     if count <= FEW or cores == 1:
         yield from map(reader, tasks)
         return

@@ -5,7 +5,7 @@ import sys
 
 sys.path.insert(0, workflow.basedir)
 # Read by envs/miad.post-deploy.sh, which snakemake runs from a copy elsewhere.
-os.environ["MIAD_ROOT"] = str(workflow.basedir)
+os.environ.update(MIAD_ROOT=str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger

@@ -16,7 +16,7 @@ rule dataset:
         settings=settings("dataset"),
     shell:
         """
-        python -m miad dataset \
+        MIAD_CORES={threads} python -m miad dataset \
             --train {output.train:q} \
             --val {output.val:q} \
             --test {output.test:q} \

@@ -14,7 +14,7 @@ rule relax:
         settings=settings_of_calculator,
     shell:
         """
-        python -m miad relax \
+        MIAD_CORES={threads} python -m miad relax \
             --crystals {input.crystals:q} \
             --relaxed {output.relaxed:q} \
             --calculator {wildcards.calculator:q} \

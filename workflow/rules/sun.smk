@@ -21,7 +21,7 @@ rule sun:
         settings=settings("sun"),
     shell:
         """
-        python -m miad sun \
+        MIAD_CORES={threads} python -m miad sun \
             --relaxed {input.relaxed:q} \
             --generated {input.generated:q} \
             --train {input.train:q} \

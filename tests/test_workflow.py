@@ -1,0 +1,406 @@
+"""The workflow as users meet it: a tiny end-to-end run, exact reruns, kills, bad input, and the two commands.
+
+One finished run (every step real, CHGNet included) is shared by all tests; most of them only plan on a copy of it.
+"""
+
+import csv
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import tiny
+import yaml
+from tiny import ROOT, Project
+
+from miad import published
+from miad.candidates import CANDIDATE_COLUMNS, LEDGER_COLUMNS
+from miad.crystal import read_crystals
+from miad.judge import COUNTS, RATES, REASONS
+from miad.report import COLUMNS
+
+ATTEMPTED = tiny.SETTINGS["sample"]["num_crystals"]
+SHARDS = tiny.SETTINGS["sample"]["num_shards"]
+# What people take away, and what is costly: the same bytes whatever happened on the way.
+RESULTS = ("results/sun_table.*", "results/*/*.csv", "results/*/*.parquet", "results/*/cif/*.cif")
+COSTLY = ("results/*/train/model.*", "results/*/sample/*.jsonl", "results/*/relax/*/*.jsonl")
+AFTER_INFUSE = {"train": 1, "sample": SHARDS, "relax": SHARDS, "sun": 1, "candidates": 1, "report": 1}
+CLOSED_PORT = "http://127.0.0.1:9/train.csv"
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory):
+    """A run on a machine without network; it retries for half a minute, meanwhile the others work."""
+    project = Project.create(tmp_path_factory.mktemp("offline"))
+    project.configure({"dataset": {"files": {"train": CLOSED_PORT}, "checksums": {"train": f"md5:{'0' * 32}"}}})
+    process = project.start("snakemake", "results/sun_table.csv")
+    yield project, process
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, offline) -> Project:
+    """A finished run of everything, `all` included; tests do not write to it."""
+    project = Project.create(tmp_path_factory.mktemp("finished"))
+    code, output = project.run("snakemake", "all")
+    assert code == 0, output
+    assert "DFT is not enabled" in output
+    return project
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Project:
+    """A copy of the finished run, free to be spoilt."""
+    return finished.copy(tmp_path / "copy")
+
+
+def table_of(project: Project) -> list[dict[str, str]]:
+    return list(csv.DictReader(project.text("results/sun_table.csv").splitlines()))
+
+
+# ------------------------------------------------------------------------------------------------ end to end
+
+
+def test_the_table_has_the_measured_row_and_the_published_ones(finished):
+    measured, *others = table_of(finished)
+    assert tuple(measured) == COLUMNS
+    assert (measured["run"], measured["kind"], measured["protocol"]) == ("miad", "measured", "strict")
+    assert "CHGNet 0.3.0" in measured["calculator"] and measured["energy_frame"] == "mp2020"
+    assert measured["hull"].startswith("tiny")
+    assert [row["kind"] for row in others] == ["published"] * len(published.ROWS)
+    assert "12.9" in {row["sun_percent"].rstrip("0") for row in others if "MiAD" in row["run"]}
+
+
+def test_counts_are_a_funnel_and_rates_are_shares_of_attempted(finished):
+    row = table_of(finished)[0]
+    counts = {name: int(row[name]) for name in COUNTS}
+    assert counts["attempted"] == ATTEMPTED
+    funnel = [counts[name] for name in ("attempted", "decoded", "relaxed", "on_hull", "metastable", "stable", "sun")]
+    assert funnel == sorted(funnel, reverse=True)
+    assert counts["sun"] <= counts["msun"] <= min(counts["unique_novel"], counts["metastable"])
+    # The invented hull lies far above CHGNet's energies: what has a place on it is stable.
+    assert counts["on_hull"] == counts["stable"] > 0
+    for rate, (part, whole) in RATES.items():
+        share = 100 * counts[part] / counts[whole]
+        assert float(row[f"{rate}_percent"]) == pytest.approx(share, abs=1e-3)
+        assert float(row[f"{rate}_percent_low"]) <= share + 1e-3
+        assert float(row[f"{rate}_percent_high"]) >= share - 1e-3
+
+
+def test_every_attempted_sample_has_a_line_in_every_ledger(finished):
+    folder = finished.folder / "results" / "miad"
+    expected = [f"miad-{shard:03d}-{index:05d}" for shard in range(SHARDS) for index in range(ATTEMPTED // SHARDS)]
+    for stage in ("sample", "relax/chgnet"):
+        shards = [read_crystals(folder / stage / f"{shard}.jsonl") for shard in range(SHARDS)]
+        assert [crystal.crystal_id for shard in shards for crystal in shard] == expected
+    assert [crystal.crystal_id for crystal in read_crystals(folder / "sun/chgnet/ledger.jsonl")] == expected
+    ledger = list(csv.DictReader(finished.text("results/miad/ledger.csv").splitlines()))
+    assert [line["crystal_id"] for line in ledger] == expected
+    assert {line["reason"] for line in ledger} <= set(REASONS)
+
+
+def test_ledger_csv_and_parquet_say_the_same(finished):
+    from pyarrow import parquet
+
+    lines = list(csv.DictReader(finished.text("results/miad/ledger.csv").splitlines()))
+    records = parquet.read_table(finished.folder / "results/miad/ledger.parquet").to_pylist()
+    assert len(lines) == len(records) == ATTEMPTED
+    for line, record in zip(lines, records, strict=True):
+        assert list(line) == list(record) == list(LEDGER_COLUMNS)
+        for name, kind in LEDGER_COLUMNS.items():
+            read = {"string": str, "int64": int, "double": float, "bool": lambda text: text == "True"}[kind]
+            assert record[name] == (read(line[name]) if line[name] else None)
+
+
+def test_candidates_are_the_crystals_that_the_ledger_calls_sun(finished):
+    lines = list(csv.DictReader(finished.text("results/miad/candidates.csv").splitlines()))
+    ledger = list(csv.DictReader(finished.text("results/miad/ledger.csv").splitlines()))
+    chosen = {line["crystal_id"] for line in ledger if line["reason"] == "sun"}
+    assert {line["crystal_id"] for line in lines} == chosen
+    assert len(lines) == int(table_of(finished)[0]["sun"])
+    assert all(tuple(line) == CANDIDATE_COLUMNS for line in lines)
+    heights = [float(line["e_above_hull"]) for line in lines]
+    assert heights == sorted(heights) and all(height < 0 for height in heights)
+    cifs = {path.name for path in (finished.folder / "results/miad/cif").glob("*.cif")}
+    assert cifs == {line["cif"] for line in lines}
+
+
+# ------------------------------------------------------------------------------------------------ exact reruns
+
+
+def test_nothing_changed_reruns_nothing(finished):
+    assert finished.planned() == {}
+    assert finished.planned(target="all") == {}
+
+
+def test_num_atoms_reruns_infuse_and_all_after_it(finished):
+    # As config.yaml says it is written on the command line.
+    planned = finished.planned("--config", 'mirage={"num_atoms": 5}')
+    assert planned == {"infuse": 1, **AFTER_INFUSE}
+
+
+def test_a_threshold_reruns_only_the_verdicts(finished):
+    planned = finished.planned("--config", 'sun={"protocols": {"strict": {"stable_below": -0.01}}}')
+    assert planned == {"sun": 1, "candidates": 1, "report": 1}
+
+
+def test_an_ablation_runs_its_own_steps_only(copy):
+    copy.configure({"ablations": {"no_mirage": {"mirage": {"num_atoms": None}}}})
+    # Data set and hull are those of the main run.
+    assert copy.planned() == {"infuse": 1, **AFTER_INFUSE}
+    copy.configure({"ablations": {"no_mirage": {"mirage": {"num_atoms": 4}, "sample": {"corrector_steps": 0}}}})
+    assert copy.planned() == {name: count for name, count in AFTER_INFUSE.items() if name != "train"}
+
+
+def test_own_files_are_followed_by_content(copy):
+    (copy.folder / "tiny.csv").touch()
+    assert copy.planned() == {}
+    tiny.write_csv(copy.folder / "tiny.csv", tiny.rows()[:-1])
+    assert copy.planned() == {"dataset": 1, "hull": 1, "infuse": 1, **AFTER_INFUSE}
+
+
+# ------------------------------------------------------------------------------------------------ kill and resume
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    """Wait until a step has begun."""
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+
+
+def steps_at_work(project: Project) -> list[int]:
+    """Processes `python -m miad …` in the folder of a project, workers included."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            is_here = (entry / "cwd").readlink() == project.folder
+        except OSError:  # not a process, or gone by now
+            continue
+        if is_here and words[1:3] == [b"-m", b"miad"]:
+            found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
+def test_killed_runs_end_in_the_same_bytes(finished, tmp_path):
+    (tmp_path / "killed").mkdir()
+    project = Project.create(tmp_path / "killed")
+    # The machine dies during the training: snakemake and its step, all at once.
+    process = project.start("snakemake", "results/sun_table.csv")
+    wait_for(project.folder / "results/miad/train/train.log", process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (project.folder / "results/miad/train/model.safetensors").exists()
+    # `make run` finds the lock that snakemake left, and goes on; then a step is killed.
+    process = project.start("make", "-o", ".venv/installed", "run")
+    wait_for(project.folder / "results/miad/relax/chgnet/0.log", process)
+    while not (pids := steps_at_work(project)):
+        time.sleep(0.05)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert not (project.folder / "results/sun_table.csv").exists(), output
+    code, output = project.run("make", "-o", ".venv/installed", "run")
+    assert code == 0, output
+    assert project.contents(*RESULTS, *COSTLY) == finished.contents(*RESULTS, *COSTLY)
+    code, output = project.run("make", "-o", ".venv/installed", "run")
+    assert code == 0 and "Nothing to be done" in output
+
+
+# ------------------------------------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"mirage": {"num_atmos": 10}}, ["mirage.num_atmos is not a known key", "Did you mean num_atoms?"]),
+        ({"mirage": {"num_atoms": "ten"}}, ["mirage.num_atoms", "'ten'", "integer"]),
+        ({"diffusion": {"sigma_min": 3.0}}, ["diffusion.sigma_min", "3.0", "maximum of 0.1"]),
+        ({"relax": {"calculators": ["chgnett"]}}, ["relax.calculators", "chgnett is not one of", "config.yaml"]),
+        ({"dataset": {"files": {"train": "nowhere.csv"}}}, ["dataset.files.train: nowhere.csv", "Correct the path"]),
+    ],
+    ids=["misspelt", "type", "range", "calculator", "path"],
+)
+def test_a_bad_config_is_refused_before_anything_runs(copy, change, said):
+    before = copy.contents("results/**/*")
+    copy.configure(change)
+    code, output = copy.run("snakemake", "results/sun_table.csv")
+    assert code != 0
+    assert all(words in output for words in said), output
+    assert "Traceback" not in output and len(output.splitlines()) <= 6, output
+    assert copy.contents("results/**/*") == before
+
+
+def torn_cif(folder: Path) -> dict:
+    tiny.write_csv(folder / "bad.csv", [*tiny.rows()[:3], {**tiny.rows()[3], "cif": "data_torn\n_cell_length_a 4"}])
+    return {"dataset": {"files": {"train": "bad.csv"}}}
+
+
+def empty_csv(folder: Path) -> dict:
+    (folder / "bad.csv").write_text("")
+    return {"dataset": {"files": {"train": "bad.csv"}}}
+
+
+def no_cif_column(folder: Path) -> dict:
+    tiny.write_csv(folder / "bad.csv", [{"structure": row.pop("cif"), **row} for row in tiny.rows()])
+    return {"dataset": {"files": {"train": "bad.csv"}}}
+
+
+def wrong_checksum(folder: Path) -> dict:
+    return {"dataset": {"checksums": {"train": f"sha256:{'0' * 64}"}}}
+
+
+def too_few_places(folder: Path) -> dict:
+    return {"mirage": {"num_atoms": 1}}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (torn_cif, ["bad.csv, row 3", "tiny-3", "dataset.unreadable: skip"]),
+        (empty_csv, ["bad.csv is empty", "Give a CSV file with a header and a column `cif`"]),
+        (no_cif_column, ["bad.csv has no column cif", "it has structure", "Rename the column"]),
+        (wrong_checksum, ["tiny.csv has sha256", "correct dataset.checksums.train in config.yaml"]),
+        (too_few_places, ["mirage.num_atoms is 1", "has 2 atoms", "Set mirage.num_atoms to 7"]),
+    ],
+)
+def test_bad_input_stops_before_the_training_and_costs_nothing(copy, spoil, said):
+    before = copy.contents(*RESULTS, *COSTLY)
+    copy.configure(spoil(copy.folder))
+    trained = (copy.folder / "results/miad/train/train.log").stat()
+    code, output = copy.run("snakemake", "results/sun_table.csv")
+    assert code != 0
+    [message] = [line for line in output.splitlines() if re.match(r"\s*miad (dataset|infuse): ", line)]
+    assert all(words in message for words in said), message
+    assert "Traceback" not in output
+    assert copy.contents(*RESULTS, *COSTLY) == before
+    assert (copy.folder / "results/miad/train/train.log").stat() == trained
+
+
+def test_a_mistake_mended_does_not_train_again(copy):
+    model = copy.contents("results/miad/train/model.safetensors", "results/miad/train/losses.csv")
+    copy.configure({"mirage": {"num_atoms": 1}})
+    assert copy.run("snakemake", "results/sun_table.csv")[0] != 0
+    copy.configure(tiny.SETTINGS)
+    code, output = copy.run("snakemake", "results/miad/train/model.safetensors")
+    assert code == 0, output
+    assert "continuing at epoch 400" in copy.text("results/miad/train/train.log")
+    assert copy.contents("results/miad/train/model.safetensors", "results/miad/train/losses.csv") == model
+
+
+def test_without_network_the_message_says_how_to_give_the_file(offline):
+    project, process = offline
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode != 0
+    [message] = [line for line in output.splitlines() if line.lstrip().startswith("miad dataset: ")]
+    assert CLOSED_PORT in message and "no connection" in message
+    assert "dataset.files.train: /path/to/the/file" in message and str(project.folder / "cache") in message
+    assert "Traceback" not in output and not (project.folder / "results/miad/train").exists()
+
+
+# ------------------------------------------------------------------------------------------------ the last stage
+
+
+def test_dft_queues_or_excludes_every_attempted_sample(copy):
+    copy.configure({"dft": {"enabled": True}})
+    assert copy.planned(target="all") == {"all": 1, "dft": 1}
+    code, output = copy.run("snakemake", "all")
+    assert code == 0, output
+    assert "DFT is not enabled" not in output
+    queue = read_crystals(copy.folder / "results/miad/dft/queue.jsonl")
+    excluded = list(csv.DictReader(copy.text("results/miad/dft/excluded.csv").splitlines()))
+    ids = [crystal.crystal_id for crystal in queue] + [line["crystal_id"] for line in excluded]
+    ledger = read_crystals(copy.folder / "results/miad/sun/chgnet/ledger.jsonl")
+    assert Counter(ids) == Counter(crystal.crystal_id for crystal in ledger)
+    assert all(line["reason"] for line in excluded)
+
+
+# ------------------------------------------------------------------------------------------------ workflow layer
+
+
+def rules() -> dict[str, str]:
+    """The text of every rule, comments left out."""
+    found = {}
+    for path in [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]:
+        text = re.sub(r"^\s*#.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for block in re.split(r"^(?=rule )", text, flags=re.MULTILINE)[1:]:
+            found[block.split()[1].rstrip(":")] = block
+    return found
+
+
+def test_every_rule_calls_its_step_with_log_and_environment():
+    steps = {name: text for name, text in rules().items() if name != "all"}
+    chain = {"dataset", "infuse", "train", "sample", "relax", "hull", "sun", "candidates", "report", "dft"}
+    assert chain <= set(steps)
+    for name, text in steps.items():
+        assert f"python -m miad {name if name in chain else ''}" in text
+        assert "{log:q} 2>&1" in text and re.search(r"^    log:", text, re.MULTILINE)
+        [environment] = re.findall(r"conda:\s+\"(.+)\"", text)
+        assert (ROOT / "workflow" / "rules" / environment).is_file()
+        assert not re.search(r"^    (run|script|notebook|wrapper):", text, re.MULTILINE)
+
+
+def test_the_snakefile_is_a_table_of_contents():
+    assert len((ROOT / "Snakefile").read_text(encoding="utf-8").splitlines()) <= 40
+
+
+def test_lint_and_format_are_clean(finished):
+    code, output = finished.run("snakemake", "--lint")
+    assert code == 0 and "in a good condition" in output, output
+    paths = [str(ROOT / "Snakefile"), str(ROOT / "workflow" / "rules")]
+    code, output = finished.run("snakefmt", "--config", str(ROOT / "pyproject.toml"), "--check", *paths)
+    assert code == 0, output
+
+
+def test_the_commands_of_the_readme_are_in_the_makefile(finished):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    wanted = set(re.findall(r"^make (\w+)", readme, re.MULTILINE))
+    assert {"run", "test"} <= wanted
+    for command in sorted(wanted):
+        code, output = finished.run("make", "--dry-run", "-o", ".venv/installed", command)
+        assert code == 0, output
+    assert "snakemake results/sun_table.csv" in finished.run("make", "--dry-run", "-o", ".venv/installed", "run")[1]
+
+
+def test_slurm_selects_the_paper_scale_and_downloads_nothing(tmp_path):
+    (tmp_path / "clone").mkdir()
+    project = Project.create(tmp_path / "clone")
+    for name in ("config.yaml", "profiles/default/config.yaml"):
+        shutil.copy(ROOT / name, project.folder / name)
+    (project.folder / "slurm").symlink_to(os.readlink(ROOT / "slurm"))
+    code, output = project.run("snakemake", "--profile", "slurm", "--dry-run", "--printshellcmds", "all")
+    assert code == 0, output
+    assert '"name": "mp_20"' in output and '"hidden_dim": 512' in output and '"num_crystals": 10000' in output
+    # Jobs ask for their own cores, however few the login node has.
+    assert "threads: 8" in output and "slurm_partition=" in output
+    assert not (project.folder / "cache").exists() and not (project.folder / "results").exists()
+
+
+def test_conda_environment_finds_the_pinned_list_from_wherever_it_is_run(tmp_path):
+    # Snakemake copies the script beside the environment and runs it in its own working directory.
+    script = shutil.copy(ROOT / "envs" / "miad.post-deploy.sh", tmp_path / "3f2a_.post-deploy.sh")
+    (tmp_path / "pip").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n')
+    (tmp_path / "pip").chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "MIAD_ROOT": str(ROOT)}
+    command = ["bash", str(script)]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[0].startswith("install torch==") and f"--no-deps -r {ROOT}/envs/requirements.txt" in calls[1]
+    done = subprocess.run(command, cwd=tmp_path, env=environment | {"MIAD_ROOT": "/nowhere"}, stderr=subprocess.PIPE)
+    assert done.returncode != 0 and b"Set MIAD_ROOT" in done.stderr
+    assert "MIAD_ROOT" in (ROOT / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
+
+
+def test_the_profiles_name_rules_that_exist():
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
+    assert set(profile["set-resources"]) <= set(rules())
