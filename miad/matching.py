@@ -5,9 +5,8 @@ both structures anew in every comparison; here each is reduced once (the reduced
 the same comparison is made of the reduced ones, with the same verdicts.
 """
 
-import logging
 import multiprocessing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,17 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from miad.comparisons import Comparisons
 from miad.cores import num_cores
 from miad.crystal import Crystal
 from miad.progress import track
-from miad.reduced import content_key, is_sound, matcher, read_reduced, reduce, write_reduced
-
-log = logging.getLogger("miad")
+from miad.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
 
 BATCH = 60  # crystals handed to a process at a time: long enough to hide the hand-over, short enough to share out
-# The compiled test of miad.prefilter takes seconds to compile and microseconds a pair, StructureMatcher milliseconds a
-# pair: below this number of pairs it would not pay (benchmarks/sun.py).
-SCREEN_FROM = 3000
+# The compiled verdicts of miad.screening take ten seconds to compile and microseconds a pair, StructureMatcher
+# milliseconds a pair: below this number of pairs they would not pay (benchmarks/sun.py).
+COMPILE_FROM = 3000
 FEW = 300  # crystals; so many are done sooner than other processes have started
 
 
@@ -76,89 +74,19 @@ class Group:
         return n * (n - 1) // 2 + n * len(self.references)
 
 
-def fits(first: Crystal, second: Crystal) -> bool:
-    """`StructureMatcher().fit` of two reduced crystals of equal reduced formula."""
-    if first.num_atoms != second.num_atoms:
-        return False  # without supercells StructureMatcher matches only cells of as many sites
-    judge = matcher()
-    pair = judge._preprocess(first.structure, second.structure, skip_structure_reduction=True)
-    match = judge._match(*pair, break_on_match=True)
-    return match is not None and bool(match[0] <= judge.stol)
-
-
-class Comparisons:
-    """Comparisons of reduced cells of one composition, each made once, whichever rule asks."""
-
-    def __init__(self, cells: list[Crystal], is_screened: bool) -> None:
-        """Nothing compared yet.
-
-        Args:
-            cells: all with the same atoms.
-            is_screened: whether to rule out pairs by the compiled test first.
-        """
-        self.cells = cells
-        self._known: dict[tuple[int, int], bool] = {}
-        self._stacked = _stack(cells) if is_screened else None
-
-    def match(self, rule: Rule, first: int, second: int) -> bool:
-        """Whether two cells, given by their numbers, are the same under a rule."""
-        return self._fits(first, second) or (rule.match == "either" and self._fits(second, first))
-
-    def possible(self, rule: Rule, first: Sequence[int], second: int) -> list[int]:
-        """Those of `first` that might match `second`; all of them, without the compiled test."""
-        if self._stacked is None or not len(first):
-            return list(first)
-        lattices, coords, blocks = self._stacked
-        from miad.prefilter import screen
-
-        judge, rows = matcher(), np.asarray(first)
-        tolerances = judge.ltol, judge.stol, judge.angle_tol
-        one, many = (lattices[[second]], coords[[second]]), (lattices[rows], coords[rows])
-        might = screen(*many, *one, blocks, *tolerances)[:, 0]
-        if rule.match == "either":
-            might |= screen(*one, *many, blocks, *tolerances)[0]
-        return rows[might].tolist()
-
-    def first_match(self, rule: Rule, first: Sequence[int], second: int) -> int | None:
-        """The first of `first` that matches `second`."""
-        return next((one for one in self.possible(rule, first, second) if self.match(rule, one, second)), None)
-
-    def _fits(self, first: int, second: int) -> bool:
-        key = first, second
-        if key not in self._known:
-            self._known[key] = fits(self.cells[first], self.cells[second])
-        return self._known[key]
-
-
-def _stack(cells: list[Crystal]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cells of one composition as arrays for the compiled test.
-
-    Returns:
-        Lattices (n_cells, 3, 3) scaled to 1 Å³ per atom, coordinates (n_cells, n_atoms, 3) with the sites sorted by
-        element, the rarest first, and where each element begins (n_elements + 1,).
-    """
-    elements, counts = np.unique(cells[0].atomic_numbers, return_counts=True)
-    order = np.argsort(counts, kind="stable")
-    rank = {int(element): place for place, element in enumerate(elements[order])}
-    sites = [np.argsort([rank[int(z)] for z in cell.atomic_numbers], kind="stable") for cell in cells]
-    lattices = np.array([cell.lattice * (cell.num_atoms / cell.volume) ** (1 / 3) for cell in cells])
-    coords = np.array([cell.frac_coords[site] for cell, site in zip(cells, sites, strict=True)])
-    return lattices, coords, np.concatenate([[0], np.cumsum(counts[order])])
-
-
-def compare_group(group: Group, rules: Iterable[Rule], is_screened: bool = False) -> dict[Rule, Verdicts]:
+def compare_group(group: Group, rules: Iterable[Rule], is_compiled: bool = False) -> dict[Rule, Verdicts]:
     """All verdicts on the samples of one formula; the crystals are reduced ones."""
     verdicts = {rule: Verdicts() for rule in rules}
     for size in dict.fromkeys(sample.num_atoms for sample in group.samples):
         samples = [sample for sample in group.samples if sample.num_atoms == size]
         references = [known for known in group.references if known.num_atoms == size]
-        comparisons = Comparisons(samples + references, is_screened)
+        comparisons = Comparisons(samples + references, is_compiled)
         for rule, verdict in verdicts.items():
             tell = _components if rule.duplicates == "components" else _first_seen
             labels = tell(len(samples), rule, comparisons)
             for number, sample in enumerate(samples):
                 verdict.group[sample.crystal_id] = samples[labels[number]].crystal_id
-                twin = comparisons.first_match(rule, range(len(samples), len(comparisons.cells)), number)
+                twin = comparisons.first_match(rule.match, range(len(samples), len(comparisons.cells)), number)
                 if twin is not None:
                     verdict.known_as[sample.crystal_id] = comparisons.cells[twin].crystal_id
     return verdicts
@@ -169,7 +97,7 @@ def _first_seen(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[
     kept: list[int] = []
     labels = []
     for later in range(num_samples):
-        twin = comparisons.first_match(rule, kept, later)
+        twin = comparisons.first_match(rule.match, kept, later)
         if twin is None:
             kept.append(later)
         labels.append(later if twin is None else twin)
@@ -185,12 +113,13 @@ def _components(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[
     labels = np.arange(num_samples)
     for later in range(num_samples):
         heads = np.unique(labels[:later])
-        twin = comparisons.first_match(rule, heads, later)
+        twin = comparisons.first_match(rule.match, heads, later)
         if twin is not None:
             labels[later] = labels[twin]
         others = np.flatnonzero(labels[:later] != labels[later])
-        for earlier in comparisons.possible(rule, others, later):
-            if labels[earlier] != labels[later] and comparisons.match(rule, earlier, later):
+        comparisons.ask(rule.match, others, later)
+        for earlier in others:
+            if labels[earlier] != labels[later] and comparisons.is_match(rule.match, earlier, later):
                 low, high = sorted((labels[earlier], labels[later]))
                 labels[: later + 1][labels[: later + 1] == high] = low
     return labels.tolist()
@@ -219,12 +148,12 @@ def compare(
     rules = list(dict.fromkeys(rules))
     total = {rule: Verdicts() for rule in rules}
     groups = _groups(samples, references)
-    is_screened = sum(group.num_pairs for group in groups) >= SCREEN_FROM
+    is_compiled = sum(group.num_pairs for group in groups) >= COMPILE_FROM
     cached = read_reduced(reduced_path)
     fresh: dict[str, Crystal] = {}
     batches = list(_batches(groups, cached))
     what = "batches of formulas compared"
-    for verdicts, reduced in _in_processes(_work, batches, (rules, is_screened), workers, what):
+    for verdicts, reduced in _in_processes(_work, batches, (rules, is_compiled), workers, what):
         fresh.update(reduced)
         for rule, part in verdicts.items():
             total[rule].update(part)
@@ -288,7 +217,7 @@ def _in_processes(work: Callable, batches: list, arguments: tuple, workers: int 
 
 
 def _work(
-    batch: list[tuple[Group, dict[str, Crystal]]], rules: list[Rule], is_screened: bool
+    batch: list[tuple[Group, dict[str, Crystal]]], rules: list[Rule], is_compiled: bool
 ) -> tuple[dict[Rule, Verdicts], dict[str, Crystal]]:
     """Reduce and compare a few groups; also returns the references that were not reduced before."""
     total = {rule: Verdicts() for rule in rules}
@@ -309,6 +238,6 @@ def _work(
                 fresh[key] = cell
             references.append(cell.replace(crystal_id=reference.crystal_id))
         samples = [cell for cell in map(reduce, group.samples) if cell is not None]
-        for rule, part in compare_group(Group(samples, references), rules, is_screened).items():
+        for rule, part in compare_group(Group(samples, references), rules, is_compiled).items():
             total[rule].update(part)
     return total, fresh

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from miad import matching
+from miad import comparisons, matching
+from miad.comparisons import fits
 from miad.crystal import Crystal
-from miad.matching import Group, Rule, compare, compare_group, fits
+from miad.matching import Group, Rule, compare, compare_group
 from miad.reduced import read_reduced, reduce
 
 STRICT = Rule("either", "components")
@@ -72,7 +73,7 @@ def test_other_structures_and_other_elements_are_neither() -> None:
 def test_components_do_not_depend_on_the_order(monkeypatch) -> None:
     # A chain a–b–c whose ends do not match: first come keeps a and c, components keep one.
     matching_pairs = {("a", "b"), ("b", "c")}
-    monkeypatch.setattr(matching, "fits", lambda x, y: (x.crystal_id, y.crystal_id) in matching_pairs)
+    monkeypatch.setattr(comparisons, "fits", lambda x, y: (x.crystal_id, y.crystal_id) in matching_pairs)
     chain = [rock_salt("a"), rock_salt("b"), rock_salt("c")]
     for order in itertools.permutations(chain):
         verdicts = compare_group(Group(list(order), []), [STRICT, FIRST])
@@ -82,7 +83,7 @@ def test_components_do_not_depend_on_the_order(monkeypatch) -> None:
 
 
 def test_either_direction_counts_and_forward_does_not(monkeypatch) -> None:
-    monkeypatch.setattr(matching, "fits", lambda x, y: (x.crystal_id, y.crystal_id) == ("sample", "known"))
+    monkeypatch.setattr(comparisons, "fits", lambda x, y: (x.crystal_id, y.crystal_id) == ("sample", "known"))
     group = Group([rock_salt("sample")], [rock_salt("known")])
     verdicts = compare_group(group, [STRICT, Rule("forward", "components")])
     assert verdicts[STRICT].known_as == {"sample": "known"}
