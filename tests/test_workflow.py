@@ -378,9 +378,12 @@ def test_slurm_selects_the_paper_scale_and_downloads_nothing(tmp_path):
     for name in ("config.yaml", "profiles/default/config.yaml"):
         shutil.copy(ROOT / name, project.folder / name)
     (project.folder / "slurm").symlink_to(os.readlink(ROOT / "slurm"))
-    code, output = project.run("snakemake", "--profile", "slurm", "--dry-run", "--printshellcmds", "all")
+    # A value of one's own is added to the scale and does not replace it.
+    command = ["snakemake", "--profile", "slurm", "--dry-run", "--printshellcmds", "all", "--config", "seed=7"]
+    code, output = project.run(*command)
     assert code == 0, output
     assert '"name": "mp_20"' in output and '"hidden_dim": 512' in output and '"num_crystals": 10000' in output
+    assert '"seed": 7' in output
     # Jobs ask for their own cores, however few the login node has.
     assert "threads: 8" in output and "slurm_partition=" in output
     assert not (project.folder / "cache").exists() and not (project.folder / "results").exists()
