@@ -22,6 +22,7 @@ from miad.files import open_text, write_text
 
 FRAMES = ("mp2020", "uncorrected")  # MP2020-corrected, or raw PBE/PBE+U
 COLUMNS = ("formula", "num_atoms", "energy_per_atom", "entry_id", "energy_frame", "hull", "source")
+ROUND_OFF = 1e-8  # eV/atom; closer to the hull than this is on it, or the sign of nothing would decide what is stable
 SHARE_EPSILON = 1e-9  # shares of atoms below this are round-off of the solver, not decomposition products
 
 
@@ -127,8 +128,7 @@ class ConvexHull:
         """
         self.check_frame(crystal)
         point = self.height(element_counts(crystal))
-        known = point.energy_per_atom is not None and crystal.energy_per_atom is not None
-        return (crystal.energy_per_atom - point.energy_per_atom if known else None), point
+        return energy_above(crystal, point), point
 
     def check_frame(self, crystal: Crystal) -> None:
         """Refuse to compare energies of two frames.
@@ -153,6 +153,14 @@ class ConvexHull:
             energies = np.array([entry.energy_per_atom for entry in entries])
             self._systems[symbols] = fractions, energies, [entry.formula for entry in entries]
         return self._systems[symbols]
+
+
+def energy_above(crystal: Crystal, point: HullPoint) -> float | None:
+    """Energy above the hull, eV/atom, negative below it; None if either energy is unknown. Frames are not compared."""
+    if crystal.energy_per_atom is None or point.energy_per_atom is None:
+        return None
+    difference = crystal.energy_per_atom - point.energy_per_atom
+    return 0.0 if abs(difference) < ROUND_OFF else difference
 
 
 def atom_fractions(formula: str) -> dict[str, float]:

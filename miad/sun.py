@@ -9,7 +9,7 @@ from miad.config import Sun
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.errors import MiadError
 from miad.files import write_text
-from miad.hull import ConvexHull, HullPoint, element_counts, read_table
+from miad.hull import ConvexHull, HullPoint, element_counts, energy_above, read_table
 from miad.judge import REASONS, Judged, count, is_decoded, is_relaxed, judge, rates
 from miad.matching import Rule, Verdicts, compare
 from miad.progress import track
@@ -38,16 +38,6 @@ def heights(crystals: list[Crystal], hull: ConvexHull, missing: str) -> list[Hul
             )
         points.append(point)
     return points
-
-
-def energies_above(crystals: list[Crystal], points: list[HullPoint]) -> list[float | None]:
-    """Energy above the hull of each crystal, eV/atom, where both energies are known."""
-    return [
-        crystal.energy_per_atom - point.energy_per_atom
-        if point.energy_per_atom is not None and crystal.energy_per_atom is not None
-        else None
-        for crystal, point in zip(crystals, points, strict=True)
-    ]
 
 
 def applicable(
@@ -135,7 +125,7 @@ def run(
     given = {split: path for split, path in (("train", train), ("val", val), ("test", test)) if path}
     protocols = applicable(settings, crystals, hull, bool(generated), set(given))
     points = heights(crystals, hull, settings.hull.missing)
-    energies = energies_above(crystals, points)
+    energies = [energy_above(crystal, point) for crystal, point in zip(crystals, points, strict=True)]
     cells = {"relaxed": [crystal for crystal in crystals if is_relaxed(crystal)]}
     if generated:
         cells["generated"] = _as_generated(crystals, _read_all(generated))

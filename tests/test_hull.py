@@ -58,6 +58,14 @@ def test_a_crystal_below_the_hull_is_negative_and_an_entry_of_it_zero() -> None:
     assert hull.energy_above_hull(crystal("Na3Cl", -1.6))[0] == pytest.approx(0.4, abs=1e-9)
 
 
+def test_round_off_makes_nothing_stable() -> None:
+    hull = hull_of([Entry("Na", -1.1), Entry("Cl2", -2.3), Entry("Na3Cl", -1.7)])
+    height = hull.height({"Na": 7, "Cl": 3}).energy_per_atom
+    for noise in (-1e-12, 0.0, 1e-12):
+        assert hull.energy_above_hull(crystal("Na7Cl3", height + noise))[0] == 0.0
+    assert hull.energy_above_hull(crystal("Na7Cl3", height - 1e-6))[0] == pytest.approx(-1e-6, rel=1e-3)
+
+
 def test_the_lowest_entry_of_a_formula_counts() -> None:
     assert (
         hull_of([*SALT, Entry("Na4Cl4", -3.5), Entry("NaCl", -3.4)]).height({"Na": 1, "Cl": 1}).energy_per_atom == -3.5
