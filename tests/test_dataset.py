@@ -150,7 +150,7 @@ def test_many_crystals_on_all_cores_come_in_the_order_of_the_file(make, monkeypa
     rows = [ROWS[index % 4] | {"material_id": str(index)} for index in range(40)]
     alone = make(rows)
     monkeypatch.setattr(dataset, "FEW", 10)
-    monkeypatch.setattr(dataset.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setenv("MIAD_CORES", "2")
     together = make(rows)
     assert [crystal.source_id for crystal in together["train"]] == [str(index) for index in range(40)]
     for one, other in zip(alone["test"], together["test"], strict=True):
