@@ -127,8 +127,8 @@ def main() -> None:
     blank = CSPNet(trained.network).eval()
     losses["untrained"] = validation_loss(blank, trained, run)
     save(folder / "model.safetensors", blank.state_dict(), trained)
-    one_shard = {**settings, "sample": {**settings["sample"], "num_shards": 1}}
-    sample.run(build(one_shard, Sample), model=folder / "model.safetensors", crystals=folder / "samples.jsonl", shard=0)
+    one_shard = build({**settings, "sample": {**settings["sample"], "num_shards": 1}}, Sample)
+    sample.run(one_shard, model=folder / "model.safetensors", crystals=folder / "samples.jsonl", shard=0)
     counts["untrained"] = judged(folder / "samples.jsonl", run, settings, folder, options.calculator)
 
     folder = run / "benchmark" / "random"

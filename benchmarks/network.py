@@ -6,6 +6,7 @@ The plain formulation is the one of tests/reference.py, which the tests compare 
 """
 
 import argparse
+import functools
 import statistics
 import subprocess
 import sys
@@ -126,7 +127,7 @@ def main() -> None:
             times: dict[str, list[float]] = {name: [] for name in ways}
             for repeat in range(options.repeats + 1):
                 for name, forward in ways.items():  # in turn, so that a slow moment of the machine hits all of them
-                    spent = seconds(lambda forward=forward: work(forward), options.device)
+                    spent = seconds(functools.partial(work, forward), options.device)
                     if repeat:
                         times[name].append(spent)
             for name, spent in times.items():
@@ -137,7 +138,7 @@ def main() -> None:
         memory = {name: peak_memory(size, name, options.device) for name in ways}
         for name, peak in memory.items():
             print(
-                f"{size:7} peak memory       {name:10} {peak:9.0f} MiB  {memory['plain'] / max(peak, 1):5.2f} times less"
+                f"{size:7} peak memory      {name:10} {peak:9.0f} MiB  {memory['plain'] / max(peak, 1):5.2f} times less"
             )
 
 

@@ -16,6 +16,7 @@ from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.files import checksum
 from miad.fire import Relaxation
 from miad.journal import Journal
+from miad.model import pick_device
 from miad.pool import in_processes
 from miad.progress import track
 
@@ -96,15 +97,6 @@ def make_relaxer(settings: Relax, calculator: str) -> Callable[[Crystal], Crysta
         return relax_one(crystal.replace(**known), settings, evaluate)
 
     return relax
-
-
-def pick_device(wanted: str) -> str:
-    """`auto` means a GPU where there is one."""
-    import torch
-
-    if wanted != "auto":
-        return wanted
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def why_not(crystal: Crystal, settings: Relax, elements: frozenset[int]) -> str | None:
