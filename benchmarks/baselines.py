@@ -140,9 +140,8 @@ def main() -> None:
     print("| model | validation loss | within 0.1 eV/atom of the hull, % | samples |\n| --- | --- | --- | --- |")
     for name, found in counts.items():
         rate = wilson(found["metastable"], found["attempted"]).percent()
-        print(
-            f"| {name} | {losses[name]:.2f} | {rate.value:.1f} [{rate.low:.1f}, {rate.high:.1f}] | {found['attempted']} |"
-        )
+        percent = f"{rate.value:.1f} [{rate.low:.1f}, {rate.high:.1f}]"
+        print(f"| {name} | {losses[name]:.2f} | {percent} | {found['attempted']} |")
 
 
 if __name__ == "__main__":
