@@ -10,7 +10,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
+from torch.nn.functional import embedding, linear
 
 from miad.config import Network
 from miad.crystal import NUM_SPECIES
@@ -127,7 +127,8 @@ class CSPNet(nn.Module):
         table = self.node_embedding.weight.t() + self.node_embedding.bias  # (n_species, hidden)
         w_atom, w_time = self.atom_latent_emb.weight.split([hidden, self.settings.time_dim], 1)
         of_time = linear(time_embedding(times, self.settings.time_dim).to(w_time), w_time, self.atom_latent_emb.bias)
-        return linear(table, w_atom)[species] + of_time[:, None]
+        # embedding, not indexing: the backward of indexing adds in the order that threads happen to come.
+        return embedding(species, linear(table, w_atom)) + of_time[:, None]
 
     def forward(
         self, lattice: Tensor, frac_coords: Tensor, species: Tensor, times: Tensor, is_atom: Tensor | None = None

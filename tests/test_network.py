@@ -111,3 +111,20 @@ def test_species_of_neighbours_matter():
     data = batch([4])["padded"]
     other = {**data, "species": (data["species"] + 1) % 100}
     assert not torch.allclose(network(**data)[1], network(**other)[1], atol=1e-4)
+
+
+def test_gradients_do_not_depend_on_how_threads_race():
+    """The backward of plain indexing adds in any order; seen as different tables from the same seed."""
+    torch.manual_seed(0)
+    network = CSPNet(SMALL)
+    data = {k: v.float() if v.is_floating_point() else v for k, v in batch([9] * 256)["padded"].items()}
+    threads, runs = torch.get_num_threads(), []
+    torch.set_num_threads(2)
+    try:
+        for _ in range(5):
+            network.zero_grad()
+            sum(part.square().mean() for part in network(**data)).backward()
+            runs.append(torch.cat([parameter.grad.flatten() for parameter in network.parameters()]))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(run, runs[0]) for run in runs[1:])
