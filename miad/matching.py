@@ -23,7 +23,7 @@ from miad.reduced import content_key, is_sound, read_reduced, reduce, write_redu
 BATCH = 60  # crystals handed to a process at a time: long enough to hide the hand-over, short enough to share out
 # The compiled verdicts of miad.screening take ten seconds to compile and microseconds a pair, StructureMatcher
 # milliseconds a pair: below this number of pairs they would not pay (benchmarks/sun.py).
-COMPILE_FROM = 3000
+COMPILE_FROM = 10_000
 FEW = 300  # crystals; so many are done sooner than other processes have started
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_matching import caesium_chloride, disguises, rock_salt
 
-from miad.comparisons import Comparisons, Stack, fits
+from miad.comparisons import Stack, fits
 from miad.crystal import Crystal
 from miad.matching import Group, Rule, compare_group
 from miad.reduced import reduce
@@ -62,15 +62,6 @@ def test_groups_are_judged_the_same_with_and_without(rule: Rule) -> None:
     cells = decorations(40, np.random.default_rng(4))
     group = Group(cells[:25], cells[25:])
     assert compare_group(group, [rule], is_compiled=True) == compare_group(group, [rule], is_compiled=False)
-
-
-def test_each_pair_is_compared_once(monkeypatch) -> None:
-    asked = []
-    monkeypatch.setattr("miad.comparisons.fits", lambda x, y: asked.append((x.crystal_id, y.crystal_id)) or False)
-    comparisons = Comparisons([rock_salt("a"), rock_salt("b")], is_compiled=False)
-    for match in ("forward", "either", "either"):
-        assert comparisons.first_match(match, [0], 1) is None
-    assert asked == [("a", "b"), ("b", "a")]
 
 
 def test_a_needle_has_no_basis_like_a_cube() -> None:

@@ -4,9 +4,8 @@ StructureMatcher tries every basis of the first cell with edges and angles like 
 that puts one site of the second, the anchor, on a like site of the first. It pairs like sites with the least sum of
 squared displacements, takes out the mean displacement, and accepts if the largest that remains is at most r. The same
 is done here. A pair is left OPEN, for StructureMatcher itself to judge, where the outcome is within round-off, where
-two pairings or two periodic images cost the same, and where StructureMatcher could accept a pairing that is not
-looked at here: only pairs of sites within 2 r are, because in an accepted pairing no two displacements differ by more
-than 2 r, and that of the anchor is zero unless it pairs with another site than the one it was put on.
+two pairings or two periodic images cost the same, and where it could come upon a pairing that is not looked at here:
+only pairs of sites within 2 r are, because no two displacements of an accepted pairing differ by more than 2 r.
 """
 
 import math

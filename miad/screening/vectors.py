@@ -6,21 +6,24 @@ import numba
 import numpy as np
 
 Array = np.ndarray
-compiled = numba.njit(cache=True)  # compiled once, then read from the cache
+compiled = numba.njit  # not cached on disk: numba would not notice a change in another module
 
 
 @compiled
 def dot(u: Array, v: Array) -> float:
+    """Dot product of two vectors, (3,) each."""
     return u[0] * v[0] + u[1] * v[1] + u[2] * v[2]
 
 
 @compiled
 def triple(a: Array, b: Array, c: Array) -> float:
+    """Determinant of the matrix with these rows, (3,) each."""
     return a[0] * (b[1] * c[2] - b[2] * c[1]) + a[1] * (b[2] * c[0] - b[0] * c[2]) + a[2] * (b[0] * c[1] - b[1] * c[0])
 
 
 @compiled
 def angle(u: Array, v: Array, norm_u: float, norm_v: float) -> float:
+    """Angle of two vectors of known lengths, degrees."""
     return math.degrees(math.acos(min(1.0, max(-1.0, dot(u, v) / (norm_u * norm_v)))))
 
 
