@@ -21,9 +21,9 @@ from miad.progress import track
 from miad.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
 
 BATCH = 60  # crystals handed to a process at a time: long enough to hide the hand-over, short enough to share out
-# The compiled verdicts of miad.screening take ten seconds to compile and microseconds a pair, StructureMatcher
-# milliseconds a pair: below this number of pairs they would not pay (benchmarks/sun.py).
-COMPILE_FROM = 10_000
+# miad.screening takes seconds to compile in each process and then microseconds a pair, StructureMatcher milliseconds a
+# pair: with fewer pairs of equal formula than this it would not pay (benchmarks/RESULTS.md, section Evaluation).
+SCREEN_FROM = 10_000
 FEW = 300  # crystals; so many are done sooner than other processes have started
 
 
@@ -74,13 +74,13 @@ class Group:
         return n * (n - 1) // 2 + n * len(self.references)
 
 
-def compare_group(group: Group, rules: Iterable[Rule], is_compiled: bool = False) -> dict[Rule, Verdicts]:
+def compare_group(group: Group, rules: Iterable[Rule], is_screened: bool = False) -> dict[Rule, Verdicts]:
     """All verdicts on the samples of one formula; the crystals are reduced ones."""
     verdicts = {rule: Verdicts() for rule in rules}
     for size in dict.fromkeys(sample.num_atoms for sample in group.samples):
         samples = [sample for sample in group.samples if sample.num_atoms == size]
         references = [known for known in group.references if known.num_atoms == size]
-        comparisons = Comparisons(samples + references, is_compiled)
+        comparisons = Comparisons(samples + references, is_screened)
         for rule, verdict in verdicts.items():
             tell = _components if rule.duplicates == "components" else _first_seen
             labels = tell(len(samples), rule, comparisons)
@@ -117,8 +117,7 @@ def _components(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[
         if twin is not None:
             labels[later] = labels[twin]
         others = np.flatnonzero(labels[:later] != labels[later])
-        comparisons.ask(rule.match, others, later)
-        for earlier in others:
+        for earlier in comparisons.candidates(rule.match, others, later):
             if labels[earlier] != labels[later] and comparisons.is_match(rule.match, earlier, later):
                 low, high = sorted((labels[earlier], labels[later]))
                 labels[: later + 1][labels[: later + 1] == high] = low
@@ -148,12 +147,12 @@ def compare(
     rules = list(dict.fromkeys(rules))
     total = {rule: Verdicts() for rule in rules}
     groups = _groups(samples, references)
-    is_compiled = sum(group.num_pairs for group in groups) >= COMPILE_FROM
+    is_screened = sum(group.num_pairs for group in groups) >= SCREEN_FROM
     cached = read_reduced(reduced_path)
     fresh: dict[str, Crystal] = {}
     batches = list(_batches(groups, cached))
     what = "batches of formulas compared"
-    for verdicts, reduced in _in_processes(_work, batches, (rules, is_compiled), workers, what):
+    for verdicts, reduced in _in_processes(_work, batches, (rules, is_screened), workers, what):
         fresh.update(reduced)
         for rule, part in verdicts.items():
             total[rule].update(part)
@@ -217,7 +216,7 @@ def _in_processes(work: Callable, batches: list, arguments: tuple, workers: int 
 
 
 def _work(
-    batch: list[tuple[Group, dict[str, Crystal]]], rules: list[Rule], is_compiled: bool
+    batch: list[tuple[Group, dict[str, Crystal]]], rules: list[Rule], is_screened: bool
 ) -> tuple[dict[Rule, Verdicts], dict[str, Crystal]]:
     """Reduce and compare a few groups; also returns the references that were not reduced before."""
     total = {rule: Verdicts() for rule in rules}
@@ -238,6 +237,6 @@ def _work(
                 fresh[key] = cell
             references.append(cell.replace(crystal_id=reference.crystal_id))
         samples = [cell for cell in map(reduce, group.samples) if cell is not None]
-        for rule, part in compare_group(Group(samples, references), rules, is_compiled).items():
+        for rule, part in compare_group(Group(samples, references), rules, is_screened).items():
             total[rule].update(part)
     return total, fresh
