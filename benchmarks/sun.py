@@ -4,9 +4,11 @@
 
 The samples are crystals of the pool, shaken and strained, so that some repeat each other and some are known. In a
 second round 3,000 of them share one formula, drawn from all its structures, as from a model that has collapsed.
+Random pairs of equal formula, as they come, are then compared by StructureMatcher too, and its verdicts with ours.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import resource
@@ -18,27 +20,19 @@ from pathlib import Path
 
 import numpy as np
 
-from miad.config import Dataset, Hull, Sun
+from miad import matching
+from miad.comparisons import fits
+from miad.config import Sun
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.hull import ConvexHull, element_counts, read_table
-from miad.matching import prepare
+from miad.layers import read_settings
+from miad.reduced import reduce
 from miad.sun import reduced_path, run
 
-PROTOCOL = {
-    "cells": "relaxed",
-    "match": "either",
-    "duplicates": "components",
-    "representative": "lowest_energy",
-    "novel_against": ["train"],
-    "stable_below": 0.0,
-    "metastable_below": 0.1,
-    "inclusive": False,
-    "elements_count": False,
-    "converged_only": False,
-    "frames": "must_match",
-}
-NUM_SAMPLES, NUM_COLLAPSED = 10_000, 3_000
 DISPLACEMENT, STRAIN = 0.03, 0.01  # Å and fraction: about what two relaxations to one minimum differ by
+CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"
+
+Pair = tuple[Crystal, Crystal]
 
 
 def shaken(crystal: Crystal, name: str, generator: np.random.Generator) -> Crystal:
@@ -49,12 +43,12 @@ def shaken(crystal: Crystal, name: str, generator: np.random.Generator) -> Cryst
     return Crystal(name, lattice, coords, crystal.atomic_numbers)
 
 
-def make_samples(pool: list[Crystal], hull: ConvexHull, formula: str | None, seed: int) -> list[Crystal]:
-    """10,000 samples with energies around the hull; 3,000 of them of `formula`, if one is given."""
-    generator = np.random.default_rng(seed)
-    alike = [crystal for crystal in pool if formula and crystal.reduced_formula == formula]
-    chosen = [pool[i] for i in generator.integers(0, len(pool), NUM_SAMPLES - (NUM_COLLAPSED if alike else 0))]
-    chosen += [alike[i] for i in generator.integers(0, len(alike), NUM_COLLAPSED)] if alike else []
+def make_samples(pool: list[Crystal], alike: list[Crystal], sizes: tuple[int, int], hull: ConvexHull) -> list[Crystal]:
+    """Samples with energies around the hull, `sizes` of them of the pool and of what is alike."""
+    generator = np.random.default_rng(0)
+    chosen = [
+        part[i] for part, n in zip((pool, alike), sizes, strict=True) for i in generator.integers(0, len(part), n)
+    ]
     samples = []
     for number, crystal in enumerate(chosen):
         sample = shaken(crystal, f"b-0-{number}", generator)
@@ -64,38 +58,41 @@ def make_samples(pool: list[Crystal], hull: ConvexHull, formula: str | None, see
     return samples
 
 
-def plain_loop(samples: list[Crystal], train: list[Crystal], seconds: float) -> tuple[float, float]:
-    """Processor time of StructureMatcher().fit in nested loops, s: over all pairs, and over those of equal formula.
-
-    Both are measured on random pairs for a while and multiplied by the number of pairs.
-    """
+def pairs_of_equal_formula(samples: list[Crystal], train: list[Crystal]) -> list[Pair]:
+    """Every pair that a plain loop would compare: sample with training crystal, sample with earlier sample."""
     known, seen = defaultdict(list), defaultdict(list)
     for crystal in train:
         known[crystal.reduced_formula].append(crystal)
-    alike = []
+    pairs = []
     for sample in samples:
         formula = sample.reduced_formula
-        alike += [(other, sample) for other in known[formula] + seen[formula]]
+        pairs += [(other, sample) for other in known[formula] + seen[formula]]
         seen[formula].append(sample)
-    generator = np.random.default_rng(0)
-    both = [*train, *samples]
-    any_two = ((both[i], samples[j]) for i, j in generator.integers(0, (len(both), len(samples)), (100_000, 2)))
-    num_pairs = len(samples) * len(train) + len(samples) * (len(samples) - 1) / 2
-    alike_at_random = (alike[index] for index in generator.permutation(len(alike)))
-    return seconds_per_fit(any_two, seconds) * num_pairs, seconds_per_fit(alike_at_random, seconds) * len(alike)
+    return pairs
 
 
-def seconds_per_fit(pairs: Iterable[tuple[Crystal, Crystal]], seconds: float) -> float:
-    """Mean processor time of one comparison, measured for so many seconds."""
+def plain_loop(pairs: Iterable[Pair], seconds: float) -> tuple[float, list[bool]]:
+    """Mean processor time of StructureMatcher().fit, measured for so many seconds, and its verdicts."""
     from pymatgen.core.structure_matcher import StructureMatcher
 
-    begin, stop, done = time.process_time(), time.monotonic() + seconds, 0
+    begin, stop, verdicts = time.process_time(), time.monotonic() + seconds, []
     for first, second in pairs:
-        StructureMatcher().fit(first.structure, second.structure)
-        done += 1
+        verdicts.append(bool(StructureMatcher().fit(first.structure, second.structure)))
         if time.monotonic() > stop:
             break
-    return (time.process_time() - begin) / done
+    return (time.process_time() - begin) / len(verdicts), verdicts
+
+
+def ours(pair: Pair) -> tuple[bool, bool]:
+    """Whether two crystals match, compared as `miad sun` does, and whether the screen alone ruled it out."""
+    from miad.screening import Screen
+
+    first, second = map(reduce, pair)
+    if first is None or second is None or first.num_atoms != second.num_atoms:
+        return False, True
+    if not Screen.of([first, second]).could_match(np.array([0]), np.array([1]))[0, 0]:
+        return False, True
+    return fits(first, second), False
 
 
 def peak_memory() -> float:
@@ -104,56 +101,76 @@ def peak_memory() -> float:
     return sum(resource.getrusage(kind).ru_maxrss for kind in kinds) / 1024**2
 
 
+def timed(samples: list[Crystal], train: Path, entries: Path) -> tuple[float, float, dict[str, int]]:
+    """Seconds that `miad sun` takes under its headline protocol, by the clock and of processor time, and its counts."""
+    shipped = read_settings(str(CONFIG), Sun)
+    settings = dataclasses.replace(shipped, protocols={shipped.protocol: shipped.protocols[shipped.protocol]})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_crystals(folder / "relaxed.jsonl", samples)
+        outputs = {"ledger": folder / "ledger.jsonl", "verdicts": folder / "verdicts.jsonl", "row": folder / "row.json"}
+        start, before = time.monotonic(), sum(os.times()[:4])
+        run(settings, relaxed=[folder / "relaxed.jsonl"], train=train, entries=entries, name="benchmark", **outputs)
+        took, busy = time.monotonic() - start, sum(os.times()[:4]) - before
+        return took, busy, json.loads(outputs["row"].read_text())["protocols"][settings.protocol]["counts"]
+
+
+def compare_with_plain(samples: list[Crystal], train: list[Crystal], busy: float, seconds: float) -> str:
+    """How many times longer plain loops take, and on how many pairs the verdicts differ."""
+    generator = np.random.default_rng(0)
+    both = [*train, *samples]
+    any_two = ((both[i], samples[j]) for i, j in generator.integers(0, (len(both), len(samples)), (100_000, 2)))
+    every = plain_loop(any_two, seconds / 4)[0] * (len(samples) * len(train) + len(samples) * (len(samples) - 1) / 2)
+    alike = pairs_of_equal_formula(samples, train)
+    chosen = [alike[index] for index in generator.permutation(len(alike))]
+    each, verdicts = plain_loop(chosen, seconds)
+    found = [ours(pair) for pair in chosen[: len(verdicts)]]
+    wrong = sum(one[0] != verdict for one, verdict in zip(found, verdicts, strict=True))
+    return (
+        f"  plain loop over all pairs {every:.0f} s ({every / busy:.0f} times), over the {len(alike)} pairs of equal"
+        f" formula {each * len(alike):.0f} s ({each * len(alike) / busy:.1f} times)\n"
+        f"  {len(verdicts)} of these pairs: {sum(verdicts)} match, {sum(one[1] for one in found)} ruled out without"
+        f" StructureMatcher, {wrong} verdicts differ"
+    )
+
+
 def main() -> None:
-    """Print one line per round."""
+    """Print a few lines per round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=Path, required=True, help="training crystals, JSON lines")
     parser.add_argument("--pool", type=Path, nargs="+", required=True, help="crystals to make samples of")
     parser.add_argument("--entries", type=Path, required=True, help="hull table of `miad hull`")
-    parser.add_argument("--plain-seconds", type=float, default=20.0, help="how long to time the plain loop")
+    parser.add_argument("--samples", type=int, default=10_000, help="samples")
+    parser.add_argument("--crowd", type=int, default=3_000, help="of these, how many share a formula in round two")
+    parser.add_argument("--rounds", nargs="+", choices=("mixed", "crowd"), default=["mixed", "crowd"])
+    parser.add_argument("--plain-seconds", type=float, default=20.0, help="how long to time the plain loop; 0: not")
+    parser.add_argument(
+        "--no-screen", action="store_true", help="ask StructureMatcher about every pair of equal formula"
+    )
     flags = parser.parse_args()
+    if flags.no_screen:
+        matching.SCREEN_FROM = float("inf")
     train = read_crystals(flags.train)
     pool = [crystal for path in flags.pool for crystal in read_crystals(path)]
     hull = ConvexHull(read_table(flags.entries))
     start = time.monotonic()
-    prepare(train, reduced_path(flags.train))
+    matching.prepare(train, reduced_path(flags.train))
     print(f"training set prepared in {time.monotonic() - start:.0f} s", flush=True)
     formulas = [crystal.reduced_formula for crystal in pool]
-    crowd = max(sorted(set(formulas)), key=formulas.count)
-    for formula in (None, crowd):
-        samples = make_samples(pool, hull, formula, seed=0)
+    formula = max(sorted(set(formulas)), key=formulas.count)
+    alike = [crystal for crystal, its in zip(pool, formulas, strict=True) if its == formula]
+    for name in flags.rounds:
+        crowd = flags.crowd if name == "crowd" else 0
+        samples = make_samples(pool, alike, (flags.samples - crowd, crowd), hull)
         took, busy, counts = timed(samples, flags.train, flags.entries)
-        plain, grouped = plain_loop(samples, train, flags.plain_seconds)
         print(
-            f"{'mixed' if formula is None else f'{NUM_COLLAPSED} of {formula}'}: {took:.0f} s on"
-            f" {len(os.sched_getaffinity(0))} cores, {busy:.0f} s of processor time, {peak_memory():.1f} GB; plain loop"
-            f" {plain:.0f} s ({plain / busy:.0f} times), within formulas {grouped:.0f} s ({grouped / busy:.1f} times);"
-            f" unique {counts['unique']}, novel {counts['novel']}, S.U.N. {counts['sun']}",
+            f"{flags.samples} samples{f', {crowd} of them {formula}' if crowd else ''}: {took:.0f} s on"
+            f" {len(os.sched_getaffinity(0))} cores, {busy:.0f} s of processor time, {peak_memory():.1f} GB; unique"
+            f" {counts['unique']}, novel {counts['novel']}, S.U.N. {counts['sun']}",
             flush=True,
         )
-
-
-def timed(samples: list[Crystal], train: Path, entries: Path) -> tuple[float, float, dict[str, int]]:
-    """Seconds that `miad sun` takes, by the clock and of processor time, and its counts."""
-    dataset = Dataset(0, "benchmark", {}, {}, None, {}, None, "total", None, "stop", [0.6, 0.2, 0.2])
-    hull = Hull(dataset, "benchmark", None, None, None, "report")
-    settings = Sun(0, hull, "strict", {"strict": PROTOCOL}, None)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_crystals(folder / "relaxed.jsonl", samples)
-        start, before = time.monotonic(), sum(os.times()[:4])
-        run(
-            settings,
-            relaxed=[folder / "relaxed.jsonl"],
-            train=train,
-            entries=entries,
-            ledger=folder / "ledger.jsonl",
-            verdicts=folder / "verdicts.jsonl",
-            row=folder / "row.json",
-            name="benchmark",
-        )
-        took, busy = time.monotonic() - start, sum(os.times()[:4]) - before
-        return took, busy, json.loads((folder / "row.json").read_text())["protocols"]["strict"]["counts"]
+        if flags.plain_seconds:
+            print(compare_with_plain(samples, train, busy, flags.plain_seconds), flush=True)
 
 
 if __name__ == "__main__":
