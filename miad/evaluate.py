@@ -11,10 +11,10 @@ from miad import candidates, relax, report, sun
 from miad.config import Hull, Relax, Report, Sun, from_record
 from miad.crystal import Crystal, write_crystals
 from miad.errors import MiadError
-from miad.hull import FRAMES, write_table
+from miad.hull import FRAMES, must_match, write_table
 from miad.hull_sources import read_source
 from miad.ingest import is_ours, read_any
-from miad.layers import read_settings
+from miad.layers import frames_compared, read_settings
 
 log = logging.getLogger("miad")
 
@@ -62,6 +62,9 @@ def run(
         hull_settings, source=hull, checksum=None, energy_frame=hull_frame, references=hull_references
     )
     table = read_source(chosen, [])
+    relax_settings = dataclasses.replace(relax_settings, calculators=[calculator])
+    for whose, frame in {} if is_relaxed(given) else frames_compared(sun_settings, relax_settings).items():
+        must_match(whose, frame, table.name, table.energy_frame)
     out.mkdir(parents=True, exist_ok=True)
     write_table(out / "entries.csv.gz", table)
     known = _known(training, out)

@@ -136,12 +136,8 @@ class ConvexHull:
         Raises:
             MiadError: names both frames.
         """
-        if crystal.energy_per_atom is not None and crystal.energy_frame != self.table.energy_frame:
-            raise MiadError(
-                f"{crystal.crystal_id} has energies in the frame '{crystal.energy_frame}', but the hull"
-                f" '{self.table.name}' is in the frame '{self.table.energy_frame}'. Correct the energies in the step"
-                " relax or dft, or choose a hull of the same frame (hull.source)."
-            )
+        if crystal.energy_per_atom is not None:
+            must_match(crystal.crystal_id, crystal.energy_frame, self.table.name, self.table.energy_frame)
 
     def _system(self, symbols: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Fractions (n_elements, n_entries), energies (n_entries,) eV/atom and formulas of a chemical system."""
@@ -153,6 +149,26 @@ class ConvexHull:
             energies = np.array([entry.energy_per_atom for entry in entries])
             self._systems[symbols] = fractions, energies, [entry.formula for entry in entries]
         return self._systems[symbols]
+
+
+def must_match(whose: str, frame: str | None, hull: str, hull_frame: str) -> None:
+    """Refuse to compare energies of one frame with a hull of another.
+
+    Args:
+        whose: what has the energies, a crystal or a calculator.
+        frame: of these energies.
+        hull: name of the hull.
+        hull_frame: of the hull.
+
+    Raises:
+        MiadError: names both frames.
+    """
+    if frame != hull_frame:
+        raise MiadError(
+            f"{whose} has energies in the frame '{frame}', but the hull '{hull}' is in the frame '{hull_frame}'."
+            " Choose another calculator (relax.calculators), a hull of the same frame (hull.source), or a protocol that"
+            " takes energies as_given (sun.protocol)."
+        )
 
 
 def energy_above(crystal: Crystal, point: HullPoint) -> float | None:
@@ -242,7 +258,13 @@ def read_table(path: Path) -> HullTable:
 
 
 def run(
-    settings: Hull, *, entries: Path, train: Path | None = None, val: Path | None = None, test: Path | None = None
+    settings: Hull,
+    *,
+    entries: Path,
+    train: Path | None = None,
+    val: Path | None = None,
+    test: Path | None = None,
+    frames: list[str] | None = None,
 ) -> None:
     """Make the table of reference energies.
 
@@ -252,10 +274,12 @@ def run(
         train: crystals of the training split; the source `dataset` takes their energies
         val: crystals of the validation split
         test: crystals of the test split
+        frames: of the energies that will be compared with the hull; one that does not fit is refused now, not after
+            the relaxation
 
     Raises:
-        MiadError: the source cannot be read, its frame is unknown or contradicts hull.energy_frame, or (with
-            hull.missing: stop) an element of the data set has no entry.
+        MiadError: the source cannot be read, its frame is unknown, contradicts hull.energy_frame or does not fit
+            `frames`, or (with hull.missing: stop) an element of the data set has no entry.
     """
     from miad.hull_sources import read_source
 
@@ -263,6 +287,8 @@ def run(
         raise MiadError(f"hull.missing is '{settings.missing}'; use report or stop.")
     crystals = [crystal for path in (train, val, test) if path for crystal in read_crystals(path)]
     table = read_source(settings, crystals)
+    for frame in frames or []:
+        must_match("a calculator of this run", frame, table.name, table.energy_frame)
     hull = ConvexHull(table)
     if settings.missing == "stop":
         for crystal in crystals:

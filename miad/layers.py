@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-from miad.config import SECTIONS, build, from_record
+from miad.config import SECTIONS, Relax, Sun, build, from_record
 from miad.errors import MiadError
 
 Section = TypeVar("Section")
@@ -109,9 +109,19 @@ def read_config(path: Path) -> dict:
     return config
 
 
+def frames_compared(sun: Sun, relax: Relax) -> dict[str, str]:
+    """Energy frame of each calculator, as far as the headline protocol asks that the hull's frame is the same."""
+    from miad.calculators import potential
+
+    if sun.protocols[sun.protocol]["frames"] != "must_match":
+        return {}
+    return {calculator: potential(calculator).energy_frame for calculator in relax.calculators}
+
+
 def _cross_check(run: str, sections: dict[str, Any]) -> None:
     """What no single key can tell. Each message names both keys."""
     from miad.calculators import potential
+    from miad.hull import must_match
     from miad.protocols import read_protocols
 
     sample, diffusion, sun = sections["sample"], sections["diffusion"], sections["sun"]
@@ -131,6 +141,10 @@ def _cross_check(run: str, sections: dict[str, Any]) -> None:
         raise MiadError(
             f"run {run}: sun.protocol {sun.protocol} is not under sun.protocols ({', '.join(sun.protocols)})."
         )
+    hull = sections["hull"]
+    for calculator, frame in frames_compared(sun, sections["relax"]).items():
+        # A hull whose frame is not named here is compared when it is made.
+        must_match(f"run {run}: {calculator}", frame, hull.source, hull.energy_frame or frame)
     if sections["train"].loss_weights.keys() != {"lattice", "coords", "species"}:
         raise MiadError(f"run {run}: train.loss_weights needs exactly lattice, coords and species.")
     if sections["dft"].enabled and sections["dft"].calculator not in sections["relax"].calculators:

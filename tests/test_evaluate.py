@@ -73,6 +73,15 @@ def test_an_energy_needs_a_frame(tmp_path: Path, flags: dict) -> None:
         evaluate.run(tmp_path / "theirs.extxyz", energy_frame="uncorrected", **flags)
 
 
+def test_a_calculator_of_another_frame_than_the_hull_is_refused_before_it_relaxes(
+    tmp_path: Path, flags: dict, monkeypatch
+) -> None:
+    monkeypatch.setattr(relax, "run", lambda *_, **__: pytest.fail("relaxed first"))
+    (tmp_path / "hull.csv").write_text(HULL.replace("mp2020", "uncorrected"))
+    with pytest.raises(MiadError, match=r"chgnet.*'mp2020'.*'uncorrected'"):
+        evaluate.run(make_xyz(tmp_path), **flags)
+
+
 def test_samples_that_cannot_be_read_stay_in_the_denominator(tmp_path: Path, flags: dict) -> None:
     broken = xyz(energies=True).splitlines(keepends=True)
     broken[3] = "Xx one two three\n"

@@ -113,6 +113,16 @@ def test_frames_must_match() -> None:
         hull_of(SALT).energy_above_hull(crystal("NaCl", -3.2, frame="uncorrected"))
 
 
+def test_energies_that_will_not_fit_are_refused_when_the_hull_is_made(tmp_path) -> None:
+    (tmp_path / "hull.csv").write_text("formula,energy_per_atom\nNa,-1\nCl,-2\n")
+    chosen = settings(source=str(tmp_path / "hull.csv"), energy_frame="uncorrected")
+    with pytest.raises(MiadError, match=r"'mp2020'.*hull\.csv.*'uncorrected'"):
+        run(chosen, entries=tmp_path / "e.csv.gz", frames=["mp2020"])
+    assert not (tmp_path / "e.csv.gz").exists()
+    run(chosen, entries=tmp_path / "e.csv.gz", frames=["uncorrected"])
+    assert read_table(tmp_path / "e.csv.gz").energy_frame == "uncorrected"
+
+
 def test_table_survives_writing_and_reading(tmp_path) -> None:
     table = HullTable("by hand, with a comma", "mp2020", "test", lowest_entries(SALT))
     path = tmp_path / "entries.csv.gz"

@@ -129,6 +129,7 @@ def test_words_of_the_check(config, path, words):
         (("sample", "num_shards", 500), ("sample.num_shards 500", "sample.num_crystals")),
         (("train", "recipe", "slow"), ("train.recipe: slow", "as_paper, fast")),
         (("sun", "protocol", "mine"), ("sun.protocol mine", "strict")),
+        (("hull", "energy_frame", "uncorrected"), ("chgnet", "'mp2020'", "'uncorrected'", "sun.protocol")),
         (("dataset", "split", [0.5, 0.2, 0.2]), ("dataset.split", "add up to 1")),
         (("ablations", "miad", {}), ("ablations.miad", "main run", "Rename")),
     ],
@@ -137,6 +138,12 @@ def test_words_of_the_cross_checks(config, path, words):
     message = refused(config, *path)
     for word in words:
         assert word in message
+
+
+def test_a_protocol_that_takes_energies_as_given_takes_any_hull(config):
+    config["hull"]["energy_frame"] = "uncorrected"
+    config["sun"]["protocol"] = "as_paper"
+    assert value(config, "hull.energy_frame") == "uncorrected"
 
 
 def test_dft_needs_energies_of_its_calculator(config):

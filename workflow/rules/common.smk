@@ -10,9 +10,9 @@ os.environ.update(MIAD_ROOT=str(workflow.basedir))
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from miad.config import UPSTREAM, settings_json
+from miad.config import UPSTREAM, Relax, Sun, build, settings_json
 from miad.errors import MiadError
-from miad.layers import resolve
+from miad.layers import frames_compared, resolve
 from miad.user_config import check, own_files
 
 try:
@@ -77,6 +77,15 @@ def shards(step, name):
         )
         for shard in range(RUNS[wildcards.run]["sample"]["num_shards"])
     ]
+
+
+def frames_flag(wildcards):
+    """The energy frames that are compared with a hull, of all runs that share it."""
+    frames = set()
+    for run in RUNS:
+        if home(run, "hull") == wildcards.run:
+            frames.update(frames_compared(build(RUNS[run], Sun), build(RUNS[run], Relax)).values())
+    return ["--frames", *sorted(frames)] if frames else []
 
 
 def of_calculators(name):

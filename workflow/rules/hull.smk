@@ -16,6 +16,7 @@ rule hull:
         mem_mb=4000,
     params:
         settings=settings("hull"),
+        frames=frames_flag,
     shell:
         """
         python -m miad hull \
@@ -24,5 +25,6 @@ rule hull:
             --test {input.test:q} \
             --entries {output.entries:q} \
             --settings {params.settings:q} \
+            {params.frames:q} \
             >{log:q} 2>&1
         """
