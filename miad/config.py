@@ -106,6 +106,7 @@ class Sample:
     denoise_last: bool
     limit_lattice: float | None
     record: int
+    epoch: int | None
     device: str
 
 
@@ -162,6 +163,8 @@ class Report:
     title: str
     published: bool
     protocols: str
+    epochs: bool
+    max_viewed: int
 
 
 SECTIONS: dict[str, type] = {

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-from miad.config import SECTIONS, Relax, Sun, build, from_record
+from miad.config import SECTIONS, UPSTREAM, Relax, Sun, build, from_record, settings_json
 from miad.errors import MiadError
 
 Section = TypeVar("Section")
@@ -60,6 +60,50 @@ def resolve(config: dict) -> dict[str, dict]:
         runs[run] = {**merge(below, over), "seed": changes.get("seed", config["seed"])}
         _cross_check(run, {name: build(runs[run], kind) for name, kind in SECTIONS.items()})
     return runs
+
+
+def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
+    """Further runs, one per model that `train.keep_every` kept, of the runs that ask for them with `report.epochs`.
+
+    They share the training; the last epoch is that of the run itself.
+
+    Args:
+        runs: settings of the runs, as `resolve` returns them.
+
+    Returns:
+        {`{run}_epoch_{epoch}`: settings}.
+
+    Raises:
+        MiadError: no models are kept, or a run of this name exists.
+    """
+    kept = {}
+    for run, sections in runs.items():
+        if not sections["report"]["epochs"] or sections["sample"]["epoch"] is not None:
+            continue
+        every, last = sections["train"]["keep_every"], sections["train"]["num_epochs"]
+        if every is None:
+            raise MiadError(
+                f"run {run}: report.epochs needs models of several epochs, but train.keep_every keeps none."
+                " Set train.keep_every, e.g. to a tenth of train.num_epochs; it takes effect from the next training on."
+            )
+        for epoch in range(every, last, every):
+            name = f"{run}_epoch_{epoch}"
+            if name in runs:
+                raise MiadError(f"ablations.{name} has the name of a run that report.epochs makes. Rename it.")
+            kept[name] = {**sections, "sample": {**sections["sample"], "epoch": epoch}}
+    return kept
+
+
+def home(runs: dict[str, dict], run: str, step: str) -> str:
+    """The first run whose settings of this step, and of all the steps before it, are those of `run`.
+
+    Runs share what they have in common: an ablation of the sampler starts from the weights of the main run.
+    """
+
+    def of(name: str) -> list[str]:
+        return [settings_json(runs[name], section) for section in UPSTREAM[step]]
+
+    return next(name for name in runs if of(name) == of(run))
 
 
 def _block(config: dict, name: str) -> dict:
@@ -132,6 +176,12 @@ def _cross_check(run: str, sections: dict[str, Any]) -> None:
         raise MiadError(
             f"run {run}: sample.stride {sample.stride} does not divide diffusion.num_timesteps"
             f" {diffusion.num_timesteps}. Choose a divisor, e.g. 1, 5 or 10."
+        )
+    train = sections["train"]
+    if sample.epoch is not None and (not train.keep_every or sample.epoch % train.keep_every):
+        raise MiadError(
+            f"run {run}: sample.epoch {sample.epoch} is not among the models that train.keep_every"
+            f" ({train.keep_every}) keeps. Choose a multiple of it, or null for the trained model."
         )
     if sample.num_shards > sample.num_crystals:
         raise MiadError(

@@ -58,3 +58,59 @@ ROWS = (
     *(Published("Table 2", model, "eqV2", None, None, None, *figures) for model, *figures in _TABLE_2_EQV2),
     *(Published("Table 2", model, "CHGNet", None, None, None, *figures) for model, *figures in _TABLE_2_CHGNET),
 )
+
+
+@dataclass(frozen=True)
+class PublishedAblation:
+    """One row of Tables 3 to 5, in percent of 10,000 samples.
+
+    Attributes:
+        label: what the paper calls the variant.
+        settings: {section.key: value} that make it.
+        eqv2, chgnet: stable, unique, novel and S.U.N. by each potential.
+    """
+
+    label: str
+    settings: dict[str, object]
+    eqv2: tuple[float, float, float, float]
+    chgnet: tuple[float, float, float, float]
+
+
+def _placed(coordinates: str, is_masked: bool) -> dict[str, object]:
+    return {"mirage.coordinates": coordinates, "mirage.mask_loss": is_masked}
+
+
+# Tables 3, 4 and 5: {number of the table: rows}; a table's rows all name the same settings.
+ABLATIONS: dict[int, tuple[PublishedAblation, ...]] = {
+    3: tuple(
+        PublishedAblation(f"MiAD ({number})", {"mirage.num_atoms": number}, eqv2, chgnet)
+        for number, eqv2, chgnet in (
+            (20, (8.7, 92.0, 73.0, 5.3), (17.4, 91.9, 72.9, 12.0)),
+            (25, (9.7, 92.2, 71.1, 5.5), (19.8, 92.2, 71.3, 12.9)),
+            (30, (8.3, 93.1, 74.1, 4.7), (16.6, 93.2, 73.9, 11.3)),
+            (35, (8.2, 92.3, 70.9, 4.6), (17.9, 92.4, 70.9, 11.8)),
+        )
+    ),
+    4: tuple(
+        PublishedAblation(f"MiAD (κ₃ = {weight:g})", {"train.loss_weights.species": weight}, eqv2, chgnet)
+        for weight, eqv2, chgnet in (
+            (0.5, (8.2, 93.8, 77.6, 4.7), (17.9, 93.8, 77.6, 12.3)),
+            (1.0, (9.7, 92.2, 71.1, 5.5), (19.8, 92.2, 71.3, 12.9)),
+            (2.0, (8.9, 91.5, 67.4, 5.0), (19.0, 91.5, 67.4, 11.9)),
+        )
+    ),
+    5: (
+        PublishedAblation(
+            "MiAD (uniform, masked)", _placed("uniform", True), (9.7, 92.2, 71.1, 5.5), (19.8, 92.2, 71.3, 12.9)
+        ),
+        PublishedAblation(
+            "MiAD (uniform, unmasked)", _placed("uniform", False), (7.7, 91.7, 65.1, 3.8), (16.6, 91.6, 65.2, 10.3)
+        ),
+        PublishedAblation(
+            "MiAD (center, masked)", _placed("center", True), (0.5, 93.4, 93.1, 0.4), (5.8, 92.9, 93.0, 5.2)
+        ),
+        PublishedAblation(
+            "MiAD (center, unmasked)", _placed("center", False), (2.6, 96.3, 87.9, 1.3), (9.9, 96.3, 87.9, 8.1)
+        ),
+    ),
+}

@@ -5,6 +5,7 @@ shards may run anywhere and in any order and give the same crystals. The block h
 round differently in batches of another size, and a thousand steps make other crystals of that.
 """
 
+import dataclasses
 import itertools
 import logging
 import math
@@ -118,22 +119,30 @@ def run(
         trajectories: where snapshots go (sample.record of them), safetensors: species, coordinates, lattices per time.
 
     Raises:
-        MiadError: there is no such shard.
+        MiadError: there is no such shard, or no such model.
     """
     from miad.diffusion.process import JointDiffusion, Noise
 
+    if settings.epoch is not None and not Path(model).is_file():
+        raise MiadError(
+            f"{model} does not exist: the training kept no model of epoch {settings.epoch}. Models are kept while"
+            " it runs: move its folder away to train anew with train.keep_every, or set sample.epoch and report.epochs"
+            " back."
+        )
     device = pick_device(settings.device)
     network, trained = load(model, device)
     process = JointDiffusion(trained.diffusion, trained.mirage, device, trained.center_scores)
     names = [f"{run}-{shard:03d}-{index:05d}" for index in range(shard_size(settings, shard))]
     found: list[Crystal] = []
-    recorded: list[list[dict]] = []
+    recorded: list[dict] = []
     for block, start in enumerate(range(0, len(names), BLOCK)):
         here = names[start : start + BLOCK]
         noise = Noise([generator(settings.seed, run, shard, block, device=device)], [len(here)])
         state, snapshots = generate(settings, trained, network, process, noise)
         found += to_crystals(state, here)
-        recorded.append(snapshots)
+        # One block tells how crystals come about; thousands of them would fill a disk.
+        settings = dataclasses.replace(settings, record=0)
+        recorded = recorded or snapshots
     if trajectories is not None:
         write_trajectories(trajectories, recorded)
     write_crystals(crystals, found)
@@ -141,18 +150,24 @@ def run(
     log.info("shard %d: %d crystals, %d of them failed", shard, len(found), num_failed)
 
 
-def write_trajectories(path: Path, recorded: "list[list[dict]]") -> None:
-    """Snapshots of all blocks: times (n_times,), lattice, frac_coords and species (n_times, n_crystals, …)."""
+def write_trajectories(path: Path, snapshots: list[dict]) -> None:
+    """Snapshots of a shard's first crystals, in the order of its lines.
+
+    Times (n_times,), lattice (n_times, n_crystals, 3, 3) Å, frac_coords (n_times, n_crystals, n_atoms, 3) and species
+    (n_times, n_crystals, n_atoms), 0 where there is no real atom.
+    """
     import torch
     from safetensors.torch import save_file
 
-    tensors = {"times": torch.tensor([snapshot["time"] for snapshot in (recorded or [[]])[0]], dtype=torch.long)}
-    for name in ("lattice", "frac_coords", "species"):
-        batches = [torch.stack([getattr(snapshot["state"], name) for snapshot in batch]) for batch in recorded if batch]
-        if batches:
-            tensors[name] = torch.cat(batches, 1).cpu().contiguous()
+    states = [snapshot["state"] for snapshot in snapshots]
+    tensors = {"times": torch.tensor([snapshot["time"] for snapshot in snapshots], dtype=torch.long)}
+    if states:
+        tensors["lattice"] = torch.stack([state.lattice for state in states])
+        tensors["frac_coords"] = torch.stack([state.frac_coords for state in states])
+        real = [state.species if state.is_atom is None else state.species * state.is_atom for state in states]
+        tensors["species"] = torch.stack(real).to(torch.uint8)
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
 
 
 def num_network_calls(num_timesteps: int, settings: Sample) -> int:

@@ -9,7 +9,7 @@ import yaml
 
 from miad.config import SECTIONS, Mirage, Train, build, settings_json
 from miad.errors import MiadError
-from miad.layers import merge, read_config, read_settings, resolve
+from miad.layers import home, kept_runs, merge, read_config, read_settings, resolve
 from miad.user_config import check
 
 ROOT = Path(__file__).parent.parent
@@ -51,6 +51,7 @@ def test_the_recipe_itself_can_be_chosen_in_every_layer(config):
 
 
 def test_runs_come_in_order_and_do_not_touch_each_other(config):
+    config.pop("ablations")
     before = json.dumps(config)
     config["ablations"] = {"b": {"mirage": {"num_atoms": None}}, "a": {"seed": 7}}
     runs = resolve(config)
@@ -200,3 +201,50 @@ def test_odd_config_files_are_refused(tmp_path, text):
         read_settings(str(tmp_path), Train)
     with pytest.raises(MiadError, match=r"cannot be read.*--settings config\.yaml"):
         read_settings(str(tmp_path / "absent.yaml"), Train)
+
+
+# ---------------------------------------------------------------------------------------------------- further runs
+
+
+def test_the_ablations_of_the_paper_need_only_be_uncommented():
+    text = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    head, rest = text.split("\nablations:\n")
+    entries = [line.replace("# ", "", 1) for line in rest.split("\n# ---")[0].splitlines() if ": {" in line]
+    config = yaml.safe_load("\n".join([head, "ablations:", *entries, *rest.split("\n# ---")[1:]]))
+    check(config, SCHEMA)
+    runs = resolve(config)
+    assert len(runs) == 1 + len(entries) == 13
+    sections = list(runs.values())
+    main, ablations = sections[0], sections[1:]
+    assert {run["mirage"]["num_atoms"] for run in ablations} - {main["mirage"]["num_atoms"]} == {20, 25, 30, 35, None}
+    assert {run["train"]["loss_weights"]["species"] for run in ablations} == {0.5, 1.0, 2.0}
+    variants = {(run["mirage"]["coordinates"], run["mirage"]["mask_loss"]) for run in ablations}
+    assert variants == {(where, mask) for where in ("uniform", "center") for mask in (True, False)}
+
+
+def test_runs_live_where_their_settings_were_first_asked_for(config):
+    config["ablations"] = {"small": {"mirage": {"num_atoms": 8}}, "quick": {"relax": {"max_steps": 10}}}
+    runs = resolve(config)
+    assert [home(runs, "small", step) for step in ("dataset", "infuse", "train")] == ["miad", "small", "small"]
+    assert [home(runs, "quick", step) for step in ("sample", "relax", "sun")] == ["miad", "quick", "quick"]
+
+
+def test_kept_models_become_runs_that_share_the_training(config):
+    assert kept_runs(resolve(config)) == {}
+    config["train"]["keep_every"], config["report"]["epochs"] = 100, True
+    runs = resolve(config)
+    kept = kept_runs(runs)
+    assert list(kept) == ["miad_epoch_100", "miad_epoch_200"]  # the run itself is the one of epoch 280
+    everything = {**runs, **kept}
+    assert home(everything, "miad_epoch_200", "train") == "miad"
+    assert home(everything, "miad_epoch_200", "sample") == "miad_epoch_200"
+
+
+def test_epochs_that_were_not_kept_are_refused(config):
+    config["report"]["epochs"] = True
+    with pytest.raises(MiadError, match=r"report\.epochs needs .* train\.keep_every"):
+        kept_runs(resolve(config))
+    config["train"]["keep_every"] = 100
+    config["ablations"] = {"early": {"sample": {"epoch": 150}}}
+    with pytest.raises(MiadError, match=r"run early: sample\.epoch 150 .* multiple"):
+        resolve(config)

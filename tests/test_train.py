@@ -307,7 +307,7 @@ def test_the_baseline_without_mirage_atoms_trains_and_samples(tmp_path):
     folder = fit(settings, data, tmp_path)
     lattice = [float(row[2]) for row in curve(folder)[1:]]
     assert lattice[-1] < 0.7 * lattice[0]
-    some = Sample(0, 12, 1, 1, 1e-5, None, False, None, 0, "cpu")
+    some = Sample(0, 12, 1, 1, 1e-5, None, False, None, 0, None, "cpu")
     sample.run(some, model=folder / "model.safetensors", crystals=folder / "crystals.jsonl", shard=0)
     crystals = read_crystals(folder / "crystals.jsonl")
     assert len(crystals) == 12 and max(crystal.num_atoms for crystal in crystals) <= 4

@@ -10,14 +10,16 @@ os.environ.update(MIAD_ROOT=str(workflow.basedir))
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from miad.config import UPSTREAM, Relax, Sun, build, settings_json
+from miad import layers
+from miad.checkpoint import KEPT
+from miad.config import Relax, Sun, build, settings_json
 from miad.errors import MiadError
-from miad.layers import frames_compared, resolve
 from miad.user_config import check, own_files
 
 try:
     check(config, f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
-    RUNS = resolve(config)
+    ASKED = layers.resolve(config)
+    RUNS = {**ASKED, **layers.kept_runs(ASKED)}
     OWN_FILES = {run: own_files(sections) for run, sections in RUNS.items()}
 except MiadError as error:
     raise WorkflowError(str(error))
@@ -51,20 +53,20 @@ def own(section):
 
 
 def home(run, step):
-    """The first run whose settings of this step, and of all the steps before it, are those of `run`.
-
-    Runs share what they have in common: an ablation of the sampler starts from the weights of the main run.
-    """
-
-    def of(name):
-        return [settings_json(RUNS[name], section) for section in UPSTREAM[step]]
-
-    return next(name for name in RUNS if of(name) == of(run))
+    """The run in whose folder a run's results of this step are: runs share what they have in common."""
+    return layers.home(RUNS, run, step)
 
 
 def result(step, name):
     """Input function: a file of an earlier step, in the folder of the run that makes it."""
     return lambda wildcards: "results/{}/{}/{}".format(home(wildcards.run, step), step, name.format(**dict(wildcards)))
+
+
+def weights(wildcards):
+    """The model to sample: the trained one, or one that the training kept on its way."""
+    epoch = RUNS[wildcards.run]["sample"]["epoch"]
+    name = "model.safetensors" if epoch is None else f"checkpoints/{KEPT.format(epoch)}"
+    return f"results/{home(wildcards.run, 'train')}/train/{name}"
 
 
 def shards(step, name):
@@ -84,7 +86,7 @@ def frames_flag(wildcards):
     frames = set()
     for run in RUNS:
         if home(run, "hull") == wildcards.run:
-            frames.update(frames_compared(build(RUNS[run], Sun), build(RUNS[run], Relax)).values())
+            frames.update(layers.frames_compared(build(RUNS[run], Sun), build(RUNS[run], Relax)).values())
     return ["--frames", *sorted(frames)] if frames else []
 
 

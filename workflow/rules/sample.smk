@@ -13,10 +13,12 @@ rule sample:
         mem_mb=4000,
     params:
         settings=settings("sample"),
+        # Kept models are no outputs of train; the trained one, made after them, stands for them as the input.
+        model=weights,
     shell:
         """
         OMP_NUM_THREADS={threads} python -m miad sample \
-            --model {input.model:q} \
+            --model {params.model:q} \
             --crystals {output.crystals:q} \
             --trajectories {output.trajectories:q} \
             --shard {wildcards.shard} \
