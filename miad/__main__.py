@@ -31,6 +31,8 @@ STEPS = {
     "candidates": "the S.U.N. crystals and the ledger of a run as CSV, CIF and Parquet",
     "metrics": "validity, coverage and property distances of the paper's appendix E",
     "report": "the table of all runs, beside the published figures",
+    "compare": "the tables of the paper, and every run's difference to the first",
+    "figures": "the figures, each with the table it is drawn from",
     "import-weights": "read weights published by the authors",
     "prototypes": "make the built-in data set again",
 }

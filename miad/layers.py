@@ -94,16 +94,21 @@ def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
     return kept
 
 
-def home(runs: dict[str, dict], run: str, step: str) -> str:
-    """The first run whose settings of this step, and of all the steps before it, are those of `run`.
+def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
+    """In whose folder the results of each step of each run are: {step: {run: run}}.
 
-    Runs share what they have in common: an ablation of the sampler starts from the weights of the main run.
+    It is the first run whose settings of the step, and of all steps before it, are the same: runs share what they have
+    in common, so an ablation of the sampler starts from the weights of the main run.
     """
-
-    def of(name: str) -> list[str]:
-        return [settings_json(runs[name], section) for section in UPSTREAM[step]]
-
-    return next(name for name in runs if of(name) == of(run))
+    sections = {section for upstream in UPSTREAM.values() for section in upstream}
+    texts = {run: {section: settings_json(settings, section) for section in sections} for run, settings in runs.items()}
+    found: dict[str, dict[str, str]] = {}
+    for step, upstream in UPSTREAM.items():
+        first: dict[tuple[str, ...], str] = {}
+        found[step] = {
+            run: first.setdefault(tuple(text[name] for name in upstream), run) for run, text in texts.items()
+        }
+    return found
 
 
 def _block(config: dict, name: str) -> dict:

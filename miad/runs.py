@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miad.layers import home, kept_runs, read_config, resolve
+from miad.layers import homes, kept_runs, read_config, resolve
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,14 @@ def runs_of(config: str, folder: Path) -> tuple[list[Run], list[Run]]:
     asked = resolve(settings)
     kept = kept_runs(asked)
     everything = {**asked, **kept}
-    steps = ("dataset", "infuse", "train", "sample", "relax", "hull", "sun")
+    found = homes(everything)
 
-    def run(name: str) -> Run:
-        epoch_of = next((of for of in asked if name in kept and name.startswith(f"{of}_epoch_")), None)
-        homes = {step: home(everything, name, step) for step in steps}
-        return Run(name, folder, everything[name], homes, epoch_of)
+    def run(name: str, epoch_of: str | None = None) -> Run:
+        return Run(name, folder, everything[name], {step: of[name] for step, of in found.items()}, epoch_of)
 
     external = [Run(name, folder, {}, {}) for name in settings.get("external") or {}]
-    return [*(run(name) for name in asked), *external], [run(name) for name in kept]
+    epochs = {name: kept[name]["sample"]["epoch"] for name in kept}
+    return (
+        [*(run(name) for name in asked), *external],
+        [run(name, name.removesuffix(f"_epoch_{epoch}")) for name, epoch in epochs.items()],
+    )

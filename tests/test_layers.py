@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 
 from miad.config import SECTIONS, Mirage, Train, build, settings_json
 from miad.errors import MiadError
-from miad.layers import home, kept_runs, merge, read_config, read_settings, resolve
+from miad.layers import homes, kept_runs, merge, read_config, read_settings, resolve
 from miad.user_config import check
 
 ROOT = Path(__file__).parent.parent
@@ -18,7 +19,7 @@ SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 @pytest.fixture
 def config() -> dict:
-    return read_config(ROOT / "config.yaml")
+    return {**read_config(ROOT / "config.yaml"), "ablations": {}}
 
 
 # ------------------------------------------------------------------------------------------------------- layers
@@ -209,11 +210,12 @@ def test_odd_config_files_are_refused(tmp_path, text):
 def test_the_ablations_of_the_paper_need_only_be_uncommented():
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
     head, rest = text.split("\nablations:\n")
-    entries = [line.replace("# ", "", 1) for line in rest.split("\n# ---")[0].splitlines() if ": {" in line]
-    config = yaml.safe_load("\n".join([head, "ablations:", *entries, *rest.split("\n# ---")[1:]]))
+    block, rest = rest.split("\n\n", 1)
+    block, num_entries = re.subn(r"^  # (\w+: \{)", r"  \1", block, flags=re.MULTILINE)
+    config = yaml.safe_load(f"{head}\nablations:\n{block}\n\n{rest}")
     check(config, SCHEMA)
     runs = resolve(config)
-    assert len(runs) == 1 + len(entries) == 13
+    assert len(runs) == 1 + num_entries == 13
     sections = list(runs.values())
     main, ablations = sections[0], sections[1:]
     assert {run["mirage"]["num_atoms"] for run in ablations} - {main["mirage"]["num_atoms"]} == {20, 25, 30, 35, None}
@@ -224,9 +226,9 @@ def test_the_ablations_of_the_paper_need_only_be_uncommented():
 
 def test_runs_live_where_their_settings_were_first_asked_for(config):
     config["ablations"] = {"small": {"mirage": {"num_atoms": 8}}, "quick": {"relax": {"max_steps": 10}}}
-    runs = resolve(config)
-    assert [home(runs, "small", step) for step in ("dataset", "infuse", "train")] == ["miad", "small", "small"]
-    assert [home(runs, "quick", step) for step in ("sample", "relax", "sun")] == ["miad", "quick", "quick"]
+    found = homes(resolve(config))
+    assert [found[step]["small"] for step in ("dataset", "infuse", "train")] == ["miad", "small", "small"]
+    assert [found[step]["quick"] for step in ("sample", "relax", "sun")] == ["miad", "quick", "quick"]
 
 
 def test_kept_models_become_runs_that_share_the_training(config):
@@ -235,9 +237,8 @@ def test_kept_models_become_runs_that_share_the_training(config):
     runs = resolve(config)
     kept = kept_runs(runs)
     assert list(kept) == ["miad_epoch_100", "miad_epoch_200"]  # the run itself is the one of epoch 280
-    everything = {**runs, **kept}
-    assert home(everything, "miad_epoch_200", "train") == "miad"
-    assert home(everything, "miad_epoch_200", "sample") == "miad_epoch_200"
+    found = homes({**runs, **kept})
+    assert found["train"]["miad_epoch_200"] == "miad" and found["sample"]["miad_epoch_200"] == "miad_epoch_200"
 
 
 def test_epochs_that_were_not_kept_are_refused(config):

@@ -47,7 +47,9 @@ def table_of(tmp_path: Path, settings: Report, rows: list[Path]) -> tuple[list[d
 
 
 def test_measured_rows_come_first_and_published_ones_are_marked(tmp_path: Path) -> None:
-    rows, text = table_of(tmp_path, Report("T", True, "headline"), [row_file(tmp_path), row_file(tmp_path, "small")])
+    rows, text = table_of(
+        tmp_path, Report("T", True, "headline", False, 100), [row_file(tmp_path), row_file(tmp_path, "small")]
+    )
     assert [row["run"] for row in rows[:2]] == ["miad", "small"]
     assert [row["kind"] for row in rows] == ["measured"] * 2 + ["published"] * len(ROWS)
     assert tuple(rows[0]) == COLUMNS
@@ -59,7 +61,7 @@ def test_measured_rows_come_first_and_published_ones_are_marked(tmp_path: Path) 
 
 
 def test_all_protocols_stand_side_by_side_the_headline_first(tmp_path: Path) -> None:
-    rows, _ = table_of(tmp_path, Report("T", False, "all"), [row_file(tmp_path)])
+    rows, _ = table_of(tmp_path, Report("T", False, "all", False, 100), [row_file(tmp_path)])
     assert [(row["protocol"], row["sun"]) for row in rows] == [("strict", "50"), ("as_paper", "60")]
 
 
@@ -70,4 +72,4 @@ def test_every_rate_has_a_heading() -> None:
 def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     (tmp_path / "odd.json").write_text("{}")
     with pytest.raises(MiadError, match=r"odd\.json"):
-        table_of(tmp_path, Report("T", False, "headline"), [tmp_path / "odd.json"])
+        table_of(tmp_path, Report("T", False, "headline", False, 100), [tmp_path / "odd.json"])

@@ -25,6 +25,7 @@ except MiadError as error:
     raise WorkflowError(str(error))
 
 MAIN = next(iter(RUNS))
+HOMES = layers.homes(RUNS)
 EXTERNAL = config.get("external") or {}
 
 
@@ -54,7 +55,7 @@ def own(section):
 
 def home(run, step):
     """The run in whose folder a run's results of this step are: runs share what they have in common."""
-    return layers.home(RUNS, run, step)
+    return HOMES[step][run]
 
 
 def result(step, name):
@@ -96,6 +97,27 @@ def of_calculators(name):
         f"results/{home(wildcards.run, 'sun')}/sun/{calculator}/{name}"
         for calculator in RUNS[wildcards.run]["relax"]["calculators"]
     ]
+
+
+def judged(name, runs):
+    """A file of the sun step of all these runs and their calculators, and of crystals of other programs."""
+    own = [
+        f"results/{home(run, 'sun')}/sun/{calculator}/{name}"
+        for run in runs
+        for calculator in RUNS[run]["relax"]["calculators"]
+    ]
+    return own + expand(f"results/external/{{name}}/{name}", name=EXTERNAL)
+
+
+def of_runs(name):
+    """A file in the folder of each run, and of each entry of `external`."""
+    return expand(f"results/{name}", run=[*ASKED, *(f"external/{name}" for name in EXTERNAL)])
+
+
+def made(step, name, shard=0):
+    """A file of an earlier step of each run that has this shard; runs that share the step name the same one."""
+    having = [run for run in ASKED if shard < RUNS[run]["sample"]["num_shards"]]
+    return list(dict.fromkeys(f"results/{home(run, step)}/{step}/{name}" for run in having))
 
 
 def dft_queues():

@@ -7,6 +7,7 @@ rule external:
     output:
         row="results/external/{name}/row.json",
         ledger="results/external/{name}/ledger.csv",
+        verdicts="results/external/{name}/verdicts.jsonl",
         candidates="results/external/{name}/candidates.csv",
     log:
         "results/external/{name}/evaluate.log",

@@ -28,14 +28,9 @@ rule candidates:
 
 rule report:
     input:
-        rows=[
-            f"results/{home(run, 'sun')}/sun/{calculator}/row.json"
-            for run in RUNS
-            for calculator in RUNS[run]["relax"]["calculators"]
-        ]
-        + expand("results/external/{name}/row.json", name=EXTERNAL),
+        rows=judged("row.json", ASKED),
         # The table points to the candidates: they are made with it, so that one target brings everything.
-        candidates=expand("results/{run}/candidates.csv", run=RUNS),
+        candidates=expand("results/{run}/candidates.csv", run=ASKED),
     output:
         table="results/sun_table.csv",
         readable="results/sun_table.md",
@@ -52,5 +47,62 @@ rule report:
             --table {output.table:q} \
             --readable {output.readable:q} \
             --settings {params.settings:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule compare:
+    input:
+        judged("row.json", ASKED),
+        judged("verdicts.jsonl", ASKED),
+    output:
+        directory("results/tables"),
+    log:
+        "results/tables.log",
+    conda:
+        "../../envs/miad.yaml"
+    params:
+        config=json.dumps(config),
+    shell:
+        """
+        python -m miad compare \
+            --results results \
+            --out {output:q} \
+            --config {params.config:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule figures:
+    input:
+        judged("row.json", RUNS),
+        of_runs("{run}/candidates.csv"),
+        of_runs("{run}/ledger.csv"),
+        made("train", "losses.csv"),
+        [
+            trajectories
+            for shard in range(max(sections["sample"]["num_shards"] for sections in ASKED.values()))
+            for trajectories in made("sample", f"{shard}.trajectories.safetensors", shard)
+        ],
+    output:
+        report(
+            directory("results/figures"),
+            patterns=["{name}.svg"],
+            category="Figures",
+            labels={"figure": "{name}"},
+            caption="../report/figure.rst",
+        ),
+    log:
+        "results/figures.log",
+    conda:
+        "../../envs/miad.yaml"
+    params:
+        config=json.dumps(config),
+    shell:
+        """
+        python -m miad figures \
+            --results results \
+            --out {output:q} \
+            --config {params.config:q} \
             >{log:q} 2>&1
         """

@@ -1,0 +1,128 @@
+"""Differences between runs, and the tables in the layout of the paper."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from test_report import row_file
+
+from miad import compare, paper_tables, published
+from miad.judge import COUNTS
+from miad.statistics import difference, paired_difference
+
+ROOT = Path(__file__).parent.parent
+SAMPLES = 1000
+
+
+def settings(**ablations) -> str:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    return json.dumps({**config, "ablations": ablations})
+
+
+def judged(results: Path, run: str, stable: range, sun: range, samples_of: str | None = None) -> None:
+    """A run of a thousand samples, some of them stable and some of these S.U.N.; all are unique and novel but these."""
+    folder = results / run / "sun" / "chgnet"
+    folder.mkdir(parents=True)
+    row = json.loads(row_file(folder, run).read_text())
+    counts = dict.fromkeys(COUNTS, SAMPLES) | {
+        "stable": len(stable),
+        "metastable": len(stable),
+        "msun": len(sun),
+        "sun": len(sun),
+        "novel": SAMPLES - len(stable) + len(sun),
+    }
+    row["protocols"]["strict"]["counts"] = counts
+    (folder / "row.json").write_text(json.dumps(row))
+    lines = []
+    for index in range(SAMPLES):
+        is_novel = index in sun or index not in stable
+        reason = "sun" if index in sun else "known" if index in stable else "not stable"
+        flags = {"is_stable": index in stable, "is_metastable": index in stable, "is_unique": True}
+        verdict = {"reason": reason, **flags, "is_novel": is_novel}
+        lines.append(json.dumps({"crystal_id": f"{samples_of or run}-{index}", "protocols": {"strict": verdict}}))
+    (folder / "verdicts.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as text:
+        return list(csv.DictReader(text))
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Path:
+    judged(tmp_path, "miad", range(200), range(100))
+    judged(tmp_path, "big", range(300), range(150))
+    judged(tmp_path, "quick", range(210), range(110), samples_of="miad")
+    judged(tmp_path, "both", range(10), range(5))
+    config = settings(
+        big={"mirage": {"num_atoms": 20}},
+        quick={"relax": {"max_steps": 10}},
+        both={"mirage": {"num_atoms": 20, "mask_loss": False}},
+    )
+    compare.run(results=tmp_path, out=tmp_path / "tables", config=config)
+    return tmp_path / "tables"
+
+
+def test_every_run_is_compared_to_the_first(tables):
+    first, big, quick, _ = read(tables / "runs.csv")
+    assert first["compared_to"] == "" and first["sun_difference"] == ""
+    assert [float(first[name]) for name in ("stable_percent", "sun_percent")] == [20.0, 10.0]
+    # Samples of their own: two independent shares.
+    expected = difference((100, SAMPLES), (150, SAMPLES)).percent()
+    assert (big["compared_to"], big["pairing"]) == ("miad", "independent samples")
+    found = [float(big[f"sun_difference{bound}"]) for bound in ("", "_low", "_high")]
+    assert found == pytest.approx([expected.value, expected.low, expected.high], abs=1e-3)
+    # The same samples relaxed otherwise: sample by sample, which makes the interval narrow.
+    expected = paired_difference((index < 100, index < 110) for index in range(SAMPLES)).percent()
+    assert quick["pairing"] == "same samples"
+    found = [float(quick[f"sun_difference{bound}"]) for bound in ("", "_low", "_high")]
+    assert found == pytest.approx([expected.value, expected.low, expected.high], abs=1e-3)
+    apart = difference((100, SAMPLES), (110, SAMPLES)).percent()
+    assert found[2] - found[1] < 0.7 * (apart.high - apart.low)
+
+
+def test_flags_of_single_samples_add_up_to_the_counts(tables):
+    runs, _ = compare.runs_of(settings(big={"mirage": {"num_atoms": 20}}), tables.parent)
+    for one in compare.outcomes_of(runs):
+        flags = one.flags().values()
+        for name, (part, whole) in compare.COMPARED.items():
+            if whole == "attempted":
+                assert sum(flag[name] for flag in flags) == one.counts[part], name
+
+
+def test_a_table_holds_the_runs_that_vary_what_it_varies_and_nothing_else(tables):
+    assert [line["model"] for line in read(tables / "table_3.csv") if line["kind"] == "measured"] == ["miad", "big"]
+    assert [line["model"] for line in read(tables / "table_4.csv") if line["kind"] == "measured"] == ["miad"]
+    three = read(tables / "table_3.csv")
+    assert [line["mirage.num_atoms"] for line in three] == ["9", "20", "20", "25", "30", "35"]
+    assert float(three[1]["CHGNet: sun"]) == 15.0 and three[1]["eqV2: sun"] == ""
+    assert [line["model"] for line in read(tables / "table_2.csv")][:4] == ["miad", "big", "quick", "both"]
+    assert {line["kind"] for line in read(tables / "table_1.csv")} == {"published"}  # nothing by DFT yet
+
+
+def test_published_rows_are_those_of_the_paper(tables):
+    rows = {line["model"]: line for line in read(tables / "table_5.csv") if line["kind"] == "published"}
+    assert float(rows["MiAD (center, masked)"]["eqV2: sun"]) == 0.4
+    assert float(rows["MiAD (uniform, unmasked)"]["CHGNet: stable"]) == 16.6
+    assert {line["hull"] for line in rows.values()} == {published.HULL}
+    # The best variant of each of Tables 3 to 5 is the final model.
+    for rows in published.ABLATIONS.values():
+        best = max(rows, key=lambda row: row.chgnet[-1])
+        assert best.chgnet[-1] == 12.9 and best.eqv2[-1] == max(row.eqv2[-1] for row in rows) == 5.5
+
+
+def test_markdown_says_what_is_compared_and_with_which_hull(tables):
+    text = (tables / "runs.md").read_text(encoding="utf-8")
+    assert "| big | miad | independent samples |" in text and "+5.0 [+" in text
+    text = (tables / "table_3.md").read_text(encoding="utf-8")
+    assert "| MiAD (20) (published) | 8.7 | 92.0 |" in text and "Materials Project 2023-02-07" in text
+
+
+def test_published_rows_can_be_left_out(tmp_path):
+    judged(tmp_path, "miad", range(200), range(100))
+    config = json.loads(settings())
+    config["report"]["published"] = False
+    compare.run(results=tmp_path, out=tmp_path, config=json.dumps(config))
+    assert all(len(read(tmp_path / f"table_{number}.csv")) == (number > 1) for number in paper_tables.LAYOUTS)
