@@ -9,6 +9,10 @@ The backward pass is written out. It keeps two tensors per edge (u and the secon
 formulation keeps about nine, and it works in pieces that stay in a processor's cache.
 """
 
+import functools
+import importlib.util
+import os
+
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
@@ -105,6 +109,18 @@ class EdgeMean(torch.autograd.Function):
         return receiver, sender, even, odd, alone.to(to), d_weight.to(to), d_bias.to(to), None, None
 
 
+@functools.cache
+def has_kernel() -> bool:
+    """Whether the kernels can be had, and MIAD_EDGES=plain does not forbid them."""
+    return importlib.util.find_spec("triton") is not None and os.environ.get("MIAD_EDGES") != "plain"
+
+
+def fits_kernel(receiver: Tensor) -> bool:
+    """Whether the kernels of miad/edge_kernel.py do this block: on a GPU with Triton, not in double precision."""
+    is_fit = receiver.device.type == "cuda" and receiver.dtype != torch.float64 and receiver.shape[-1] % 16 == 0
+    return is_fit and receiver.numel() > 0 and has_kernel()
+
+
 def edge_mean(
     receiver: Tensor,
     sender: Tensor,
@@ -133,6 +149,10 @@ def edge_mean(
         (n_crystals, n_atoms, hidden), in the dtype of `receiver`.
     """
     to = receiver.dtype
+    if fits_kernel(receiver):
+        from miad.edge_kernel import edge_mean as fused
+
+        return fused(receiver, sender, even, odd, alone, weight, bias, share)
     return EdgeMean.apply(
         receiver,
         sender.to(to),
