@@ -42,11 +42,17 @@ def inputs(num_crystals: int, num_atoms: int, device: str) -> dict[str, torch.Te
     return {name: tensor.to(device) for name, tensor in data.items()}
 
 
-def formulations(size: str, device: str) -> dict[str, Callable[[], tuple[torch.Tensor, ...]]]:
-    """The forward pass in each formulation, with the same weights and inputs."""
-    settings, num_crystals, num_atoms = SIZES[size]
+Forward = Callable[[], tuple[torch.Tensor, ...]]
+
+
+def make_network(size: str, device: str) -> CSPNet:
+    """The same weights in every process."""
     torch.manual_seed(0)
-    network = CSPNet(settings).to(device)
+    return CSPNet(SIZES[size][0]).to(device)
+
+
+def formulations(network: CSPNet, device: str, num_crystals: int, num_atoms: int) -> dict[str, Forward]:
+    """The forward pass in each formulation, with the same weights and inputs."""
     data = inputs(num_crystals, num_atoms, device)
     flat = {**data, "frac_coords": data["frac_coords"].flatten(0, 1), "species": data["species"].flatten()}
 
@@ -72,35 +78,42 @@ def seconds(action: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def train_step(forward: Callable[[], tuple[torch.Tensor, ...]]) -> None:
-    """Forward and backward."""
+def train_step(network: CSPNet, forward: Forward) -> None:
+    """Forward and backward; gradients of the step before are dropped, as in every training."""
+    network.zero_grad(set_to_none=True)
     sum(part.square().mean() for part in forward()).backward()
 
 
-def infer(forward: Callable[[], tuple[torch.Tensor, ...]]) -> None:
+def infer(network: CSPNet, forward: Forward) -> None:
     """Forward alone."""
     with torch.no_grad():
         forward()
 
 
 def peak_memory(size: str, name: str, device: str) -> float:
-    """Peak memory of one forward and backward above that of the program at rest, MiB, in a process of its own."""
+    """Peak memory of one forward and backward above that of the program at rest, MiB, in a process of its own.
+
+    At rest means after the same with a single crystal: weights, their gradients and the library's code are loaded.
+    """
     command = [sys.executable, __file__, "--device", device, "--memory-of", size, name]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def measure_memory(size: str, name: str, device: str) -> None:
     """What `peak_memory` runs."""
-    forward = formulations(size, device)[name]
+    network = make_network(size, device)
+    _, num_crystals, num_atoms = SIZES[size]
+    train_step(network, formulations(network, device, 1, num_atoms)[name])
+    forward = formulations(network, device, num_crystals, num_atoms)[name]
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        train_step(forward)
+        train_step(network, forward)
         print((torch.cuda.max_memory_allocated() - before) / 2**20)
         return
     Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark; getrusage's is that of the parent
     before = resident("VmRSS")
-    train_step(forward)
+    train_step(network, forward)
     print((resident("VmHWM") - before) / 2**10)
 
 
@@ -122,12 +135,13 @@ def main() -> None:
         return
     print(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     for size in SIZES:
-        ways = formulations(size, options.device)
+        network = make_network(size, options.device)
+        ways = formulations(network, options.device, *SIZES[size][1:])
         for task, work in (("forward", infer), ("forward+backward", train_step)):
             times: dict[str, list[float]] = {name: [] for name in ways}
             for repeat in range(options.repeats + 1):
                 for name, forward in ways.items():  # in turn, so that a slow moment of the machine hits all of them
-                    spent = seconds(functools.partial(work, forward), options.device)
+                    spent = seconds(functools.partial(work, network, forward), options.device)
                     if repeat:
                         times[name].append(spent)
             for name, spent in times.items():
