@@ -75,6 +75,7 @@ class Train:
     diffusion: Diffusion
     network: Network
     recipe: str
+    start_from: str | None
     num_epochs: int
     batch_size: int
     learning_rate: float

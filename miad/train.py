@@ -5,6 +5,7 @@ bit-identical to that of an undisturbed run. Under torchrun several processes sh
 """
 
 import dataclasses
+import json
 import logging
 import os
 import signal
@@ -17,7 +18,7 @@ from miad import checkpoint, infuse
 from miad.config import Train
 from miad.curve import LOSSES, write_losses, write_tensorboard
 from miad.errors import MiadError
-from miad.model import Model, pick_device, save
+from miad.model import Model, load, pick_device, save
 from miad.seeding import generator
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ class Trainer:
         self.device = torch.device(pick_device(settings.device))
         self.train, self.val = (self._state(path) for path in (train, val))
         torch.manual_seed(settings.seed)  # the initial weights
+        self.source: Model | None = None
         network = CSPNet(settings.network).to(self.device)
+        if settings.start_from:
+            self._start_from(network, Path(settings.start_from))
         self.network: torch.nn.Module = network
         if self.world > 1:
             self.network = torch.nn.parallel.DistributedDataParallel(network)
@@ -65,7 +69,8 @@ class Trainer:
         )
         self.optimiser = Optimiser(network, settings)
         record = {k: v for k, v in dataclasses.asdict(settings).items() if k not in FREE}
-        self.progress = checkpoint.Progress(checkpoint.fingerprint(record, [train, val]))
+        read = [train, val, *([Path(settings.start_from)] if settings.start_from else [])]
+        self.progress = checkpoint.Progress(checkpoint.fingerprint(record, read))
         self.num_batches = -(-len(self.train.lattice) // settings.batch_size)
         self.num_steps = settings.num_epochs * self.num_batches
         self.cooldown = cooldown_start(settings, self.num_steps)
@@ -90,6 +95,19 @@ class Trainer:
             is_atom = infuse.padding_mask(tensors["num_atoms"], species.shape[1]).to(self.device)
         parts = (tensors["lattice"], tensors["frac_coords"], species)
         return State(*(part.to(self.device) for part in parts), is_atom)
+
+    def _start_from(self, network: "torch.nn.Module", path: Path) -> None:
+        """Give the network the weights of a trained model, which has to be of the same make."""
+        trained, self.source = load(path)
+        for section in ("network", "diffusion"):
+            theirs, ours = (dataclasses.asdict(getattr(one, section)) for one in (self.source, self.settings))
+            if theirs != ours:
+                other = {key: value for key, value in theirs.items() if value != ours[key]}
+                raise MiadError(
+                    f"train.start_from {path} was trained with {section}: {json.dumps(other)}, unlike this run."
+                    f" Write them under {section} in config.yaml, or start from another model."
+                )
+        network.load_state_dict(trained.state_dict())
 
     def _resume(self) -> None:
         found, stale = checkpoint.find(self.folder, self.progress.key, self._comes_by)
@@ -128,11 +146,12 @@ class Trainer:
             counts = (self.train.species > 0).sum(1).bincount().tolist()
             longest = float(self.train.lattice.norm(dim=-1).max())
             origin = f"run {self.name}, {len(self.train.lattice)} crystals"
-            save(
-                path,
-                weights,
-                Model(s.mirage, s.diffusion, s.network, s.center_scores, counts, longest, self.progress.epoch, origin),
-            )
+            epochs, is_centred = self.progress.epoch, s.center_scores
+            if self.source is not None:
+                origin += f", started from {s.start_from} ({self.source.origin})"
+                epochs += self.source.num_epochs
+                is_centred = s.center_scores if s.num_epochs else self.source.center_scores
+            save(path, weights, Model(s.mirage, s.diffusion, s.network, is_centred, counts, longest, epochs, origin))
 
     def fit(self) -> None:
         """Train to the end, with a checkpoint every few minutes."""

@@ -81,6 +81,7 @@ def own_files(run: dict) -> dict[str, list[str]]:
     source = None if hull["source"] in ("dataset", MATERIALS_PROJECT) else hull["source"]
     named = {
         "dataset": {f"dataset.files.{name}": path for name, path in run["dataset"]["files"].items()},
+        "train": {"train.start_from": run["train"]["start_from"]},
         "hull": {"hull.source": source, "hull.references": hull["references"]},
     }
     found: dict[str, list[str]] = {}

@@ -6,10 +6,13 @@ from collections import OrderedDict
 
 import pytest
 import torch
+import toy
 
-from miad.config import Network
+from miad import sample, train
+from miad.config import Network, Sample
+from miad.crystal import read_crystals
 from miad.errors import MiadError
-from miad.import_weights import run
+from miad.import_weights import DIFFUSION, run
 from miad.model import load
 from miad.network import CSPNet
 
@@ -59,6 +62,23 @@ def test_same_predictions_with_the_sign_of_the_score_turned(tmp_path, monkeypatc
     ours, theirs = imported(*data, species, times), network(*data, species, times)
     assert torch.equal(ours[0], theirs[0]) and torch.equal(ours[2], theirs[2])
     assert torch.allclose(ours[1], -theirs[1])
+
+
+def test_imported_weights_train_on_and_sample(tmp_path):
+    torch.manual_seed(0)
+    torch.save(published(CSPNet(SIZE), "module."), tmp_path / "weights.pt")
+    run(tmp_path / "weights.pt", out=tmp_path, num_atoms=toy.MIRAGE.num_atoms)
+    for num_epochs in (0, 1):
+        settings = toy.changed(
+            network=SIZE, diffusion=DIFFUSION, num_epochs=num_epochs, start_from=str(tmp_path / "model.safetensors")
+        )
+        model = tmp_path / f"{num_epochs}" / "model.safetensors"
+        train.run(settings, **toy.infused(tmp_path / "data"), model=model, losses=model.with_name("losses.csv"))
+        few = Sample(0, 3, 1, 100, 1e-5, 0, True, 1.2, 0, "cpu")
+        sample.run(few, model=model, crystals=tmp_path / "samples.jsonl", shard=0)
+        assert len(read_crystals(tmp_path / "samples.jsonl")) == 3
+    before, after = (load(tmp_path / name / "model.safetensors")[0].state_dict() for name in ("0", "1"))
+    assert not torch.equal(before["type_out.weight"], after["type_out.weight"])
 
 
 class Malicious:

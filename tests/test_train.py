@@ -23,14 +23,7 @@ from miad.curve import COLUMNS, LOSSES
 from miad.errors import MiadError
 from miad.model import load
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Sums of floats depend on the number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +209,34 @@ def test_a_loss_that_is_no_number_stops(data, tmp_path):
 def test_data_infused_otherwise_than_the_settings_say_is_refused(data, tmp_path):
     with pytest.raises(MiadError, match=r"num_atoms 5, the training is set to None.*miad infuse"):
         fit(toy.changed(mirage=toy.BASELINE), data, tmp_path / "run")
+
+
+# -------------------------------------------------------------------------------------------- from trained weights
+
+
+def test_training_can_start_from_trained_weights(data, tmp_path):
+    first = fit(toy.changed(num_epochs=30), data, tmp_path / "first")
+    settings = toy.changed(num_epochs=2, start_from=str(first / "model.safetensors"))
+    tuned, fresh = fit(settings, data, tmp_path / "tuned"), fit(toy.changed(num_epochs=2), data, tmp_path / "fresh")
+    total = COLUMNS.index("total") - 1  # `curve` leaves out the time
+    assert float(curve(tuned)[1][total]) < 0.8 * float(curve(fresh)[1][total])
+    model = load(tuned / "model.safetensors")[1]
+    assert model.num_epochs == 32 and "first" in model.origin
+
+
+def test_weights_can_be_taken_as_they_are(data, tmp_path):
+    first = fit(toy.changed(num_epochs=2, center_scores=False), data, tmp_path / "first")
+    same = fit(toy.changed(num_epochs=0, start_from=str(first / "model.safetensors")), data, tmp_path / "same")
+    (theirs, trained), (ours, taken) = (load(folder / "model.safetensors") for folder in (first, same))
+    assert all(torch.equal(a, b) for a, b in zip(theirs.parameters(), ours.parameters(), strict=True))
+    assert taken.num_epochs == 2 and taken.center_scores is trained.center_scores is False
+
+
+def test_weights_of_another_make_are_refused(data, tmp_path):
+    first = fit(toy.changed(num_epochs=1), data, tmp_path / "first")
+    wider = dataclasses.replace(toy.NETWORK, hidden_dim=32)
+    with pytest.raises(MiadError, match=r'network: \{"hidden_dim": 16\}'):
+        fit(toy.changed(network=wider, start_from=str(first / "model.safetensors")), data, tmp_path / "other")
 
 
 # ------------------------------------------------------------------------------------------------ what is written

@@ -19,6 +19,7 @@ TRAIN = Train(
     diffusion=DIFFUSION,
     network=NETWORK,
     recipe="toy",
+    start_from=None,
     num_epochs=4,
     batch_size=8,
     learning_rate=1e-3,

@@ -2,6 +2,7 @@ rule train:
     input:
         train=result("infuse", "train.safetensors"),
         val=result("infuse", "val.safetensors"),
+        weights=own("train"),
     output:
         model="results/{run}/train/model.safetensors",
         readable="results/{run}/train/model.json",

@@ -1,0 +1,109 @@
+"""What each choice of the `fast` recipe is worth at laptop scale: the same short training with one choice taken back.
+
+    python benchmarks/recipe.py [--results results] [--run miad] [--epochs 60] [--seeds 1] [--out FOLDER]
+
+Needs the infused data of a run (`make run`). All trainings see the same number of steps; all are measured with the same
+random numbers on the validation crystals, by losses that do not depend on the recipe: of the lattice noise, of the
+coordinate score without its rigid shift (which nothing can know), and of the species in nats. A finished training is
+not repeated. Prints a Markdown table: mean over the seeds, and the spread of the whole recipe's.
+"""
+
+import argparse
+import copy
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+VARIANTS: dict[str, dict] = {
+    "fast": {},
+    "as_paper": {"train": {"recipe": "as_paper"}},
+    "constant rate (no cooldown)": {"train": {"cooldown_fraction": 0.0}},
+    "no averaged weights": {"train": {"ema_decay": None}},
+    "no warm-up": {"train": {"warmup_steps": 0}},
+    "no clipping": {"train": {"clip_norm": None}},
+    "scores not centred": {"train": {"center_scores": False}},
+    "times not stratified": {"train": {"stratified_times": False}},
+    "no cross entropy": {"train": {"cross_entropy": 0.0}},
+    "bf16": {"train": {"precision": "bf16"}},
+    "rate 3e-4": {"train": {"learning_rate": 3e-4}},
+    "rate 3e-3": {"train": {"learning_rate": 3e-3}},
+    "Gram matrix not scaled": {"network": {"gram_scale": 1.0}},
+    "Gram matrix × 0.1": {"network": {"gram_scale": 0.1}},
+    "lattice loss × 3": {"train": {"loss_weights": {"lattice": 3.0, "coords": 1.0, "species": 1.0}}},
+    "species loss × 0.5": {"train": {"loss_weights": {"lattice": 1.0, "coords": 1.0, "species": 0.5}}},
+}
+
+
+def measure(model: Path, val: Path, rounds: int = 4) -> dict[str, float]:
+    """Losses of a model that do not depend on how it was trained."""
+    import torch
+
+    from miad import infuse
+    from miad.diffusion import species
+    from miad.diffusion.process import JointDiffusion, Noise, State
+    from miad.model import load
+
+    network, trained = load(model)
+    tensors, _ = infuse.load(val)
+    clean = State(tensors["lattice"], tensors["frac_coords"], tensors["species"])
+    process = JointDiffusion(trained.diffusion, trained.mirage, center_scores=True)
+    num, nats = len(clean.lattice), []
+
+    def centred(lattice, frac_coords, kinds, times, is_atom=None):
+        epsilon, score, logits = network(lattice, frac_coords, kinds, times, is_atom)
+        weights = (infused.species > 0).to(score)[..., None]  # (n_crystals, n_atoms, 1)
+        score = score - (score * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+        nats.append(species.cross_entropy(logits, infused.species).mean().item())
+        return epsilon, score, logits
+
+    totals = {"lattice": 0.0, "coords": 0.0}
+    with torch.no_grad():
+        for seed in range(rounds):
+            noise = Noise([torch.Generator().manual_seed(seed)], [num])
+            infused = process.infuse(clean, noise)
+            losses = process.losses(centred, infused, process.times(noise, True, num), noise, process.counts(infused))
+            totals = {name: total + losses[name].item() / rounds for name, total in totals.items()}
+    return {**totals, "species": sum(nats) / rounds}
+
+
+def trained(name: str, seed: int, options: argparse.Namespace) -> Path:
+    """The model of one variant, trained unless it was before."""
+    from miad import train
+    from miad.config import Train, build
+    from miad.layers import merge, read_config, resolve
+
+    folder = options.out / f"{name.replace(' ', '_').replace('×', 'x')}-{seed}"
+    infused = options.results / options.run / "infuse"
+    length = {"seed": seed, "train": {"num_epochs": options.epochs, "validate_every": options.epochs}}
+    config = merge(read_config(ROOT / "config.yaml"), merge(copy.deepcopy(VARIANTS[name]), length))
+    settings = build(resolve(config)[config["run"]], Train)
+    if not (folder / "model.safetensors").exists():
+        files = {split: infused / f"{split}.safetensors" for split in ("train", "val")}
+        train.run(settings, **files, model=folder / "model.safetensors", losses=folder / "losses.csv")
+    return folder / "model.safetensors"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--run", default="miad")
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path("results/benchmark/recipe"))
+    options = parser.parse_args()
+    val = options.results / options.run / "infuse" / "val.safetensors"
+    print("| training | lattice | coordinates | species, nats |\n| --- | --- | --- | --- |")
+    for name in VARIANTS:
+        num_seeds = max(options.seeds, 2) if name == "fast" else options.seeds  # two are the least that show a spread
+        found = [measure(trained(name, seed, options), val) for seed in range(num_seeds)]
+        means = {part: sum(one[part] for one in found) / len(found) for part in found[0]}
+        spread = {part: max(one[part] for one in found) - min(one[part] for one in found) for part in found[0]}
+        cells = [f"{means[part]:.3f}" + (f" ± {spread[part] / 2:.3f}" if name == "fast" else "") for part in means]
+        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
