@@ -1,5 +1,5 @@
 # The commands of the README and nothing else.
-.PHONY: run test
+.PHONY: run test test-slurm test-chaos
 
 # The rules call `python`: it has to be the one of .venv. Snakemake's own lock outlives a kill -9, that of flock dies with
 # its process: so a leftover is told from a run that is at work in this folder, and removed.
@@ -16,6 +16,13 @@ endif
 
 test: .venv/installed
 	.venv/bin/python -m pytest
+
+# Installs and starts a Slurm of one node on this machine; needs root on Debian or Ubuntu, and says so elsewhere.
+test-slurm: .venv/installed
+	.venv/bin/python -m pytest -m slurm -s tests/slurm
+
+test-chaos: .venv/installed
+	.venv/bin/python -m pytest -m chaos -s tests/test_chaos.py
 
 # torch first, with its dependencies; the pinned rest without (envs/requirements.txt says why)
 .venv/installed: envs/requirements.txt pyproject.toml

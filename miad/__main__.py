@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import miad
+from miad import gpus
 from miad.config import SECTIONS
 from miad.errors import MiadError
 from miad.layers import read_settings
@@ -33,6 +34,7 @@ STEPS = {
     "report": "the table of all runs, beside the published figures",
     "compare": "the tables of the paper, and every run's difference to the first",
     "figures": "the figures, each with the table it is drawn from",
+    "cancel": "end what a killed run has left behind: its Slurm jobs, its processes, its lock",
     "import-weights": "read weights published by the authors",
     "prototypes": "make the built-in data set again",
 }
@@ -55,7 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     try:
         step = importlib.import_module(f"miad.{chosen.step.replace('-', '_')}")
-        step.run(**parse(chosen.step, step.run, arguments[1:]))
+        values = parse(chosen.step, step.run, arguments[1:])
+        with gpus.lent() as devices:
+            if chosen.step == "train" and len(devices) > 1:
+                gpus.become_torchrun(len(devices), arguments)
+            step.run(**values)
     except MiadError as error:
         print(f"miad {chosen.step}: {error}", file=sys.stderr)
         return MiadError.EXIT_CODE

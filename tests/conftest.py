@@ -1,6 +1,7 @@
 """What all tests share."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,24 @@ import torch
 if not torch.cuda.is_available():  # before anything imports triton, which reads it then
     os.environ.setdefault("TRITON_INTERPRET", "1")
 ROOT = Path(__file__).resolve().parent.parent
+# Tests that take minutes or change the machine: left out unless asked for, and never without a word.
+OWN_TARGETS = {"slurm": "make test-slurm", "chaos": "make test-chaos"}
+
+
+def pytest_collection_modifyitems(config, items):
+    """Skip what has a target of its own, unless its marker is asked for by -m."""
+    asked_for = config.getoption("-m")
+    for item in items:
+        for marker, command in OWN_TARGETS.items():
+            if item.get_closest_marker(marker) and marker not in asked_for:
+                item.add_marker(pytest.mark.skip(reason=f"left out; they run by: {command}"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say what was skipped and why, one line a reason."""
+    reasons = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"{count} skipped: {reason.removeprefix('Skipped: ')}")
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,14 @@ rule relax:
     threads: 8
     resources:
         mem_mb=8000,
+        gpu=0,
+        jobs_per_gpu=1,
     params:
         settings=settings_of_calculator,
     shell:
         """
-        MIAD_CORES={threads} python -m miad relax \
+        MIAD_GPUS={resources.gpu} MIAD_JOBS_PER_GPU={resources.jobs_per_gpu} MIAD_CORES={threads} \
+            python -m miad relax \
             --crystals {input.crystals:q} \
             --relaxed {output.relaxed:q} \
             --calculator {wildcards.calculator:q} \

@@ -11,13 +11,16 @@ rule sample:
     threads: 8
     resources:
         mem_mb=4000,
+        gpu=0,
+        jobs_per_gpu=1,
     params:
         settings=settings("sample"),
         # Kept models are no outputs of train; the trained one, made after them, stands for them as the input.
         model=weights,
     shell:
         """
-        OMP_NUM_THREADS={threads} python -m miad sample \
+        MIAD_GPUS={resources.gpu} MIAD_JOBS_PER_GPU={resources.jobs_per_gpu} OMP_NUM_THREADS={threads} \
+            python -m miad sample \
             --model {params.model:q} \
             --crystals {output.crystals:q} \
             --trajectories {output.trajectories:q} \

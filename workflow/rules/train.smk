@@ -14,12 +14,15 @@ rule train:
     threads: 8
     resources:
         mem_mb=8000,
+        gpu=0,
+        jobs_per_gpu=1,
     params:
         settings=settings("train"),
     shell:
         # checkpoints/ is not an output, so that snakemake leaves it alone and a killed training goes on from there
         """
-        OMP_NUM_THREADS={threads} python -m miad train \
+        MIAD_GPUS={resources.gpu} MIAD_JOBS_PER_GPU={resources.jobs_per_gpu} OMP_NUM_THREADS={threads} \
+            python -m miad train \
             --train {input.train:q} \
             --val {input.val:q} \
             --model {output.model:q} \

@@ -1,0 +1,107 @@
+"""The cancel step: end what a killed run of snakemake has left behind, so that the next one starts clean.
+
+kill -9 or the crash of a login node ends snakemake but not its jobs: they go on writing to files that a new run takes
+for its own.
+"""
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from miad.errors import MiadError
+
+log = logging.getLogger("miad")
+LIMIT = 300.0  # seconds for jobs to end; Slurm gives them half a minute to save what they have
+
+
+def run(*, folder: Path = Path(".")) -> None:
+    """Cancels the Slurm jobs of a folder, ends steps that still run in it here, and removes snakemake's lock.
+
+    Afterwards the same snakemake command goes on where the killed one was: trainings from their last checkpoint,
+    relaxations from the last crystal.
+
+    Args:
+        folder: where snakemake was started.
+
+    Raises:
+        MiadError: a snakemake is at work there, or something does not end.
+    """
+    folder = Path(folder).resolve()
+    owner = next((pid for pid, words in processes(folder).items() if is_snakemake(words)), None)
+    if owner is not None:
+        raise MiadError(
+            f"snakemake is at work in {folder} (process {owner}). Stop it with Ctrl-C: it cancels its jobs itself."
+        )
+    jobs = slurm_jobs(folder)
+    if jobs:
+        subprocess.run(["scancel", *jobs], check=False)  # one may have ended by itself; what counts is that all go
+        _wait_until(
+            lambda: not slurm_jobs(folder), f"Slurm jobs {' '.join(jobs)} are still there. Look at: squeue --me"
+        )
+        log.info("cancelled Slurm jobs: %s", " ".join(jobs))
+    steps = steps_at_work(folder)
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        for pid in steps_at_work(folder):
+            os.kill(pid, sent)
+        deadline = time.monotonic() + 60
+        while steps_at_work(folder) and time.monotonic() < deadline:
+            time.sleep(0.2)
+    if steps:
+        log.info("ended %d processes of this machine", len(steps))
+    locks = folder / ".snakemake" / "locks"
+    if locks.is_dir() and any(locks.iterdir()):
+        shutil.rmtree(locks)
+        log.info("removed the lock that snakemake had left in %s", folder)
+    log.info("nothing of an earlier run is at work in %s", folder)
+
+
+def slurm_jobs(folder: Path) -> list[str]:
+    """Ids of this user's Slurm jobs that snakemake has submitted from a folder; none where there is no Slurm."""
+    if shutil.which("squeue") is None:
+        return []
+    # The comment is that of snakemake's plugin: rule_NAME or group_NAME; last the folder, which may hold anything.
+    command = ["squeue", "--me", "--noheader", "--format=%i|%k|%Z"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise MiadError(f"squeue failed: {answer.stderr.strip()}. Run this where squeue works, on a login node.")
+    rows = [line.split("|", 2) for line in answer.stdout.splitlines() if line.count("|") >= 2]
+    return [job for job, comment, place in rows if comment.startswith(("rule_", "group_")) and Path(place) == folder]
+
+
+def processes(folder: Path) -> dict[int, list[str]]:
+    """This user's processes on this machine whose working directory is a folder: {id: command line}."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if entry.stat().st_uid == os.getuid() and (entry / "cwd").readlink() == folder:
+                found[int(entry.name)] = (entry / "cmdline").read_text(errors="replace").split("\0")
+        except OSError:  # gone by now
+            continue
+    return found
+
+
+def is_snakemake(words: list[str]) -> bool:
+    """Whether a command line is that of a snakemake which steers a run; those within its jobs are told a --mode."""
+    return any(Path(word).name == "snakemake" for word in words[:3]) and "--mode" not in words
+
+
+def steps_at_work(folder: Path) -> list[int]:
+    """Ids of processes `python -m miad STEP` in a folder, this one left out."""
+    return [
+        pid
+        for pid, words in processes(folder).items()
+        if pid != os.getpid() and any(words[n : n + 2] == ["-m", "miad"] for n in range(len(words)))
+    ]
+
+
+def _wait_until(is_done: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not is_done():
+        if time.monotonic() > deadline:
+            raise MiadError(f"after {LIMIT:.0f} s: {otherwise}")
+        time.sleep(1.0)

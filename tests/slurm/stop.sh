@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Stops what tests/slurm/start.sh FOLDER has started, by its own process ids.
+set -uo pipefail
+folder=$(realpath "$1")
+[ "$(realpath -m /etc/slurm/slurm.conf)" = "$folder/etc/slurm.conf" ] || exit 0
+# Jobs first, and wait for them: their step daemons would outlive slurmd.
+for state in PENDING RUNNING SUSPENDED; do
+    scancel --state=$state --user=root 2>/dev/null
+done
+for _ in $(seq 150); do
+    [ -z "$(squeue --noheader 2>/dev/null)" ] && break
+    sleep 0.1
+done
+for daemon in slurmd slurmctld munged; do
+    pid=$(cat "$folder/run/$daemon.pid" 2>/dev/null) || continue
+    kill "$pid" 2>/dev/null || continue
+    for _ in $(seq 100); do
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.1
+    done
+done
+rm -f /etc/slurm/slurm.conf /etc/slurm/gres.conf

@@ -1,0 +1,245 @@
+"""`snakemake --profile slurm all` on a real Slurm of one node, started from Debian's packages: make test-slurm.
+
+The tiny workflow runs through the profile as it is shipped; only the waiting times are shorter. Steps are held by
+SIGSTOP where a test has to act in the middle of one: no moment is guessed.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tiny import Project
+
+from miad.cancel import processes, slurm_jobs, steps_at_work
+
+pytestmark = pytest.mark.slurm
+HERE = Path(__file__).resolve().parent
+SHARDS = 3
+SNAKEMAKE = (
+    "snakemake",
+    "--profile",
+    "slurm",
+    "--slurm-init-seconds-before-status-checks",
+    "1",
+    "--latency-wait",
+    "10",
+)
+MODEL = "results/miad/train/model.safetensors"
+SAMPLES = [f"results/miad/sample/{shard}.jsonl" for shard in range(SHARDS)]
+GPU_RULES = {"train", "sample", "relax"}
+# Too little for CHGNet at the first attempt, enough at the second.
+TIGHT = ("--set-resources", "relax:mem_mb=350 if attempt == 1 else 4000")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory) -> Iterator[Path]:
+    """The folder of a running Slurm; a skip that says why where none can be started."""
+    if os.getuid() != 0 or shutil.which("apt-get") is None:
+        pytest.skip("only root on Debian or Ubuntu can install and start a Slurm")
+    folder = tmp_path_factory.mktemp("cluster")
+    start = time.monotonic()
+    done = subprocess.run([HERE / "start.sh", folder], capture_output=True, text=True)
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        print(f"\nSlurm is up after {time.monotonic() - start:.0f} s, packages included")
+        yield folder
+    finally:
+        subprocess.run([HERE / "stop.sh", folder], check=True)
+
+
+def new_project(folder: Path) -> Project:
+    folder.mkdir()
+    project = Project.create(folder)
+    (folder / "slurm").symlink_to("profiles/slurm")
+    project.configure({"sample": {"num_crystals": 6, "num_shards": SHARDS}})
+    return project
+
+
+def jobs_of(project: Project) -> list[dict[str, str]]:
+    """All Slurm jobs of a project, ended ones too, in the order of their submission."""
+    fields = {
+        "job": "%i",
+        "comment": "%k",
+        "state": "%T",
+        "partition": "%P",
+        "memory": "%m",
+        "gpus": "%b",
+        "place": "%Z",
+    }
+    command = ["squeue", "--noheader", "--states=all", "--sort=i", "--format=" + "|".join(fields.values())]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    rows = [dict(zip(fields, line.split("|"), strict=True)) for line in lines]
+    for row in rows:
+        row["rule"] = row["comment"].removeprefix("rule_").partition("_wildcards_")[0]
+    return [row for row in rows if row["place"] == str(project.folder)]
+
+
+def wait_until(is_so: Callable[[], object], what: str, limit: float = 300.0) -> None:
+    deadline = time.monotonic() + limit
+    while not is_so():
+        assert time.monotonic() < deadline, f"waited {limit:.0f} s in vain for: {what}"
+        time.sleep(0.2)
+
+
+def hold(project: Project, num: int, is_ready: Callable[[], object]) -> list[int]:
+    """Stop `num` steps in the middle, once something is so."""
+    wait_until(lambda: len(steps_at_work(project.folder)) >= num and is_ready(), f"{num} steps at work")
+    pids = steps_at_work(project.folder)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    return pids
+
+
+def checkpoint(project: Project) -> Path:
+    return project.folder / "results/miad/train/checkpoints/last.safetensors"
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=600)
+    return process.returncode, output
+
+
+# ------------------------------------------------------------------------------------------------ a whole run
+
+
+@pytest.fixture(scope="module")
+def finished(cluster, tmp_path_factory) -> Project:
+    """Everything, through the queue."""
+    project = new_project(tmp_path_factory.mktemp("finished") / "project")
+    code, output = project.run(*SNAKEMAKE, *TIGHT, "all")
+    assert code == 0, output
+    return project
+
+
+@pytest.fixture(scope="module")
+def past_walltime(finished, tmp_path_factory) -> Iterator[tuple[Project, subprocess.Popen]]:
+    """A training that hangs until its walltime is over; that takes a minute or two, meanwhile the others work."""
+    project = untrained(finished, tmp_path_factory.mktemp("walltime") / "project")
+    resources = ("train:runtime=1 if attempt == 1 else 60", "train:gpu=0", "train:slurm_partition=cpu")
+    process = project.start(*SNAKEMAKE, "--set-resources", *resources, "--", MODEL)
+    hold(project, 1, checkpoint(project).exists)
+    yield project, process
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate()
+
+
+def untrained(finished: Project, folder: Path) -> Project:
+    """A copy without the training, which is to write a checkpoint every third of a second."""
+    project = finished.copy(folder)
+    shutil.rmtree(folder / "results/miad/train")
+    project.configure({"train": {"checkpoint_minutes": 0.005}})
+    return project
+
+
+def test_every_rule_ran_as_a_job_in_its_partition_with_its_gpus(finished):
+    done = [job for job in jobs_of(finished) if job["state"] == "COMPLETED"]
+    rules = [job["rule"] for job in done]
+    assert set(rules) >= {"dataset", "infuse", "hull", "sun", "candidates", "report", *GPU_RULES}
+    assert rules.count("sample") == rules.count("relax") == SHARDS
+    for job in done:
+        assert job["partition"] == ("gpu" if job["rule"] in GPU_RULES else "cpu"), job
+    assert "sun_percent" in finished.text("results/sun_table.csv")
+
+
+def test_no_two_jobs_held_the_same_gpu_and_both_gpus_were_used(finished, cluster):
+    rule_of = {job["job"]: job["rule"] for job in jobs_of(finished)}
+    holder: dict[str, str] = {}
+    held: dict[str, list[str]] = {}
+    for line in (cluster / "gpus.log").read_text().splitlines():
+        event, job, devices = line.split()
+        if job not in rule_of or devices == "-":
+            continue
+        for device in devices.split(","):
+            if event == "prolog":
+                assert device not in holder, f"job {job} got GPU {device} of job {holder[device]}"
+                holder[device] = job
+            else:
+                assert holder.pop(device) == job
+        held[job] = devices.split(",")
+    by_rule = {rule: [devices for job, devices in held.items() if rule_of[job] == rule] for rule in GPU_RULES}
+    assert {len(devices) for devices in by_rule["sample"] + by_rule["relax"]} == {1}
+    assert {device for [device] in by_rule["sample"]} == {"0", "1"}
+    assert set(held) <= {job for job, rule in rule_of.items() if rule in GPU_RULES}
+
+
+def test_training_used_both_gpus_by_torchrun(finished):
+    log = finished.text("results/miad/train/train.log")
+    assert "using GPU 0, 1" in log
+    assert log.count("epochs trained: 400 in") == 2  # by two processes
+    assert (finished.folder / MODEL).is_file()
+
+
+def test_a_job_out_of_memory_is_retried_with_more(finished):
+    relaxations = [job for job in jobs_of(finished) if job["rule"] == "relax"]
+    for name in {job["comment"] for job in relaxations}:
+        first, *others, last = [job for job in relaxations if job["comment"] == name]
+        assert (first["memory"], first["state"]) == ("350M", "OUT_OF_MEMORY"), relaxations
+        assert (last["memory"], last["state"]) == ("4000M", "COMPLETED") and not others
+
+
+# ------------------------------------------------------------------------------------------------ interruptions
+
+
+def test_a_preempted_training_goes_on_from_its_checkpoint(finished, past_walltime, tmp_path):
+    project = untrained(finished, tmp_path / "project")
+    process = project.start(*SNAKEMAKE, "--set-resources", "train:gpu=1", "--", MODEL)
+    hold(project, 1, checkpoint(project).exists)
+    urgent = ["sbatch", "--parsable", "--partition=urgent", "--gpus=2", "--mem=100", "--output=/dev/null"]
+    subprocess.run([*urgent, "--wrap=sleep 1"], check=True, capture_output=True, cwd=tmp_path)
+    code, output = finish(process)
+    assert code == 0, output
+    log = project.text("results/miad/train/train.log")
+    assert "stopped by a signal" in log and "continuing at epoch" in log
+    assert log.index("stopped by a signal") < log.index("continuing at epoch")
+    assert (
+        project.contents("results/miad/train/model.*").keys() == finished.contents("results/miad/train/model.*").keys()
+    )
+
+
+def test_ctrl_c_cancels_the_queue_and_a_killed_snakemake_is_cleaned_up_by_one_command(
+    finished, past_walltime, tmp_path
+):
+    project = finished.copy(tmp_path / "project")
+    for shard in SAMPLES:
+        (project.folder / shard).unlink()
+    # Two shards at work on two GPUs, the third in the queue; then Ctrl-C.
+    process = project.start(*SNAKEMAKE, "--", *SAMPLES)
+    wait_until(lambda: len(slurm_jobs(project.folder)) == SHARDS, "three jobs")
+    hold(project, 2, lambda: True)
+    os.killpg(process.pid, signal.SIGINT)
+    assert finish(process)[0] != 0
+    wait_until(lambda: not slurm_jobs(project.folder), "an empty queue", limit=60)
+    assert not steps_at_work(project.folder)
+    # The same, but snakemake is killed: its jobs go on.
+    process = project.start(*SNAKEMAKE, "--", *SAMPLES)
+    wait_until(lambda: len(slurm_jobs(project.folder)) == SHARDS, "three jobs")
+    code, output = project.run("python", "-m", "miad", "cancel")
+    assert code != 0 and "Ctrl-C" in output  # not while snakemake is at work
+    hold(project, 2, lambda: True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert len(slurm_jobs(project.folder)) == SHARDS
+    code, output = project.run("python", "-m", "miad", "cancel")
+    assert code == 0 and "cancelled Slurm jobs" in output and "removed the lock" in output, output
+    assert slurm_jobs(project.folder) == [] and not processes(project.folder)
+    assert not any((project.folder / shard).exists() for shard in SAMPLES)
+    code, output = project.run(*SNAKEMAKE, "--", *SAMPLES)
+    assert code == 0, output
+    assert project.contents(*SAMPLES) == finished.contents(*SAMPLES)
+
+
+def test_a_training_past_its_walltime_goes_on_in_the_next_job(past_walltime):
+    project, process = past_walltime
+    code, output = finish(process)
+    assert code == 0, output
+    states = [job["state"] for job in jobs_of(project) if job["rule"] == "train"]
+    # The first training is the copied run's; this project's own are those of its folder.
+    assert states == ["TIMEOUT", "COMPLETED"]
+    log = project.text("results/miad/train/train.log")
+    assert "stopped by a signal" in log and "continuing at epoch" in log

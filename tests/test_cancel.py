@@ -1,0 +1,102 @@
+"""What a killed snakemake leaves behind: its steps and its lock; Slurm jobs are cancelled for real in tests/slurm."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from miad import cancel
+from miad.errors import MiadError
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
+# Stands for a step: its command line is that of one, and like training it ends in order when told to.
+STEP = """import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+print(1, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def no_slurm(monkeypatch):
+    monkeypatch.setattr(cancel, "slurm_jobs", lambda folder: [])
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen:
+    """A process at work in a folder."""
+    process = subprocess.Popen([sys.executable, *words], cwd=folder, stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()
+    return process
+
+
+@pytest.fixture
+def steps(tmp_path):
+    """A folder with a step at work, and another folder with another one."""
+    (tmp_path / "miad.py").write_text(STEP)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "miad.py").write_text(STEP)
+    started = [start(folder, "-m", "miad", "train") for folder in (tmp_path, tmp_path / "elsewhere")]
+    yield tmp_path, started
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_steps_of_this_folder_end_in_order_and_the_lock_goes(steps, no_slurm):
+    folder, (own, others) = steps
+    lock = folder / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text("results/miad/train/model.safetensors")
+    assert cancel.steps_at_work(folder) == [own.pid]
+    # Its parent is this process, which has to ask how it ended before it is gone for good.
+    before = time.monotonic()
+    reaper = subprocess.Popen([sys.executable, "-m", "miad", "cancel", "--folder", str(folder)], cwd=os.getcwd())
+    assert own.wait(timeout=60) == 75
+    assert reaper.wait(timeout=60) == 0
+    assert time.monotonic() - before < 60
+    assert others.poll() is None
+    assert not lock.exists()
+
+
+def test_a_snakemake_at_work_is_left_alone(tmp_path, no_slurm):
+    (tmp_path / "snakemake.py").write_text(STEP)
+    lock = tmp_path / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    process = start(tmp_path, "-m", "snakemake", "all")
+    try:
+        with pytest.raises(MiadError, match=rf"process {process.pid}.*Ctrl-C"):
+            cancel.run(folder=tmp_path)
+        assert lock.exists()
+    finally:
+        process.kill()
+        process.communicate()
+    # A snakemake within a job of the one that was killed is no reason to refuse.
+    assert not cancel.is_snakemake(["python", "-m", "snakemake", "--mode", "remote", "results/x"])
+    cancel.run(folder=tmp_path)
+    assert not lock.exists()
+
+
+SQUEUE = """#!/bin/sh
+echo "11|rule_train_wildcards_miad|{folder}"
+echo "12|rule_relax|{folder}/elsewhere"
+echo "13||{folder}"
+echo "14|group_a|{folder}"
+"""
+
+
+def test_jobs_are_those_that_snakemake_submitted_from_this_folder(tmp_path, monkeypatch):
+    tool = tmp_path / "squeue"
+    tool.write_text(SQUEUE.format(folder=tmp_path))
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert cancel.slurm_jobs(tmp_path) == ["11", "14"]
+    tool.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2\nexit 1\n")
+    with pytest.raises(MiadError, match=r"Unable to contact slurm controller.*login node"):
+        cancel.slurm_jobs(tmp_path)
+    tool.unlink()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cancel.slurm_jobs(tmp_path) == []
