@@ -16,6 +16,7 @@ import miad
 from miad import gpus
 from miad.config import SECTIONS
 from miad.errors import MiadError
+from miad.files import is_out_of_space
 from miad.layers import read_settings
 
 # One line per step, in the order of the chain; the module has the same name unless a third word says otherwise.
@@ -64,6 +65,15 @@ def main(arguments: list[str] | None = None) -> int:
             step.run(**values)
     except MiadError as error:
         print(f"miad {chosen.step}: {error}", file=sys.stderr)
+        return MiadError.EXIT_CODE
+    except Exception as error:
+        if not is_out_of_space(error):
+            raise
+        print(
+            f"miad {chosen.step}: no space is left, or a quota is exhausted ({error}). Make room and run the same"
+            " command again; what was computed before is kept.",
+            file=sys.stderr,
+        )
         return MiadError.EXIT_CODE
     except KeyboardInterrupt:
         print(f"miad {chosen.step}: interrupted", file=sys.stderr)

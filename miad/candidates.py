@@ -4,15 +4,13 @@ import csv
 import io
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from miad.crystal import Crystal, read_crystals
 from miad.errors import MiadError
-from miad.files import atomic_path, open_text, write_text
+from miad.files import atomic_folder, atomic_path, open_text, write_text
 from miad.report import read_row
 
 SYMPREC = 0.1  # Å; the tolerance of the paper's appendix G for space groups
@@ -185,12 +183,6 @@ def _write_cifs(folder: Path, crystals: dict[str, Crystal]) -> None:
     """Fill a new folder and put it in the place of the old one."""
     from pymatgen.io.cif import CifWriter
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=folder.parent) as name:
-        fresh = Path(name) / "cif"
-        fresh.mkdir()
+    with atomic_folder(folder) as fresh:
         for file_name, crystal in crystals.items():
             (fresh / file_name).write_text(str(CifWriter(crystal.structure)), encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        fresh.rename(folder)

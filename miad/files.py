@@ -1,15 +1,23 @@
 """Files that are either whole or absent: atomic writing, gzip by name, checksums."""
 
 import contextlib
+import errno
+import fcntl
+import glob
 import gzip
 import hashlib
 import os
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from miad.errors import MiadError
+
+# What a full disk, an exhausted quota or a limit on file sizes says; safetensors says it in words only.
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -20,21 +28,92 @@ def atomic_path(path: Path) -> Iterator[Path]:
     The temporary file keeps the suffixes of `path`, because many writers choose a format by them.
     """
     path = Path(path)
+    with _temporary(path, is_folder=False) as temporary:
+        yield temporary
+        _sync(temporary)
+        # mkstemp makes private files; results are shared with a group as any other file is.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        _sync(path.parent)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder of files; the old one, if any, is removed just before the new one takes its place."""
+    path = Path(path)
+    with _temporary(path, is_folder=True) as temporary:
+        yield temporary
+        for file in temporary.iterdir():
+            _sync(file)
+        temporary.chmod(0o777 & ~_umask())
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.replace(path)
+        _sync(path.parent)
+
+
+@contextlib.contextmanager
+def _temporary(path: Path, *, is_folder: bool) -> Iterator[Path]:
+    """A temporary neighbour of `path`, locked while this process lives; those of killed processes are removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix="".join(path.suffixes[-2:]), dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    prefix, suffix = f".tmp-{path.name}-", "".join(path.suffixes[-2:])
+    for leftover in path.parent.glob(glob.escape(prefix) + "*"):
+        _remove_unless_locked(leftover)
+    while True:
+        if is_folder:
+            temporary = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=path.parent))
+            handle = os.open(temporary, os.O_RDONLY)
+        else:
+            handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
+            temporary = Path(name)
+        with contextlib.suppress(OSError):  # a file system without locks: nobody removes anything there
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if temporary.exists():  # not taken for a leftover between its making and its locking
+            break
+        os.close(handle)
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        # mkstemp makes private files; results are shared with a group as any other file is.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        os.close(handle)
+        _remove(temporary)
+
+
+def _remove_unless_locked(leftover: Path) -> None:
+    with contextlib.suppress(OSError):  # locked, or removed by someone else
+        handle = os.open(leftover, os.O_RDONLY if leftover.is_dir() else os.O_RDWR)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(leftover)
+        finally:
+            os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk: also for the other nodes of a cluster."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+def is_out_of_space(error: BaseException) -> bool:
+    """Whether an error says that the disk is full, the quota exhausted, or a file larger than allowed."""
+    in_words = re.search(r"os error (\d+)", str(error))
+    return (getattr(error, "errno", None) or (int(in_words[1]) if in_words else None)) in _NO_SPACE
 
 
 def write_text(path: Path, text: str) -> None:

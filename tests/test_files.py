@@ -3,15 +3,18 @@
 import gzip
 import hashlib
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from miad.errors import MiadError
-from miad.files import atomic_path, checksum, open_text, verify, write_text
+from miad.files import atomic_folder, atomic_path, checksum, is_out_of_space, open_text, verify, write_text
 
 
 def test_a_failing_block_leaves_the_old_file_and_no_litter(tmp_path):
@@ -37,19 +40,56 @@ def test_the_file_appears_only_at_the_end_with_usual_permissions_and_suffixes(tm
     assert path.stat().st_mode == plain.stat().st_mode
 
 
-def test_kill_9_in_the_middle_keeps_the_old_file(tmp_path):
+PROGRAM = """import sys, time
+from miad.files import atomic_folder, atomic_path
+with {}(sys.argv[1]) as temporary:
+    (temporary / "part" if temporary.is_dir() else temporary).write_text("half")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", ["atomic_path", "atomic_folder"])
+def test_kill_9_in_the_middle_keeps_the_old_and_the_next_writer_tidies_up(tmp_path, kind):
     path = tmp_path / "out.txt"
-    path.write_text("old")
-    program = (
-        "import sys, time; from miad.files import atomic_path\n"
-        "with atomic_path(sys.argv[1]) as t:\n t.write_text('half'); print('ready', flush=True); time.sleep(60)"
-    )
-    process = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE)
+    manager = {"atomic_path": atomic_path, "atomic_folder": atomic_folder}[kind]
+
+    def write(text):
+        with manager(path) as temporary:
+            (temporary / "part" if kind == "atomic_folder" else temporary).write_text(text)
+
+    def text():
+        return (path / "part" if kind == "atomic_folder" else path).read_text()
+
+    write("old")
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM.format(kind), str(path)], stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
+    write("newer")  # what another process is still writing stays
+    assert len(os.listdir(tmp_path)) == 2
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert path.read_text() == "old"
+    assert text() == "newer"
+    assert len(os.listdir(tmp_path)) == 2
+    write("newest")
+    assert os.listdir(tmp_path) == ["out.txt"]
+    assert text() == "newest"
+
+
+def test_a_limit_on_space_is_told_from_other_errors(tmp_path):
+    with pytest.raises(OSError) as full, open("/dev/full", "w") as file:
+        file.write("x")
+    assert is_out_of_space(full.value)
+    assert not is_out_of_space(FileNotFoundError(2, "No such file"))
+    assert not is_out_of_space(ValueError("os"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(Exception, match="os error") as limited:  # of a class of their own
+            save_file({"a": np.zeros(1000)}, tmp_path / "a.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert is_out_of_space(limited.value)
 
 
 def test_gzip_gives_the_same_bytes_at_any_time_under_any_name(tmp_path, monkeypatch):

@@ -13,27 +13,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from tiny import Project
 
 from miad.cancel import processes, slurm_jobs, steps_at_work
+from miad.layers import merge
 
 pytestmark = pytest.mark.slurm
 HERE = Path(__file__).resolve().parent
 SHARDS = 3
-SNAKEMAKE = (
-    "snakemake",
-    "--profile",
-    "slurm",
-    "--slurm-init-seconds-before-status-checks",
-    "1",
-    "--latency-wait",
-    "10",
-)
+SNAKEMAKE = ("snakemake", "--profile", "slurm")
 MODEL = "results/miad/train/model.safetensors"
 SAMPLES = [f"results/miad/sample/{shard}.jsonl" for shard in range(SHARDS)]
 GPU_RULES = {"train", "sample", "relax"}
 # Too little for CHGNet at the first attempt, enough at the second.
-TIGHT = ("--set-resources", "relax:mem_mb=350 if attempt == 1 else 4000")
+TIGHT = {"mem_mb": "350 if attempt == 1 else 4000"}
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +51,15 @@ def new_project(folder: Path) -> Project:
     project = Project.create(folder)
     (folder / "slurm").symlink_to("profiles/slurm")
     project.configure({"sample": {"num_crystals": 6, "num_shards": SHARDS}})
+    edit_profile(project, {"relax": TIGHT})
     return project
+
+
+def edit_profile(project: Project, resources: dict[str, dict]) -> None:
+    """Change resources of rules and shorten the waiting, as a user would: --set-resources would replace them all."""
+    path = project.folder / "profiles" / "slurm" / "config.yaml"
+    changes = {"set-resources": resources, "slurm-init-seconds-before-status-checks": 1, "latency-wait": 10}
+    path.write_text(yaml.safe_dump(merge(yaml.safe_load(path.read_text()), changes), sort_keys=False))
 
 
 def jobs_of(project: Project) -> list[dict[str, str]]:
@@ -111,7 +113,7 @@ def finish(process: subprocess.Popen) -> tuple[int, str]:
 def finished(cluster, tmp_path_factory) -> Project:
     """Everything, through the queue."""
     project = new_project(tmp_path_factory.mktemp("finished") / "project")
-    code, output = project.run(*SNAKEMAKE, *TIGHT, "all")
+    code, output = project.run(*SNAKEMAKE, "all")
     assert code == 0, output
     return project
 
@@ -120,8 +122,8 @@ def finished(cluster, tmp_path_factory) -> Project:
 def past_walltime(finished, tmp_path_factory) -> Iterator[tuple[Project, subprocess.Popen]]:
     """A training that hangs until its walltime is over; that takes a minute or two, meanwhile the others work."""
     project = untrained(finished, tmp_path_factory.mktemp("walltime") / "project")
-    resources = ("train:runtime=1 if attempt == 1 else 60", "train:gpu=0", "train:slurm_partition=cpu")
-    process = project.start(*SNAKEMAKE, "--set-resources", *resources, "--", MODEL)
+    edit_profile(project, {"train": {"runtime": "1 if attempt == 1 else 60", "gpu": 0, "slurm_partition": "cpu"}})
+    process = project.start(*SNAKEMAKE, MODEL)
     hold(project, 1, checkpoint(project).exists)
     yield project, process
     if process.poll() is None:
@@ -188,12 +190,18 @@ def test_a_job_out_of_memory_is_retried_with_more(finished):
 
 def test_a_preempted_training_goes_on_from_its_checkpoint(finished, past_walltime, tmp_path):
     project = untrained(finished, tmp_path / "project")
-    process = project.start(*SNAKEMAKE, "--set-resources", "train:gpu=1", "--", MODEL)
+    edit_profile(project, {"train": {"gpu": 1}})
+    process = project.start(*SNAKEMAKE, MODEL)
     hold(project, 1, checkpoint(project).exists)
     urgent = ["sbatch", "--parsable", "--partition=urgent", "--gpus=2", "--mem=100", "--output=/dev/null"]
     subprocess.run([*urgent, "--wrap=sleep 1"], check=True, capture_output=True, cwd=tmp_path)
+    [job] = jobs_of(project)
+    # Slurm holds back a requeued job for two minutes; here it is wanted at once.
+    wait_until(lambda: jobs_of(project)[0]["state"] == "PENDING", "the preempted job back in the queue")
+    subprocess.run(["scontrol", "update", f"JobId={job['job']}", "StartTime=now"], check=True)
     code, output = finish(process)
     assert code == 0, output
+    assert [job["state"] for job in jobs_of(project)] == ["COMPLETED"]  # the same job, in a second life
     log = project.text("results/miad/train/train.log")
     assert "stopped by a signal" in log and "continuing at epoch" in log
     assert log.index("stopped by a signal") < log.index("continuing at epoch")
@@ -209,7 +217,7 @@ def test_ctrl_c_cancels_the_queue_and_a_killed_snakemake_is_cleaned_up_by_one_co
     for shard in SAMPLES:
         (project.folder / shard).unlink()
     # Two shards at work on two GPUs, the third in the queue; then Ctrl-C.
-    process = project.start(*SNAKEMAKE, "--", *SAMPLES)
+    process = project.start(*SNAKEMAKE, *SAMPLES)
     wait_until(lambda: len(slurm_jobs(project.folder)) == SHARDS, "three jobs")
     hold(project, 2, lambda: True)
     os.killpg(process.pid, signal.SIGINT)
@@ -217,7 +225,7 @@ def test_ctrl_c_cancels_the_queue_and_a_killed_snakemake_is_cleaned_up_by_one_co
     wait_until(lambda: not slurm_jobs(project.folder), "an empty queue", limit=60)
     assert not steps_at_work(project.folder)
     # The same, but snakemake is killed: its jobs go on.
-    process = project.start(*SNAKEMAKE, "--", *SAMPLES)
+    process = project.start(*SNAKEMAKE, *SAMPLES)
     wait_until(lambda: len(slurm_jobs(project.folder)) == SHARDS, "three jobs")
     code, output = project.run("python", "-m", "miad", "cancel")
     assert code != 0 and "Ctrl-C" in output  # not while snakemake is at work
@@ -229,7 +237,7 @@ def test_ctrl_c_cancels_the_queue_and_a_killed_snakemake_is_cleaned_up_by_one_co
     assert code == 0 and "cancelled Slurm jobs" in output and "removed the lock" in output, output
     assert slurm_jobs(project.folder) == [] and not processes(project.folder)
     assert not any((project.folder / shard).exists() for shard in SAMPLES)
-    code, output = project.run(*SNAKEMAKE, "--", *SAMPLES)
+    code, output = project.run(*SNAKEMAKE, *SAMPLES)
     assert code == 0, output
     assert project.contents(*SAMPLES) == finished.contents(*SAMPLES)
 
@@ -239,7 +247,6 @@ def test_a_training_past_its_walltime_goes_on_in_the_next_job(past_walltime):
     code, output = finish(process)
     assert code == 0, output
     states = [job["state"] for job in jobs_of(project) if job["rule"] == "train"]
-    # The first training is the copied run's; this project's own are those of its folder.
     assert states == ["TIMEOUT", "COMPLETED"]
     log = project.text("results/miad/train/train.log")
     assert "stopped by a signal" in log and "continuing at epoch" in log
