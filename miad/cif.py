@@ -1,17 +1,28 @@
-"""Reading the text of a CIF that others wrote."""
+"""Reading the CIFs that others wrote: one, a file of many, a folder, a zip."""
 
+import gzip
+import itertools
 import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from miad.crystal import NUM_SPECIES
 from miad.errors import MiadError
+from miad.files import open_text
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+Named = tuple[str | None, Callable[[], "Structure"]]  # the id of a crystal, and what reads it or says why not
+
 MAX_CIF = 1_000_000  # characters; 20 atoms take 2,000
+MAX_ZIPPED = 500_000_000  # bytes of one file of a zip
 MAX_ATOMS = 400  # before reduction; the search for the primitive cell takes seconds there, a minute at 1000
 
 
@@ -22,7 +33,6 @@ def parse_cif(text: str) -> "Structure":
         MiadError: empty, too large, unreadable, partly occupied, not finite, or with what is no element up to 99; the
             message is a reason that begins with "its" or "it": the caller knows whose.
     """
-    from pymatgen.core import DummySpecies
     from pymatgen.io.cif import CifParser
 
     if not text.strip():
@@ -36,10 +46,24 @@ def parse_cif(text: str) -> "Structure":
             structure = CifParser.from_str(text, check_cif=False).parse_structures(primitive=False)[0]
     except Exception as error:  # the parser raises whatever a broken text makes it trip over
         raise MiadError(f"its cif is unreadable ({type(error).__name__}: {str(error)[:200]})") from error
-    if not structure.is_ordered:
-        raise MiadError("it has partly occupied sites; miad works on ordered crystals only")
+    check_structure(structure)
     if len(structure) > MAX_ATOMS:
         raise MiadError(f"it has {len(structure)} atoms; more than {MAX_ATOMS} are refused")
+    return structure
+
+
+def check_structure(structure: "Structure") -> None:
+    """Refuse what is no crystal of the elements that miad knows.
+
+    Raises:
+        MiadError: no atoms, partly occupied, not finite, or with what is no element up to 99; a reason as above.
+    """
+    from pymatgen.core import DummySpecies
+
+    if not len(structure):
+        raise MiadError("it has no atoms")
+    if not structure.is_ordered:
+        raise MiadError("it has partly occupied sites; miad works on ordered crystals only")
     if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
         raise MiadError("its cell or its coordinates are not finite numbers")
     dummies = sorted({site.specie.symbol for site in structure if isinstance(site.specie, DummySpecies)})
@@ -48,4 +72,65 @@ def parse_cif(text: str) -> "Structure":
     heavy = sorted({site.specie.symbol for site in structure if site.specie.Z >= NUM_SPECIES})
     if heavy:
         raise MiadError(f"it contains {', '.join(heavy)}; miad knows the elements 1 to {NUM_SPECIES - 1}")
-    return structure
+
+
+def in_file(path: Path) -> Iterator[Named]:
+    """Every data block of a CIF file, plain or gzipped, is a crystal."""
+    with open_text(path) as text:
+        yield from _blocks(text.read(), _stem(path.name))
+
+
+def in_folder(path: Path) -> Iterator[Named]:
+    """The CIFs of a folder and of the folders in it, in the order of their names."""
+    for file in sorted(one for one in path.rglob("*") if one.name.lower().endswith((".cif", ".cif.gz"))):
+        yield from in_file(file)
+
+
+def in_zip(path: Path) -> Iterator[Named]:
+    """The CIFs of a zip, in the order of their names; nothing is unpacked to disk.
+
+    Raises:
+        MiadError: it is no zip.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise MiadError(f"{path} is not a zip file ({error}). Get it again, or give the folder.") from error
+    with archive:
+        for info in sorted(archive.infolist(), key=lambda info: info.filename):
+            name = Path(info.filename).name
+            if name.lower().endswith((".cif", ".cif.gz")) and not info.filename.startswith("__MACOSX/"):
+                try:
+                    yield from _blocks(_unpacked(archive, info), _stem(name))
+                except MiadError as error:
+                    yield _stem(name), partial(_refuse, str(error))
+
+
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
+    if info.file_size > MAX_ZIPPED:
+        raise MiadError(f"its file has {info.file_size:,} bytes; more than {MAX_ZIPPED:,} are refused unread")
+    try:
+        packed = archive.read(info)
+        content = gzip.decompress(packed) if info.filename.lower().endswith(".gz") else packed
+    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, zlib.error) as error:
+        raise MiadError(f"its file cannot be unpacked ({error})") from error
+    return content.decode("utf-8", errors="replace")
+
+
+def _refuse(reason: str) -> "Structure":
+    raise MiadError(reason)
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(".gz").removesuffix(".cif")
+
+
+def _blocks(content: str, stem: str) -> Iterator[Named]:
+    """The data blocks of a CIF; the id is the name of the file, or of the block where there are several."""
+    lines = content.splitlines(keepends=True)
+    heads = [number for number, line in enumerate(lines) if line.lower().startswith("data_")]
+    if len(heads) <= 1:
+        yield stem, partial(parse_cif, content)
+        return
+    for start, end in itertools.pairwise([*heads, len(lines)]):
+        yield lines[start].strip()[len("data_") :] or None, partial(parse_cif, "".join(lines[start:end]))

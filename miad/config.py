@@ -149,6 +149,18 @@ class Sun:
 
 
 @dataclass(frozen=True)
+class Metrics:
+    """The older metrics of the paper's appendix E (Table 6)."""
+
+    seed: int
+    dataset: Dataset
+    enabled: bool
+    cutoffs: str | None
+    scaler: str | None
+    workers: int | None
+
+
+@dataclass(frozen=True)
 class Dft:
     """Which crystals go to DFT double relaxation; off until a site has VASP."""
 
@@ -178,6 +190,7 @@ SECTIONS: dict[str, type] = {
     "relax": Relax,
     "hull": Hull,
     "sun": Sun,
+    "metrics": Metrics,
     "dft": Dft,
     "report": Report,
 }
@@ -190,6 +203,7 @@ UPSTREAM: dict[str, list[str]] = {
     "relax": ["dataset", "train", "sample", "relax"],
     "hull": ["dataset", "hull"],
     "sun": ["dataset", "train", "sample", "relax", "hull", "sun"],
+    "metrics": ["dataset", "train", "sample", "metrics"],
     "dft": ["dataset", "train", "sample", "relax", "hull", "sun", "dft"],
 }
 

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import logging
-import re
 from pathlib import Path
 
 import miad
@@ -13,7 +12,7 @@ from miad.crystal import Crystal, write_crystals
 from miad.errors import MiadError
 from miad.hull import FRAMES, must_match, write_table
 from miad.hull_sources import read_source
-from miad.ingest import is_ours, read_any
+from miad.ingest import is_ours, name_of, read_any
 from miad.layers import frames_compared, read_settings
 
 log = logging.getLogger("miad")
@@ -55,7 +54,7 @@ def run(
         MiadError: unreadable input, energies of another frame than the hull, no known calculator.
     """
     hull_settings, relax_settings, sun_settings, report_settings = _settings(config)
-    name = name or re.sub(r"[^A-Za-z0-9_]+", "_", crystals.name.split(".")[0])
+    name = name or name_of(crystals)
     given = _with_frame(read_any(crystals, name), energy_frame)
     as_drawn = joined(read_any(generated, f"{name}_generated"), given) if generated else None
     chosen = dataclasses.replace(

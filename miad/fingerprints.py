@@ -166,7 +166,10 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
         ]
     known.update(zip(missing, fresh, strict=True))
     if cache_path is not None and missing:
-        write_text(cache_path, "".join(_line(key, one) for key, one in sorted(known.items())))
+        try:
+            write_text(cache_path, "".join(_line(key, one) for key, one in sorted(known.items())))
+        except PermissionError:
+            log.warning("%s cannot be written; the crystals are described anew each time", cache_path)
     return [Description() if key is None else known[key] for key in keys]
 
 

@@ -4,12 +4,11 @@ Whatever cannot be read stays in the list as a failed crystal with its reason: w
 10,000 in the denominator.
 """
 
-import gzip
 import io
 import itertools
 import json
 import logging
-import zipfile
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miad.cif import MAX_CIF, parse_cif
-from miad.crystal import NUM_SPECIES, Crystal, read_crystals
+from miad.cif import check_structure, in_file, in_folder, in_zip, parse_cif
+from miad.crystal import Crystal, read_crystals
 from miad.errors import MiadError
 from miad.files import open_text
 from miad.progress import track
@@ -69,7 +68,7 @@ def read_any(path: Path, name: str) -> list[Crystal]:
     if is_ours(path):
         return read_crystals(path)
     if path.is_dir():
-        items = _from_folder(path)
+        items = itertools.starmap(Item, in_folder(path))
     elif suffix in READERS:
         items = READERS[suffix](path)
     else:
@@ -83,34 +82,19 @@ def read_any(path: Path, name: str) -> list[Crystal]:
     return crystals
 
 
+def name_of(path: Path) -> str:
+    """What a set of crystals is called that was given no name: the name of its file, in letters, digits and `_`."""
+    return re.sub(r"[^A-Za-z0-9_]+", "_", path.name.split(".")[0]) or "crystals"
+
+
 def _crystal(item: Item, crystal_id: str) -> Crystal:
     try:
         structure = item.read()
-        _check(structure)
+        check_structure(structure)
         return Crystal.from_structure(crystal_id, structure, source_id=item.source_id, **item.known)
     except MiadError as error:
         empty = Crystal(crystal_id, np.eye(3), np.zeros((0, 3)), np.zeros(0, dtype=int), source_id=item.source_id)
         return empty.failed(STEP, str(error))
-
-
-def _check(structure: "Structure") -> None:
-    """Refuse what is no crystal of elements 1 to 99.
-
-    Raises:
-        MiadError: with a reason.
-    """
-    from pymatgen.core import DummySpecies
-
-    if not len(structure):
-        raise MiadError("it has no atoms")
-    if not structure.is_ordered:
-        raise MiadError("it has partly occupied sites; miad works on ordered crystals only")
-    if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
-        raise MiadError("its cell or its coordinates are not finite numbers")
-    species = structure.composition.elements
-    odd = sorted(str(one) for one in species if isinstance(one, DummySpecies) or not 1 <= one.Z < NUM_SPECIES)
-    if odd:
-        raise MiadError(f"it contains {', '.join(odd)}; miad knows the elements 1 to {NUM_SPECIES - 1}")
 
 
 def is_ours(path: Path) -> bool:
@@ -149,50 +133,6 @@ def _from_csv(path: Path) -> Iterator[Item]:
     for _, record in Table(path, path.name).rows(["cif"], optional):
         known = _energy(record["energy_per_atom"], record["energy_frame"], record["calculator"])
         yield Item(_identity(record), _reader(parse_cif, record["cif"]), known)
-
-
-def _from_cif(path: Path) -> Iterator[Item]:
-    """Every data block of a CIF is a crystal; its name is the id where there are several."""
-    with open_text(path) as text:
-        content = text.read()
-    stem = path.name.removesuffix(".gz").removesuffix(".cif")
-    heads = [number for number, line in enumerate(content.splitlines()) if line.lower().startswith("data_")]
-    if len(heads) <= 1:
-        yield Item(stem, _reader(parse_cif, content))
-        return
-    lines = content.splitlines(keepends=True)
-    for start, end in itertools.pairwise([*heads, len(lines)]):
-        yield Item(lines[start].strip()[len("data_") :] or None, _reader(parse_cif, "".join(lines[start:end])))
-
-
-def _from_folder(path: Path) -> Iterator[Item]:
-    for file in sorted(one for one in path.rglob("*") if one.name.lower().endswith((".cif", ".cif.gz"))):
-        yield from _from_cif(file)
-
-
-def _from_zip(path: Path) -> Iterator[Item]:
-    """CIFs of a zip, in the order of their names; nothing is unpacked to disk."""
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise MiadError(f"{path} is not a zip file ({error}). Get it again, or give the folder.") from error
-    with archive:
-        for info in sorted(archive.infolist(), key=lambda info: info.filename):
-            name = Path(info.filename).name
-            if name.lower().endswith((".cif", ".cif.gz")) and not info.filename.startswith("__MACOSX/"):
-                stem = name.removesuffix(".gz").removesuffix(".cif")
-                yield Item(stem, _reader(_cif_of_zip, archive, info))
-
-
-def _cif_of_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> "Structure":
-    if info.file_size > MAX_CIF:
-        raise MiadError(f"its cif has {info.file_size:,} bytes; more than {MAX_CIF:,} are refused unread")
-    try:
-        packed = archive.read(info)
-        content = gzip.decompress(packed) if info.filename.lower().endswith(".gz") else packed
-    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
-        raise MiadError(f"its cif cannot be unpacked ({error})") from error
-    return parse_cif(content.decode("utf-8", errors="replace"))
 
 
 def _from_xyz(path: Path) -> Iterator[Item]:
@@ -303,8 +243,8 @@ def _reader(read: Callable[..., "Structure"], *arguments: Any) -> Callable[[], "
 
 READERS: dict[str, Callable[[Path], Iterable[Item]]] = {
     ".csv": _from_csv,
-    ".cif": _from_cif,
-    ".zip": _from_zip,
+    ".cif": lambda path: itertools.starmap(Item, in_file(path)),
+    ".zip": lambda path: itertools.starmap(Item, in_zip(path)),
     ".xyz": _from_xyz,
     ".extxyz": _from_xyz,
     ".json": _from_json,

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from miad.crystal import Crystal, read_crystals
+from miad.config import Metrics
+from miad.crystal import Crystal
 from miad.errors import MiadError
 from miad.files import write_text
 from miad.fingerprints import Description, describe_all
+from miad.ingest import name_of, read_any
 from miad.provenance import versions
 from miad.statistics import wilson
 
@@ -103,57 +105,58 @@ def read_scaler(path: Path) -> tuple[np.ndarray, np.ndarray]:
         mean, deviation = np.array(record["means"], dtype=float), np.array(record["stds"], dtype=float)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MiadError(
-            f"{path} is no scaler ({error!r}); it needs the lists means and stds. Leave --scaler out."
+            f"{path} is no scaler ({error!r}); it needs the lists means and stds. Correct metrics.scaler."
         ) from error
     return mean, deviation
 
 
-def run(
-    *,
-    samples: list[Path],
-    test: Path,
-    metrics: Path,
-    cutoffs: str = "mp_20",
-    scaler: Path | None = None,
-    seed: int = 0,
-    workers: int | None = None,
-) -> None:
-    """Compute the metrics of appendix E for the samples of one run.
+def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, name: str | None = None) -> None:
+    """Compute the metrics of appendix E for the samples of one run, or for anybody's crystals.
 
     Args:
-        samples: generated crystals, all shards
-        test: crystals of the test split; their fingerprints are kept beside the file
+        settings: section metrics of config.yaml.
+        samples: crystals as generated, all shards, in any format that `miad evaluate` reads
+        test: crystals of the test split, likewise; what is found out about them is kept beside the file
         metrics: JSON to write
-        cutoffs: whose cutoffs of coverage to use, mp_20, perov_5 or carbon_24
-        scaler: JSON with the means and stds of the magpie features; those of the test split if left out
-        seed: of the draw of valid samples whose properties are compared
-        workers: processes; all cores if left out
+        name: of the run in the table; the name of the first file, if left out
 
     Raises:
-        MiadError: unknown cutoffs, an unreadable file, or no samples.
+        MiadError: an unreadable file, or no samples.
     """
-    if cutoffs not in CUTOFFS:
-        raise MiadError(f"--cutoffs is '{cutoffs}'; use {', '.join(CUTOFFS)}.")
-    given: list[Crystal] = [crystal for path in samples for crystal in read_crystals(path)]
+    name = name or name_of(samples[0])
+    given: list[Crystal] = [crystal for path in samples for crystal in read_any(path, name)]
     if not given:
         raise MiadError(f"{', '.join(map(str, samples))} holds no samples. Sample first.")
-    stem = test.name.removesuffix(".gz").removesuffix(".jsonl")
-    real = describe_all(read_crystals(test), workers, test.with_name(f"{stem}.described.jsonl.gz"))
-    made = describe_all(given, workers)
-    record = summary(made, real, read_scaler(scaler) if scaler else scaler_of(real), cutoffs, seed)
-    record |= {"cutoffs": cutoffs, "scaler": str(scaler or "mean and deviation of the test split"), "seed": seed}
-    write_text(metrics, json.dumps({**record, "versions": versions()}, indent=1) + "\n")
+    scaler = read_scaler(Path(settings.scaler)) if settings.scaler else None
+    real = describe_all(read_any(test, "test"), settings.workers, described_path(test))
+    made = describe_all(given, settings.workers)
+    cutoffs = settings.cutoffs or (settings.dataset.name if settings.dataset.name in CUTOFFS else "mp_20")
+    record = {
+        "run": name,
+        "dataset": settings.dataset.name,
+        "cutoffs": cutoffs,
+        "scaler": settings.scaler or "mean and deviation of the test split",
+        "seed": settings.seed,
+        **summary(made, real, scaler or scaler_of(real), CUTOFFS[cutoffs], settings.seed),
+        "versions": versions(),
+    }
+    write_text(metrics, json.dumps(record, indent=1) + "\n")
+
+
+def described_path(test: Path) -> Path:
+    """Where the descriptions of the test split are kept: beside it."""
+    return test.with_name(f"{name_of(test)}.described.jsonl.gz")
 
 
 def summary(
     made: list[Description],
     real: list[Description],
     scaler: tuple[np.ndarray, np.ndarray],
-    cutoffs: str,
+    cutoffs: tuple[float, float],
     seed: int,
 ) -> dict:
     """The columns of Table 6, each rate with its count, denominator and 95 % interval in percent."""
-    recalled, precise = coverage(made, real, scaler, CUTOFFS[cutoffs])
+    recalled, precise = coverage(made, real, scaler, cutoffs)
     counts = {
         "structural_validity": (sum(one.is_structure_valid for one in made), len(made)),
         "compositional_validity": (sum(one.is_composition_valid for one in made), len(made)),

@@ -1,16 +1,25 @@
 """Coverage and distances by hand: a set covers itself, and nothing covers what is missing."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from test_hull import dataset_settings
 from test_matching import caesium_chloride, rock_salt
 
+from miad.config import Metrics
 from miad.crystal import write_crystals
 from miad.errors import MiadError
 from miad.fingerprints import Description
 from miad.metrics import coverage, property_distances, read_scaler, run, scaler_of
+
+
+def settings(dataset: str = "toy", cutoffs: str | None = None) -> Metrics:
+    named = dataclasses.replace(dataset_settings(), name=dataset)
+    return Metrics(seed=0, dataset=named, enabled=True, cutoffs=cutoffs, scaler=None, workers=1)
+
 
 UNIT = (np.zeros(132), np.ones(132))
 
@@ -67,17 +76,39 @@ def test_the_whole_step(tmp_path: Path) -> None:
     failed = rock_salt("s2").failed("sample", "no real atom is left")
     write_crystals(tmp_path / "s.jsonl", [rock_salt("s0"), rock_salt("s1", anion=35), failed])
     out = tmp_path / "metrics.json"
-    run(samples=[tmp_path / "s.jsonl"], test=tmp_path / "test.jsonl.gz", metrics=out, workers=1)
+    run(settings(), samples=[tmp_path / "s.jsonl"], test=tmp_path / "test.jsonl.gz", metrics=out)
     record = json.loads(out.read_text())
+    assert (record["run"], record["dataset"], record["cutoffs"]) == ("s", "toy", "mp_20")
     assert (record["rates"]["validity"]["count"], record["rates"]["validity"]["of"]) == (2, 3)
     assert record["rates"]["coverage_recall"]["of"] == 2
     assert record["distances"]["cdvae"]["drawn"] == 2
     assert (tmp_path / "test.described.jsonl.gz").exists()
 
 
-def test_odd_input_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MiadError, match="mp_20, perov_5, carbon_24"):
-        run(samples=[], test=tmp_path, metrics=tmp_path, cutoffs="mp20")
+@pytest.mark.parametrize(
+    ("dataset", "chosen", "expected"),
+    [("perov_5", None, "perov_5"), ("my_oxides", None, "mp_20"), ("mp_20", "carbon_24", "carbon_24")],
+)
+def test_cutoffs_are_those_of_the_data_set_unless_others_are_named(
+    tmp_path: Path, dataset: str, chosen: str | None, expected: str
+) -> None:
+    write_crystals(tmp_path / "test.jsonl", [rock_salt("t0")])
+    out = tmp_path / "metrics.json"
+    run(settings(dataset, cutoffs=chosen), samples=[tmp_path / "test.jsonl"], test=tmp_path / "test.jsonl", metrics=out)
+    assert json.loads(out.read_text())["cutoffs"] == expected
+
+
+def test_crystals_of_others_come_in_their_own_format(tmp_path: Path) -> None:
+    for name, crystal in (("made", rock_salt("a")), ("real", rock_salt("b"))):
+        (tmp_path / f"{name}.cif").write_text(crystal.structure.to(fmt="cif"))
+    out = tmp_path / "metrics.json"
+    run(settings(), samples=[tmp_path / "made.cif"], test=tmp_path / "real.cif", metrics=out)
+    record = json.loads(out.read_text())
+    assert record["run"] == "made"
+    assert [record["rates"][f"coverage_{name}"]["count"] for name in ("recall", "precision")] == [1, 1]
+
+
+def test_an_odd_scaler_is_named(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text("{}")
     with pytest.raises(MiadError, match="means and stds"):
         read_scaler(tmp_path / "s.json")
