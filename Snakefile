@@ -15,6 +15,7 @@ include: "workflow/rules/sample.smk"
 include: "workflow/rules/relax.smk"
 include: "workflow/rules/hull.smk"
 include: "workflow/rules/sun.smk"
+include: "workflow/rules/metrics.smk"
 include: "workflow/rules/dft.smk"
 include: "workflow/rules/external.smk"
 include: "workflow/rules/report.smk"
@@ -25,3 +26,4 @@ rule all:
     input:
         "results/sun_table.csv",
         dft_queues(),
+        metrics_table(),

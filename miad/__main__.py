@@ -32,6 +32,7 @@ STEPS = {
     "evaluate": "S.U.N. of crystals of any origin, from one file or folder",
     "candidates": "the S.U.N. crystals and the ledger of a run as CSV, CIF and Parquet",
     "metrics": "validity, coverage and property distances of the paper's appendix E",
+    "metrics-table": "the table of these metrics, beside the published figures",
     "report": "the table of all runs, beside the published figures",
     "compare": "the tables of the paper, and every run's difference to the first",
     "figures": "the figures, each with the table it is drawn from",

@@ -141,6 +141,8 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, na
         "versions": versions(),
     }
     write_text(metrics, json.dumps(record, indent=1) + "\n")
+    for metric, rate in record["rates"].items():
+        log.info("%s: %d of %d", metric.replace("_", " "), rate["count"], rate["of"])
 
 
 def described_path(test: Path) -> Path:

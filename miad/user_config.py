@@ -83,6 +83,7 @@ def own_files(run: dict) -> dict[str, list[str]]:
         "dataset": {f"dataset.files.{name}": path for name, path in run["dataset"]["files"].items()},
         "train": {"train.start_from": run["train"]["start_from"]},
         "hull": {"hull.source": source, "hull.references": hull["references"]},
+        "metrics": {"metrics.scaler": run["metrics"]["scaler"]},
     }
     found: dict[str, list[str]] = {}
     for section, files in named.items():

@@ -325,6 +325,19 @@ def test_dft_queues_or_excludes_every_attempted_sample(copy):
     assert all(line["reason"] for line in excluded)
 
 
+def test_the_older_metrics_of_runs_and_of_crystals_of_others(copy):
+    copy.configure({"external": {"other": {"crystals": "tiny.csv"}}})
+    code, output = copy.run("snakemake", "results/metrics.csv")
+    assert code == 0, output
+    rows = list(csv.DictReader(copy.text("results/metrics.csv").splitlines()))
+    samples = [(row["run"], int(row["samples"])) for row in rows if row["kind"] == "measured"]
+    assert samples == [("miad", ATTEMPTED), ("other", tiny.NUM_CRYSTALS)]
+    # The test split is among the crystals of the other program.
+    assert float(rows[1]["coverage_recall_percent"]) == 100.0
+    copy.configure({"metrics": {"enabled": True}, "external": None})
+    assert copy.planned(target="all").get("metrics_table") == 1
+
+
 # ------------------------------------------------------------------------------------------------ workflow layer
 
 

@@ -146,6 +146,18 @@ def evaluation_flags(wildcards):
     return [f"--{key.replace('_', '-')}={entry[key]}" for key in ("calculator", "energy_frame") if key in entry]
 
 
+def metrics_table():
+    """What the metrics of appendix E add to `all`: nothing, unless a run asks for them."""
+    is_wanted = any(sections["metrics"]["enabled"] for sections in RUNS.values())
+    return ["results/metrics.csv"] if is_wanted else []
+
+
+def as_generated(wildcards):
+    """Input function: the crystals of an entry of `external` before relaxation, as far as it tells them apart."""
+    entry = EXTERNAL[wildcards.run]
+    return entry.get("generated", entry["crystals"])
+
+
 def generated_of(wildcards):
     """Input function: as-generated crystals of an entry of `external`, if it names them."""
     return EXTERNAL[wildcards.name].get("generated", [])
