@@ -1,12 +1,17 @@
 """The hull by hand, against pymatgen, and what it refuses."""
 
+import csv
+import gzip
+import itertools
+import json
+
 import numpy as np
 import pytest
 
 from miad.config import Dataset, Hull
 from miad.crystal import Crystal, write_crystals
 from miad.errors import MiadError
-from miad.hull import ConvexHull, Entry, HullTable, lowest_entries, read_table, run, write_table
+from miad.hull import ConvexHull, Entry, HullTable, atom_fractions, lowest_entries, read_table, run, write_table
 
 SALT = [
     Entry("Na", -1.0),
@@ -94,6 +99,23 @@ def test_agrees_with_pymatgen_on_random_compositions() -> None:
             point = ours.height(target)
             assert point.energy_per_atom == pytest.approx(expected, abs=1e-6)
             assert sum(point.decomposition.values()) == pytest.approx(1.0, abs=1e-7)
+
+
+def test_hull_members_of_the_materials_project_lie_on_our_hull(real_data) -> None:
+    from miad.hull_sources import read_source
+
+    hull = ConvexHull(read_source(settings(source=str(real_data / "hull" / "mp_hull_points.csv.gz")), []))
+    elements = json.loads((real_data / "hull" / "mp_elemental_ref_energies_per_atom.json").read_text())
+    csv.field_size_limit(10**9)
+    with gzip.open(real_data / "mp_20_rebuilt" / "test.csv.gz", "rt") as text:
+        rows = [row for row in itertools.islice(csv.DictReader(text), 1000) if row["e_above_hull"] == "0.0"]
+    assert len(rows) > 100
+    found = 0
+    for row in rows:
+        shares = atom_fractions(row["pretty_formula"])
+        own = float(row["formation_energy_per_atom"]) + sum(share * elements[one] for one, share in shares.items())
+        found += own - hull.height(shares).energy_per_atom < 1e-3
+    assert found / len(rows) >= 0.95
 
 
 def test_an_element_without_entries_is_a_status() -> None:

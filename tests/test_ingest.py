@@ -93,11 +93,37 @@ def make_xyz(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "make", [make_csv, make_folder, make_zip, make_blocks, make_json, make_entries, make_lines, make_xyz]
-)
-def test_every_format_gives_the_same_crystals(tmp_path: Path, make) -> None:
-    found = {crystal.source_id: crystal for crystal in read_any(make(tmp_path), "set")}
+def make_zip_of_blocks(folder: Path) -> Path:
+    path = folder / "blocks.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("all.cif.gz", gzip.compress(make_blocks(folder).read_bytes()))
+        archive.writestr("__MACOSX/all.cif", "no crystal")
+    return path
+
+
+ONE_FILE = [make_csv, make_blocks, make_json, make_entries, make_lines, make_xyz]
+
+
+def other_packing(path: Path) -> Path:
+    """The same file packed if it was plain, and plain if it was packed."""
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        other, content = path.with_suffix(""), gzip.decompress(content)
+    else:
+        other, content = path.with_name(f"{path.name}.gz"), gzip.compress(content)
+    path.unlink()
+    other.write_bytes(content)
+    return other
+
+
+FORMATS = [(make, False) for make in (*ONE_FILE, make_folder, make_zip, make_zip_of_blocks)]
+FORMATS += [(make, True) for make in ONE_FILE]
+
+
+@pytest.mark.parametrize(("make", "is_repacked"), FORMATS)
+def test_every_format_gives_the_same_crystals(tmp_path: Path, make, is_repacked: bool) -> None:
+    path = other_packing(make(tmp_path)) if is_repacked else make(tmp_path)
+    found = {crystal.source_id: crystal for crystal in read_any(path, "set")}
     assert set(found) == {"salt-7", "cscl-8"}
     assert {crystal.crystal_id for crystal in found.values()} == {"set-0-0", "set-0-1"}
     for name, structure in structures().items():

@@ -116,6 +116,28 @@ def test_two_processes_say_the_same_as_one(monkeypatch) -> None:
     assert compare(samples, known, [STRICT, FIRST], workers=2) == compare(samples, known, [STRICT, FIRST], workers=1)
 
 
+def real_crystals(folder: Path, num: int) -> list[Crystal]:
+    """The first crystals of the test split."""
+    from pymatgen.core import Structure
+
+    csv.field_size_limit(10**9)
+    with gzip.open(folder / "mp_20_rebuilt" / "test.csv.gz", "rt") as text:
+        rows = [row for row in itertools.islice(csv.DictReader(text), num) if row["cif"]]
+    return [Crystal.from_structure(row["material_id"], Structure.from_str(row["cif"], fmt="cif")) for row in rows]
+
+
+def test_real_crystals_in_disguise_are_known_and_not_unique_twice(real_data: Path) -> None:
+    known = real_crystals(real_data, 20)
+    samples = [
+        one.replace(crystal_id=f"{crystal.crystal_id} {one.crystal_id}")
+        for crystal in known
+        for one in disguises(crystal)
+    ]
+    for rule, verdicts in compare(samples, known, [STRICT, FIRST], workers=1).items():
+        assert set(verdicts.known_as) == {one.crystal_id for one in samples}, rule
+        assert len(set(verdicts.group.values())) == len({one.reduced_formula for one in known}) == len(known), rule
+
+
 def test_agrees_with_structure_matcher_on_real_crystals(real_data: Path) -> None:
     from pymatgen.core import Structure
     from pymatgen.core.structure_matcher import StructureMatcher

@@ -13,28 +13,12 @@ from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.errors import MiadError
 from miad.hull import Entry, HullTable, write_table
 from miad.judge import REASONS
+from miad.layers import read_config
 from miad.sun import run
 
-STRICT = {
-    "cells": "relaxed",
-    "match": "either",
-    "duplicates": "components",
-    "representative": "lowest_energy",
-    "novel_against": ["train"],
-    "stable_below": 0.0,
-    "metastable_below": 0.1,
-    "inclusive": False,
-    "elements_count": False,
-    "converged_only": False,
-    "frames": "must_match",
-}
-FIRST = {**STRICT, "match": "forward", "duplicates": "first_seen", "representative": "first_seen"}
-PROTOCOLS = {
-    "strict": STRICT,
-    "as_paper": {**FIRST, "cells": "generated", "frames": "as_given"},
-    "flowmm": {**FIRST, "inclusive": True, "representative": "lowest_energy"},
-    "mattergen": {**FIRST, "inclusive": True, "stable_below": 0.1, "elements_count": True},
-}
+# The shipped protocols: what is counted here is what users get.
+PROTOCOLS = read_config(Path(__file__).parent.parent / "config.yaml")["sun"]["protocols"]
+STRICT = PROTOCOLS["strict"]
 
 
 def settings(protocols=PROTOCOLS, protocol="strict", missing="report") -> Sun:
