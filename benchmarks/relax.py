@@ -35,8 +35,10 @@ def settings(max_steps: int, workers: int | None) -> Relax:
         min_distance=0.5,
         max_volume_ratio=1e3,
         time_limit=3600.0,
+        memory=1.5,
         workers=workers,
         device="cpu",
+        potentials={},
     )
 
 

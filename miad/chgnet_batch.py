@@ -8,31 +8,45 @@ which nothing reads, is left out; and the gradient is taken by the bond vectors,
 import contextlib
 import io
 import math
-from collections.abc import Sequence
 
-import numpy as np
 import torch
 from chgnet.model.functions import GatedMLP
 from chgnet.model.model import CHGNet
 from torch import Tensor
 from torch.nn.functional import layer_norm, silu
 
-from miad.calculators import Atoms, Evaluation, Evaluator
-from miad.chgnet_graph import Graph, build_graph
+from miad.chgnet_graph import Graph, Lists
+from miad.relaxations import Geometry
 
 
-def load_evaluator(device: str) -> Evaluator:
-    """CHGNet 0.3.0 as a function of crystals, its weights frozen."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        model = CHGNet.load(use_device=device, verbose=False).eval()
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    network = BatchedChgnet(model)
+class ChgnetEngine:
+    """CHGNet 0.3.0, its weights frozen, on crystals that come and go; an `Engine` of miad.engine.
 
-    def evaluate(batch: Sequence[Atoms]) -> list[Evaluation]:
-        return network.evaluate(build_graph(batch), [len(atoms.atomic_numbers) for atoms in batch])
+    Args:
+        device: as torch names it.
+        limit: bytes that the evaluation of one crystal may take.
+    """
 
-    return evaluate
+    def __init__(self, device: str, limit: float) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            model = CHGNet.load(use_device=device, verbose=False).eval()
+        for parameter in model.parameters():
+            parameter.requires_grad_(False)
+        self.device, self.bytes_per_atom = device, 1e7
+        self.lists = Lists(limit)
+        self.network = BatchedChgnet(model)
+
+    def refresh(self, geometry: Geometry) -> tuple[Tensor, dict[int, str]]:
+        """Bytes that the evaluation of each crystal takes, (n_crystals,), and why some cannot be evaluated."""
+        return self.lists.refresh(geometry)
+
+    def evaluate(self, geometry: Geometry, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Energies, forces and virials of the chosen crystals; `refresh` comes first."""
+        return self.network.evaluate(self.lists.graph(geometry, chosen))
+
+    def select(self, kept: Tensor) -> None:
+        """Forget all crystals but the kept ones, (n_crystals,) of bool."""
+        self.lists.select(kept)
 
 
 class _Gated:
@@ -79,30 +93,21 @@ class BatchedChgnet:
         self.bond_layers = [(_Gated(layer.twoBody_bond, names), layer.mlp_out) for layer in model.bond_conv_layers]
         self.angle_layers = [_Gated(layer.twoBody_bond, names) for layer in model.angle_layers[:-1]]
 
-    def evaluate(self, graph: Graph, sizes: list[int]) -> list[Evaluation]:
-        """Energy, forces and virial of each crystal of a graph; `sizes` are their numbers of atoms."""
-        vectors = torch.tensor(graph.vectors, dtype=torch.float32, device=self.device, requires_grad=True)
-        energies = self._energies(graph, vectors, len(sizes))
+    def evaluate(self, graph: Graph) -> tuple[Tensor, Tensor, Tensor]:
+        """Energies (n_crystals,) eV, forces (n_atoms, 3) eV/Å and virials (n_crystals, 3, 3) eV; float64."""
+        vectors = graph.vectors.to(torch.float32).requires_grad_()
+        energies = self._energies(graph, vectors)
         [gradient] = torch.autograd.grad(energies.sum(), vectors)
-        pull = gradient.double().cpu().numpy()  # (n_bonds, 3) eV/Å, on the start of each bond
-        forces = np.zeros((len(graph.owners), 3))
-        np.add.at(forces, graph.ends, pull)
-        np.subtract.at(forces, graph.starts, pull)
-        virials = np.zeros((len(sizes), 3, 3))
-        np.subtract.at(virials, graph.owners[graph.starts], graph.vectors[:, :, None] * pull[:, None, :])
-        parts = np.split(forces, np.cumsum(sizes)[:-1])
-        return [
-            Evaluation(energy, force, virial)
-            for energy, force, virial in zip(energies.tolist(), parts, virials, strict=True)
-        ]
+        pull = gradient.double()  # (n_bonds, 3) eV/Å, on the start of each bond
+        zeros = pull.new_zeros(len(graph.owners), 3)
+        forces = zeros.index_add(0, graph.ends, pull).index_add(0, graph.starts, pull, alpha=-1)
+        products = graph.vectors[:, :, None] * pull[:, None, :]  # (n_bonds, 3, 3)
+        virials = pull.new_zeros(graph.num_crystals, 3, 3).index_add(0, graph.owners[graph.starts], products, alpha=-1)
+        return energies.detach(), forces, virials
 
-    def _energies(self, graph: Graph, vectors: Tensor, num_crystals: int) -> Tensor:
-        def index(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-
+    def _energies(self, graph: Graph, vectors: Tensor) -> Tensor:
         model, short = self.model, graph.num_short
-        numbers, owners = index(graph.atomic_numbers), index(graph.owners)
-        starts, ends, corners = index(graph.starts), index(graph.ends), index(graph.corners)
+        numbers, starts, ends, corners = graph.atomic_numbers, graph.starts, graph.ends, graph.corners
         lengths = torch.linalg.vector_norm(vectors, dim=1)  # (n_bonds,)
         basis = model.bond_basis_expansion
         radial = basis.rbf_expansion_ag(lengths)
@@ -128,7 +133,7 @@ class BatchedChgnet:
             if layer < len(self.angle_layers):
                 gated = self.angle_layers[layer]
                 angles = angles + gated.finish(self._corner_input(gated, atoms, near, angles, at))
-        return self._read_out(atoms, numbers, owners, num_crystals)
+        return self._read_out(atoms, numbers, graph.owners, graph.num_crystals)
 
     def _angles(self, directions: Tensor, corners: Tensor) -> Tensor:
         # As seen from its end, a bond points the other way.

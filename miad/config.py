@@ -121,8 +121,10 @@ class Relax:
     min_distance: float
     max_volume_ratio: float
     time_limit: float
+    memory: float
     workers: int | None
     device: str
+    potentials: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)

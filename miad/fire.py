@@ -1,124 +1,64 @@
-"""FIRE for one crystal: cell and positions together, one call per evaluation of the potential.
+"""FIRE on cell and positions, for many crystals at once; step by step that of ASE.
 
-The arithmetic is that of ASE's `FIRE` on its `FrechetCellFilter`, which CHGNet's `StructOptimizer` uses; written as a
-state that is fed with energies and gradients, so that many crystals can share one evaluation of the potential.
+Source: Bitzek et al., PRL 97, 170201 (2006).
 """
 
-import numpy as np
-from scipy.linalg import expm
+import torch
+from torch import Tensor
+
+from miad.relaxations import Relaxations
 
 TIME_STEP, TIME_STEP_MAX, MAX_STEP = 0.1, 1.0, 0.2  # ASE's defaults; MAX_STEP in Å
 PATIENCE, GROW, SHRINK, MIXING, MIXING_DECAY = 5, 1.1, 0.5, 0.1, 0.99
 
 
-class Relaxation:
-    """The state of one relaxation.
+class Fire(Relaxations):
+    """Relaxations whose moves FIRE chooses; see `Relaxations` for the arguments."""
 
-    The variables are those of the filter: the atoms in the undeformed cell, and the logarithm of the deformation
-    times the number of atoms.
+    def _fresh_crystals(self, num_crystals: int) -> dict[str, Tensor]:
+        options = {"dtype": torch.float64, "device": self.device}
+        return {
+            "time_step": torch.full((num_crystals,), TIME_STEP, **options),
+            "mixing": torch.full((num_crystals,), MIXING, **options),
+            "num_downhill": torch.zeros(num_crystals, dtype=torch.long, device=self.device),
+            "cell_velocity": torch.zeros(num_crystals, 3, 3, **options),
+        }
 
-    Args:
-        lattice: (3, 3) Å, rows are vectors.
-        frac_coords: (n_atoms, 3).
-        fmax: eV/Å, limit of the longest row of the generalised forces (the three cell rows count too).
-        max_steps: steps after which the relaxation stops unconverged.
+    def _fresh_atoms(self, num_atoms: int) -> dict[str, Tensor]:
+        return {"velocity": torch.zeros(num_atoms, 3, dtype=torch.float64, device=self.device)}
 
-    Source: Bitzek et al., PRL 97, 170201 (2006); ASE's FrechetCellFilter for the cell.
-    """
+    def _moves(self, general: Tensor, cell: Tensor, is_moving: Tensor) -> tuple[Tensor, Tensor]:
+        crystal, atom, owners = self.crystal, self.atom, self.owners
+        velocity, cell_velocity = atom["velocity"], crystal["cell_velocity"]
+        is_downhill = self._dot(general, cell, velocity, cell_velocity) > 0
+        force, speed = (
+            self._dot(general, cell, general, cell),
+            self._dot(velocity, cell_velocity, velocity, cell_velocity),
+        )
+        kept = torch.where(is_downhill, 1 - crystal["mixing"], 0.0)
+        mixed = torch.where(is_downhill & (force > 0), crystal["mixing"] * (speed / force).sqrt(), 0.0)
+        self._adapt(is_downhill)
+        step = crystal["time_step"]
+        along = mixed + step
+        velocity = kept[owners, None] * velocity + along[owners, None] * general
+        cell_velocity = kept[:, None, None] * cell_velocity + along[:, None, None] * cell
+        atom["velocity"], crystal["cell_velocity"] = velocity, cell_velocity
+        length = step * self._dot(velocity, cell_velocity, velocity, cell_velocity).sqrt()
+        step = torch.where(length > MAX_STEP, step * MAX_STEP / length, step)
+        return step[owners, None] * velocity, step[:, None, None] * cell_velocity
 
-    def __init__(self, lattice: np.ndarray, frac_coords: np.ndarray, *, fmax: float, max_steps: int) -> None:
-        self.fmax, self.max_steps = fmax, max_steps
-        self.initial_lattice = np.array(lattice, dtype=float)
-        self.initial_positions = np.asarray(frac_coords, dtype=float) @ self.initial_lattice
-        self.variables = np.vstack([self.initial_positions, np.zeros((3, 3))])  # (n_atoms + 3, 3)
-        self.deformation = np.eye(3)
-        self.velocity: np.ndarray | None = None
-        self.time_step, self.mixing, self.num_downhill = TIME_STEP, MIXING, 0
-        self.num_steps = 0
-        self.is_converged = False
-        self.energy: float | None = None
-        self.initial_energy: float | None = None
+    def _adapt(self, is_downhill: Tensor) -> None:
+        """Longer steps after a while downhill, shorter ones after a step uphill; the first step is neither."""
+        crystal = self.crystal
+        is_uphill = ~is_downhill & (crystal["num_steps"] > 0)
+        is_steady = is_downhill & (crystal["num_downhill"] > PATIENCE)
+        longer = (crystal["time_step"] * GROW).clamp(max=TIME_STEP_MAX)
+        step = torch.where(is_steady, longer, crystal["time_step"])
+        crystal["time_step"] = torch.where(is_uphill, step * SHRINK, step)
+        mixing = torch.where(is_steady, crystal["mixing"] * MIXING_DECAY, crystal["mixing"])
+        crystal["mixing"] = torch.where(is_uphill, MIXING, mixing)
+        crystal["num_downhill"] = torch.where(is_downhill, crystal["num_downhill"] + 1, 0)
 
-    @property
-    def lattice(self) -> np.ndarray:
-        """Current lattice, (3, 3) Å."""
-        return self.initial_lattice @ self.deformation.T
-
-    @property
-    def positions(self) -> np.ndarray:
-        """Current Cartesian positions, (n_atoms, 3) Å, not wrapped."""
-        return self.variables[:-3] @ self.deformation.T
-
-    @property
-    def frac_coords(self) -> np.ndarray:
-        """Current fractional coordinates, (n_atoms, 3), not wrapped."""
-        return np.linalg.solve(self.initial_lattice.T, self.variables[:-3].T).T
-
-    @property
-    def volume_ratio(self) -> float:
-        """Current volume over initial volume."""
-        return float(np.linalg.det(self.deformation))
-
-    @property
-    def rms_displacement(self) -> float:
-        """Å, in the undeformed cell and without the common drift, root mean square over atoms."""
-        moved = self.variables[:-3] - self.initial_positions
-        moved = moved - moved.mean(axis=0)
-        return float(np.sqrt((moved**2).sum(axis=1).mean()))
-
-    def update(self, energy: float, forces: np.ndarray, virial: np.ndarray) -> bool:
-        """Take in an evaluation at the current state; step on unless done.
-
-        Args:
-            energy: total energy, eV.
-            forces: (n_atoms, 3) eV/Å.
-            virial: (3, 3) eV, minus the derivative of the energy by strain.
-
-        Returns:
-            Whether the relaxation is over, converged or not.
-        """
-        self.energy = energy
-        if self.initial_energy is None:
-            self.initial_energy = energy
-        general = self._general_forces(forces, virial)
-        self.is_converged = bool((general**2).sum(axis=1).max() < self.fmax**2)
-        if self.is_converged or self.num_steps >= self.max_steps:
-            return True
-        self._step(general)
-        self.num_steps += 1
-        return False
-
-    def _general_forces(self, forces: np.ndarray, virial: np.ndarray) -> np.ndarray:
-        symmetric = (virial + virial.T) / 2
-        gradient = symmetric @ np.linalg.inv(self.deformation.T)
-        num_atoms = len(forces)
-        # The adjoint of the derivative of exp at U is that at Uᵀ; its block formula needs one exponential.
-        log_deformation = self.variables[-3:] / num_atoms
-        block = np.zeros((6, 6))
-        block[:3, :3] = block[3:, 3:] = log_deformation.T
-        block[:3, 3:] = gradient
-        return np.vstack([forces @ self.deformation, expm(block)[:3, 3:] / num_atoms])
-
-    def _step(self, general: np.ndarray) -> None:
-        if self.velocity is None:
-            self.velocity = np.zeros_like(general)
-        else:
-            power = np.vdot(general, self.velocity)
-            if power > 0:
-                speed = np.sqrt(np.vdot(self.velocity, self.velocity) / np.vdot(general, general))
-                self.velocity = (1 - self.mixing) * self.velocity + self.mixing * speed * general
-                if self.num_downhill > PATIENCE:
-                    self.time_step = min(self.time_step * GROW, TIME_STEP_MAX)
-                    self.mixing *= MIXING_DECAY
-                self.num_downhill += 1
-            else:
-                self.velocity = np.zeros_like(general)
-                self.mixing, self.num_downhill = MIXING, 0
-                self.time_step *= SHRINK
-        self.velocity = self.velocity + self.time_step * general
-        move = self.time_step * self.velocity
-        length = np.sqrt(np.vdot(move, move))
-        if length > MAX_STEP:
-            move *= MAX_STEP / length
-        self.variables = self.variables + move
-        self.deformation = expm(self.variables[-3:] / (len(self.variables) - 3))
+    def _dot(self, first: Tensor, first_cell: Tensor, second: Tensor, second_cell: Tensor) -> Tensor:
+        """Scalar product over all variables of a crystal, (n_crystals,)."""
+        return self.total((first * second).sum(dim=1)) + (first_cell * second_cell).sum(dim=(1, 2))

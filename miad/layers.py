@@ -169,13 +169,14 @@ def frames_compared(sun: Sun, relax: Relax) -> dict[str, str]:
 
 def _cross_check(run: str, sections: dict[str, Any]) -> None:
     """What no single key can tell. Each message names both keys."""
-    from miad.calculators import potential
+    from miad.calculators import potential, settings_of
     from miad.hull import must_match
     from miad.protocols import read_protocols
 
     sample, diffusion, sun = sections["sample"], sections["diffusion"], sections["sun"]
     for calculator in sections["relax"].calculators:
-        potential(calculator)
+        potential(calculator, sections["relax"].potentials.get(calculator))
+        settings_of(sections["relax"], calculator)
     read_protocols(sun.protocols)
     if diffusion.num_timesteps % sample.stride:
         raise MiadError(

@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -14,6 +15,7 @@ from miad.errors import MiadError
 
 log = logging.getLogger("miad")
 READY = "ready"
+LOOK_EVERY = 0.5  # seconds between looks at the memory of the workers
 START_LIMIT = 600.0  # seconds for a worker to import and load its potential
 
 
@@ -32,7 +34,7 @@ def in_processes(
     arguments: tuple[Any, ...],
     *,
     num_workers: int,
-    hard_limit: float,
+    limits: "Limits",
     step: str,
 ) -> Iterator[Crystal]:
     """Treat crystals in worker processes, each taking the next crystal when it is free.
@@ -42,7 +44,7 @@ def in_processes(
         make: called as `make(*arguments)` once in each fresh process; returns the function for one crystal.
         arguments: for `make`; picklable.
         num_workers: processes.
-        hard_limit: seconds after which a worker that still holds the same crystal is killed.
+        limits: beyond which a worker is killed.
         step: the name of the step, for reasons of failure.
 
     Yields:
@@ -51,14 +53,19 @@ def in_processes(
     Raises:
         MiadError: a worker cannot even start.
     """
-    waiting = iter(crystals)
+    waiting, again = deque(crystals), set()
     workers = [_start(make, arguments) for _ in range(min(num_workers, len(crystals)))]
     remaining = len(crystals)
     try:
         while remaining:
-            for worker in _ready_or_overdue(workers, hard_limit):
-                treated = _receive(worker, hard_limit, step)
-                if treated is not None:
+            for worker in _ready_or_beyond(workers, limits):
+                crystal, is_too_large = worker.in_hand, _is_too_large(worker, limits)
+                treated = _receive(worker, limits, step)
+                if treated is not None and treated.failure and is_too_large and crystal.crystal_id not in again:
+                    # The memory may have been full of what earlier crystals left: once more, in a fresh process.
+                    again.add(crystal.crystal_id)
+                    waiting.appendleft(crystal)
+                elif treated is not None:
                     remaining -= 1
                     yield treated
                 if not worker.is_ready:
@@ -66,12 +73,25 @@ def in_processes(
                     if remaining > sum(other.in_hand is not None for other in workers):
                         workers.append(_start(make, arguments))
                 elif worker.in_hand is None:
-                    _hand_out(worker, next(waiting, None))
+                    _hand_out(worker, waiting.popleft() if waiting else None)
     finally:
         for worker in workers:
             worker.pipe.close()
             worker.process.kill()
             worker.process.join()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Beyond which a worker is killed.
+
+    Attributes:
+        seconds: with the same crystal.
+        memory: bytes; None: no limit.
+    """
+
+    seconds: float
+    memory: float | None = None
 
 
 def _start(make: Callable, arguments: tuple) -> _Worker:
@@ -96,20 +116,41 @@ def _work(pipe: Connection, make: Callable, arguments: tuple) -> None:
             return
 
 
-def _ready_or_overdue(workers: list[_Worker], hard_limit: float) -> list[_Worker]:
-    wait([worker.pipe for worker in workers], timeout=1.0)
+def _ready_or_beyond(workers: list[_Worker], limits: Limits) -> list[_Worker]:
+    wait([worker.pipe for worker in workers], timeout=LOOK_EVERY)
     now = time.monotonic()
-    return [w for w in workers if w.pipe.poll() or now - w.since > (hard_limit if w.is_ready else START_LIMIT)]
+    return [
+        worker
+        for worker in workers
+        if worker.pipe.poll()
+        or now - worker.since > (limits.seconds if worker.is_ready else START_LIMIT)
+        or _is_too_large(worker, limits)
+    ]
 
 
-def _receive(worker: _Worker, hard_limit: float, step: str) -> Crystal | None:
+def _is_too_large(worker: _Worker, limits: Limits) -> bool:
+    """Whether a worker that is at work takes more memory than allowed."""
+    if limits.memory is None or worker.in_hand is None or not worker.process.is_alive():
+        return False
+    import psutil
+
+    try:
+        return psutil.Process(worker.process.pid).memory_info().rss > limits.memory
+    except psutil.NoSuchProcess:  # it died just now; its pipe says so
+        return False
+
+
+def _receive(worker: _Worker, limits: Limits, step: str) -> Crystal | None:
     """What a worker has to tell; afterwards `is_ready` says whether it is still of use."""
     try:
         if worker.pipe.poll():
             message = worker.pipe.recv()
             worker.is_ready, worker.in_hand = True, None
             return message if isinstance(message, Crystal) else None
-        reason = f"time limit, stuck for {hard_limit:.0f} s"
+        if _is_too_large(worker, limits):
+            reason = f"out of memory: its worker took more than {limits.memory / 1e9:.1f} GB"
+        else:
+            reason = f"time limit, stuck for {limits.seconds:.0f} s"
     except (EOFError, ConnectionResetError):
         worker.process.join(5)
         reason = f"its worker died with exit code {worker.process.exitcode} (-9 is often lack of memory)"

@@ -1,31 +1,32 @@
-"""Relaxation of cell and positions by a machine-learned potential, each crystal on its own."""
+"""Relaxation of crystals by a machine-learned potential, in batches on a GPU and in one process per core on a CPU."""
 
 import dataclasses
 import itertools
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from miad.calculators import Atoms, Evaluator, potential
+from miad.calculators import Potential, potential, settings_of
+from miad.cells import closest_distance
 from miad.config import Relax
 from miad.cores import num_cores
+from miad.corrections import correct
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.files import checksum
-from miad.fire import Relaxation
 from miad.journal import Journal
 from miad.model import pick_device
-from miad.pool import in_processes
+from miad.pool import Limits, in_processes
 from miad.progress import track
 
 log = logging.getLogger("miad")
 STEP = "relax"
 MIN_VOLUME = 0.1  # Å³ per crystal
 MIN_FILL = 1e-6  # volume over the product of the edges; below, a cell is flat to rounding
+BASE_MEMORY = 0.5e9  # bytes that a worker takes before it has seen a crystal: Python, torch, weights
 # These do not change what a crystal relaxes to, so finished crystals outlive a change of them.
-_IRRELEVANT = ("calculators", "workers", "device")
+_IRRELEVANT = ("calculators", "potentials", "memory", "workers", "device")
 
 
 def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> None:
@@ -37,18 +38,16 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
         settings: section `relax`.
         crystals: crystals to relax, JSON lines.
         relaxed: where the relaxed crystals go, in the same order.
-        calculator: name of the potential, one of miad.calculators.POTENTIALS.
+        calculator: name of the potential, see miad.calculators.
 
     Raises:
-        MiadError: the potential is unknown or cannot be loaded.
+        MiadError: the potential is unknown or cannot be loaded, or its weights are absent.
     """
-    key = {
-        "calculator": potential(calculator).label,
-        "crystals": checksum(crystals, "sha256"),
-        **{name: value for name, value in dataclasses.asdict(settings).items() if name not in _IRRELEVANT},
-    }
+    chosen = potential(calculator, settings.potentials.get(calculator))
+    chosen.files()
+    settings = settings_of(settings, calculator)
     given = read_crystals(crystals)
-    journal = Journal(relaxed, key)
+    journal = Journal(relaxed, _key(settings, calculator, chosen, crystals))
     finished = journal.open()
     try:
         waiting = [crystal for crystal in given if crystal.crystal_id not in finished]
@@ -57,25 +56,39 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
         for crystal in track(relax_all(waiting, settings, calculator), what="crystals relaxed", total=len(waiting)):
             journal.add(crystal)
             finished[crystal.crystal_id] = crystal
+        write_crystals(relaxed, (finished[crystal.crystal_id] for crystal in given))
     except BaseException:
         journal.close(is_done=False)
         raise
-    write_crystals(relaxed, (finished[crystal.crystal_id] for crystal in given))
     journal.close(is_done=True)
 
 
+def _key(settings: Relax, calculator: str, chosen: Potential, crystals: Path) -> dict:
+    """Everything that the relaxed crystals depend on."""
+    options = {k: v for k, v in settings.potentials.get(calculator, {}).items() if k not in ("checkpoint", "checksum")}
+    return {
+        "calculator": chosen.label,
+        "crystals": checksum(crystals, "sha256"),
+        "options": options,
+        **{name: value for name, value in dataclasses.asdict(settings).items() if name not in _IRRELEVANT},
+    }
+
+
 def relax_all(crystals: list[Crystal], settings: Relax, calculator: str) -> Iterator[Crystal]:
-    """Relax crystals in single-threaded worker processes; yields them in the order of completion."""
-    num_workers = settings.workers or num_cores()
+    """Relax crystals where the settings say; yields them in the order of completion."""
     failed = [crystal for crystal in crystals if crystal.failure]
     sound = [crystal for crystal in crystals if not crystal.failure]
+    chosen, device = potential(calculator, settings.potentials.get(calculator)), pick_device(settings.device)
+    if device != "cpu" and chosen.is_batched:
+        return itertools.chain(failed, relax_batched(sound, settings, chosen, device) if sound else ())
     treated = in_processes(
         sound,
         make_relaxer,
-        (settings, calculator),
-        num_workers=num_workers,
+        (dataclasses.replace(settings, device=device), calculator),
+        # Processes that share a GPU only wait for each other.
+        num_workers=settings.workers or (num_cores() if device == "cpu" else 1),
         # The worker's own clock is looked at between steps; this one is for steps that never end.
-        hard_limit=2 * settings.time_limit + 60,
+        limits=Limits(2 * settings.time_limit + 60, settings.memory * 1e9 if device == "cpu" else None),
         step=STEP,
     )
     return itertools.chain(failed, treated)
@@ -86,17 +99,59 @@ def make_relaxer(settings: Relax, calculator: str) -> Callable[[Crystal], Crysta
     import torch
 
     torch.set_num_threads(1)
-    chosen = potential(calculator)
-    evaluate = chosen.evaluator(pick_device(settings.device))
+    chosen = potential(calculator, settings.potentials.get(calculator))
+    limit = settings.memory * 1e9 - BASE_MEMORY
+    engine = chosen.engine(settings.device, limit)
 
     def relax(crystal: Crystal) -> Crystal:
-        reason = why_not(crystal, settings, chosen.elements)
-        if reason:
-            return crystal.failed(STEP, reason)
-        known = {"calculator": chosen.label, "energy_frame": chosen.energy_frame}
-        return relax_one(crystal.replace(**known), settings, evaluate)
+        return next(in_flight([crystal], settings, chosen, engine, limit))
 
     return relax
+
+
+def relax_batched(
+    crystals: Iterable[Crystal], settings: Relax, chosen: Potential, device: str, limit: float | None = None
+) -> Iterator[Crystal]:
+    """Relax crystals in batches in this process; yields them in the order of completion.
+
+    Args:
+        crystals: what to relax; failed ones come back as they are.
+        settings: limits.
+        chosen: the potential.
+        device: as torch names it.
+        limit: bytes that an evaluation may take; None on a GPU, whose memory is filled.
+    """
+    from miad.budget import Budget
+
+    engine = chosen.engine(device, limit or Budget(device).capacity)
+    return in_flight(crystals, settings, chosen, engine, limit)
+
+
+def in_flight(crystals, settings: Relax, chosen: Potential, engine, limit: float | None) -> Iterator[Crystal]:
+    """Relax crystals with an engine; yields them in the order of completion, in the frame that the potential promises.
+
+    Args:
+        crystals: what to relax.
+        settings: limits.
+        chosen: the potential.
+        engine: of that potential.
+        limit: bytes that an evaluation may take; None on a GPU.
+    """
+    from miad.budget import Budget
+    from miad.inflight import Flight
+
+    sound = []
+    for crystal in crystals:
+        reason = crystal.failure or why_not(crystal, settings, chosen.elements)
+        if reason:
+            yield crystal.failed(STEP, reason)
+        else:
+            sound.append(crystal)
+    known = {"calculator": chosen.label, "energy_frame": chosen.native_frame}
+    relaxations = chosen.relaxations(settings, engine.device)
+    flight = Flight(relaxations, engine, settings, Budget(engine.device, limit))
+    for crystal in flight.run(crystal.replace(**known) for crystal in sound):
+        yield correct(crystal, chosen.energy_frame, STEP)
 
 
 def why_not(crystal: Crystal, settings: Relax, elements: frozenset[int]) -> str | None:
@@ -118,69 +173,3 @@ def why_not(crystal: Crystal, settings: Relax, elements: frozenset[int]) -> str 
     if distance < settings.min_distance:
         return f"atoms closer than {settings.min_distance} Å at the start ({distance:.3f} Å)"
     return None
-
-
-def closest_distance(lattice: np.ndarray, frac_coords: np.ndarray) -> float:
-    """Shortest distance between two atoms of a periodic crystal, images of one atom included, Å."""
-    from ase.geometry import minkowski_reduce
-
-    reduced, _ = minkowski_reduce(lattice)
-    frac = np.asarray(frac_coords) @ lattice @ np.linalg.inv(reduced)
-    frac = frac - np.floor(frac)
-    # In a Minkowski-reduced cell the closest image of a point of the cell lies within one cell on each side.
-    images = np.array(list(itertools.product((-1, 0, 1), repeat=3))) @ reduced  # (27, 3)
-    shortest = np.linalg.norm(images[np.any(images != 0, axis=1)], axis=1).min()
-    cart = frac @ reduced
-    for index in range(len(cart) - 1):
-        apart = cart[index + 1 :, None] - cart[index] + images  # (n_atoms - index - 1, 27, 3)
-        shortest = min(shortest, np.linalg.norm(apart, axis=-1).min())
-    return float(shortest)
-
-
-def relax_one(crystal: Crystal, settings: Relax, evaluate: Evaluator) -> Crystal:
-    """Relax one crystal that `why_not` found nothing against.
-
-    Args:
-        crystal: the crystal.
-        settings: limits.
-        evaluate: the potential.
-
-    Returns:
-        The relaxed crystal with energies, steps, displacement and volume change; failed if a limit was hit.
-    """
-    state = Relaxation(crystal.lattice, crystal.frac_coords, fmax=settings.fmax, max_steps=settings.max_steps)
-    start = time.monotonic()
-    while True:
-        try:
-            [result] = evaluate([Atoms(state.lattice, state.frac_coords, crystal.atomic_numbers)])
-        except Exception as error:  # whatever a potential throws is the end of this crystal only
-            return crystal.failed(STEP, _reason(error))
-        if not (np.isfinite(result.energy) and np.isfinite(result.forces).all() and np.isfinite(result.virial).all()):
-            return crystal.failed(STEP, f"the potential gave no number after {state.num_steps} steps")
-        if state.update(result.energy, result.forces, result.virial):
-            return _finished(crystal, state)
-        ratio = state.volume_ratio
-        if not 1 / settings.max_volume_ratio < ratio < settings.max_volume_ratio:
-            return crystal.failed(STEP, f"its volume changed {ratio:.3g}-fold after {state.num_steps} steps")
-        if time.monotonic() - start > settings.time_limit:
-            return crystal.failed(STEP, f"time limit of {settings.time_limit:g} s after {state.num_steps} steps")
-
-
-def _finished(crystal: Crystal, state: Relaxation) -> Crystal:
-    return crystal.replace(
-        lattice=state.lattice,
-        frac_coords=np.mod(state.frac_coords, 1.0),
-        energy_per_atom=state.energy / crystal.num_atoms,
-        initial_energy_per_atom=state.initial_energy / crystal.num_atoms,
-        num_steps=state.num_steps,
-        rms_displacement=state.rms_displacement,
-        volume_change=state.volume_ratio - 1,
-        converged=state.is_converged,
-    )
-
-
-def _reason(error: Exception) -> str:
-    # torch has a class of its own for a full GPU, and a plain RuntimeError for a full host.
-    if isinstance(error, MemoryError) or "memory" in str(error).lower():
-        return f"out of memory ({str(error)[:100]})"
-    return f"the potential failed ({type(error).__name__}: {str(error)[:100]})"

@@ -68,12 +68,15 @@ def _explain(error: Any) -> str:
 def own_files(run: dict) -> dict[str, list[str]]:
     """The user's own files that a run reads, by section: local paths, neither URLs nor what is built in.
 
+    Those of the potentials are under `relax.` and the name of the calculator.
+
     Args:
         run: settings of one run, as `resolve` returns them.
 
     Raises:
         MiadError: one of them does not exist.
     """
+    from miad.calculators import potential
     from miad.download import is_url
     from miad.hull_sources import MATERIALS_PROJECT
 
@@ -92,4 +95,7 @@ def own_files(run: dict) -> dict[str, list[str]]:
             if not Path(path).is_file():
                 raise MiadError(f"{key}: {path} is not a file in {Path.cwd()}. Correct the path in config.yaml.")
         found[section] = list(local.values())
+    for calculator in run["relax"]["calculators"]:
+        chosen = potential(calculator, run["relax"]["potentials"].get(calculator))
+        found[f"relax.{calculator}"] = [str(path) for path in chosen.files()]
     return found

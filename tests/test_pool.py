@@ -9,7 +9,7 @@ import pytest
 
 from miad.crystal import Crystal
 from miad.errors import MiadError
-from miad.pool import in_processes
+from miad.pool import Limits, in_processes
 
 
 def crystals(*ids: str) -> list[Crystal]:
@@ -37,7 +37,7 @@ def make_nothing():
 
 def treat_all(given: list[Crystal], hard_limit: float = 60.0) -> dict[str, Crystal]:
     """All crystals after two workers, by id."""
-    treated = list(in_processes(given, make, (), num_workers=2, hard_limit=hard_limit, step="relax"))
+    treated = list(in_processes(given, make, (), num_workers=2, limits=Limits(hard_limit), step="relax"))
     assert len(treated) == len(given)
     return {crystal.crystal_id: crystal for crystal in treated}
 
@@ -69,4 +69,4 @@ def test_nothing_to_do():
 
 def test_a_worker_that_cannot_start_is_an_error():
     with pytest.raises(MiadError, match="could not start"):
-        list(in_processes(crystals("a"), make_nothing, (), num_workers=1, hard_limit=60, step="relax"))
+        list(in_processes(crystals("a"), make_nothing, (), num_workers=1, limits=Limits(60), step="relax"))

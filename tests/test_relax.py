@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from miad import relax
-from miad.calculators import Evaluation
 from miad.config import Relax
 from miad.crystal import Crystal, read_crystals, to_line, write_crystals
 from miad.journal import Journal
@@ -19,8 +18,10 @@ SETTINGS = Relax(
     min_distance=0.5,
     max_volume_ratio=4.0,
     time_limit=60.0,
+    memory=1.5,
     workers=1,
     device="cpu",
+    potentials={},
 )
 ALL = frozenset(range(1, 119))
 
@@ -113,71 +114,6 @@ def test_continues_from_the_journal_and_does_not_relax_again(mixed, tmp_path, mo
     killed.add(relaxed["good"])
     relax.run(dataclasses.replace(SETTINGS, fmax=0.2), **run)  # the journal is of fmax 0.1: of no use
     assert all(crystal.num_steps == 99 for crystal in read_crystals(tmp_path / "out.jsonl"))
-
-
-def spring(stiffness: float, equilibrium: float):
-    """A potential that wants a volume per crystal."""
-
-    def evaluate(batch):
-        [atoms] = batch
-        excess = abs(np.linalg.det(atoms.lattice)) - equilibrium
-        virial = -2 * stiffness * excess * (excess + equilibrium) * np.eye(3)
-        return [Evaluation(stiffness * excess**2, np.zeros((len(atoms.atomic_numbers), 3)), virial)]
-
-    return evaluate
-
-
-def raising(error: Exception):
-    """A potential that throws."""
-
-    def evaluate(batch):
-        raise error
-
-    return evaluate
-
-
-def test_not_converged_keeps_its_energy():
-    settings = dataclasses.replace(SETTINGS, max_steps=2)
-    crystal = relax.relax_one(rocksalt("a", 6.5), settings, spring(1e-3, 40.0))
-    assert crystal.failure is None and crystal.converged is False
-    assert crystal.num_steps == 2 and crystal.energy_per_atom is not None
-
-
-@pytest.mark.parametrize("volume", [5.0, 700.0])
-def test_exploding_and_collapsing_volume_fails(volume):
-    crystal = relax.relax_one(rocksalt("a", 5.9), SETTINGS, spring(1e-2, volume))
-    assert "volume changed" in crystal.failure
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (MemoryError("many angles"), "out of memory"),
-        (RuntimeError("CUDA out of memory. Tried to allocate"), "out of memory"),
-        (KeyError("Xx"), "the potential failed (KeyError"),
-    ],
-)
-def test_what_a_potential_throws_becomes_a_reason(error, reason):
-    assert reason in relax.relax_one(rocksalt("a", 5.9), SETTINGS, raising(error)).failure
-
-
-def test_nan_energy_fails():
-    assert "no number" in relax.relax_one(rocksalt("a", 5.9), SETTINGS, spring(np.nan, 40)).failure
-
-
-def test_time_limit_fails():
-    settings = dataclasses.replace(SETTINGS, time_limit=0.0)
-    assert "time limit" in relax.relax_one(rocksalt("a", 5.9), settings, spring(1e-3, 40)).failure
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_closest_distance_is_that_of_brute_force(seed):
-    random = np.random.default_rng(seed)
-    lattice, coords = 4 * np.eye(3) + 2 * random.standard_normal((3, 3)), random.random((4, 3))
-    images = np.array(list(np.ndindex(17, 17, 17))) - 8
-    apart = coords[:, None, None] - coords[None, :, None] + images  # (4, 4, n_images, 3)
-    lengths = np.linalg.norm(apart @ lattice, axis=-1)
-    assert relax.closest_distance(lattice, coords) == pytest.approx(lengths[lengths > 1e-9].min())
 
 
 def hostile(count: int, seed: int = 0) -> list[Crystal]:

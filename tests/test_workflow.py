@@ -227,9 +227,10 @@ def test_killed_runs_end_in_the_same_bytes(finished, tmp_path):
         ({"mirage": {"num_atoms": "ten"}}, ["mirage.num_atoms", "'ten'", "integer"]),
         ({"diffusion": {"sigma_min": 3.0}}, ["diffusion.sigma_min", "3.0", "maximum of 0.1"]),
         ({"relax": {"calculators": ["chgnett"]}}, ["relax.calculators", "chgnett is not one of", "config.yaml"]),
+        ({"relax": {"calculators": ["chgnet", "eqv2"]}}, ["eqV2_153M_omat_mp_salex.pt", "potentials.eqv2.checkpoint"]),
         ({"dataset": {"files": {"train": "nowhere.csv"}}}, ["dataset.files.train: nowhere.csv", "Correct the path"]),
     ],
-    ids=["misspelt", "type", "range", "calculator", "path"],
+    ids=["misspelt", "type", "range", "calculator", "weights", "path"],
 )
 def test_a_bad_config_is_refused_before_anything_runs(copy, change, said):
     before = copy.contents("results/**/*")

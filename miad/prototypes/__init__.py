@@ -63,8 +63,10 @@ def relax_settings(workers: int | None) -> Relax:
         min_distance=0.5,
         max_volume_ratio=4.0,
         time_limit=600.0,
+        memory=1.5,
         workers=workers,
         device="cpu",
+        potentials={},
     )
 
 

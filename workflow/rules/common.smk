@@ -44,8 +44,14 @@ def settings(section):
 def settings_of_calculator(wildcards):
     """The settings of relax for one calculator: a further calculator leaves what others relaxed as it is."""
     sections = RUNS[wildcards.run]
-    one = {**sections["relax"], "calculators": [wildcards.calculator]}
+    own = {name: keys for name, keys in sections["relax"]["potentials"].items() if name == wildcards.calculator}
+    one = {**sections["relax"], "calculators": [wildcards.calculator], "potentials": own}
     return settings_json({**sections, "relax": one}, "relax")
+
+
+def weights_of_calculator(wildcards):
+    """Input function: the user's own files that a calculator reads."""
+    return OWN_FILES[wildcards.run].get(f"relax.{wildcards.calculator}", [])
 
 
 def own(section):

@@ -1,6 +1,7 @@
 rule relax:
     input:
         crystals=result("sample", "{shard}.jsonl"),
+        weights=weights_of_calculator,
     output:
         relaxed="results/{run}/relax/{calculator}/{shard}.jsonl",
     log:

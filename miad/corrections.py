@@ -1,0 +1,110 @@
+"""MP2020 corrections: from raw PBE(+U) energies to those of the Materials Project. The only place where they are made.
+
+A crystal says in `energy_frame` whether it has them, so that they are never added twice.
+"""
+
+import functools
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from miad.crystal import Crystal
+from miad.errors import MiadError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+    from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+
+CORRECTED, UNCORRECTED = "mp2020", "uncorrected"
+
+
+def correct(crystal: Crystal, frame: str, step: str) -> Crystal:
+    """The crystal with its energies in the frame that is asked for.
+
+    Args:
+        crystal: relaxed, its energies in the frame that it names; the correction depends on composition and structure.
+        frame: `mp2020` or `uncorrected`.
+        step: the name of the step, for reasons of failure.
+
+    Returns:
+        The crystal itself if its energies are in that frame already, or if it has none.
+
+    Raises:
+        MiadError: corrected energies are asked for uncorrected; what was added is not known any more.
+    """
+    if crystal.failure or crystal.energy_per_atom is None or crystal.energy_frame == frame:
+        return crystal
+    from pymatgen.entries.compatibility import CompatibilityError
+
+    if (crystal.energy_frame, frame) != (UNCORRECTED, CORRECTED):
+        raise MiadError(
+            f"{crystal.crystal_id} has energies in the frame '{crystal.energy_frame}', which cannot be turned into"
+            f" '{frame}'. Only {UNCORRECTED} energies can be corrected."
+        )
+    try:
+        added = correction_per_atom(crystal.structure)
+    except CompatibilityError as error:
+        return crystal.failed(step, f"its energy cannot be corrected ({error})")
+    initial = crystal.initial_energy_per_atom
+    return crystal.replace(
+        energy_per_atom=crystal.energy_per_atom + added,
+        # The same for both, so that their difference stays what the relaxation gained.
+        initial_energy_per_atom=None if initial is None else initial + added,
+        energy_frame=CORRECTED,
+    )
+
+
+def correction_per_atom(structure: "Structure", parameters: dict[str, Any] | None = None) -> float:
+    """What MP2020 adds to the energy, eV/atom.
+
+    Args:
+        structure: relaxed; whether oxygen is oxide, peroxide or superoxide is read from its bonds.
+        parameters: how the energy was calculated, as pymatgen's entries hold it (`run_type`, `hubbards`, …); None:
+            as the Materials Project would have, with +U where its input sets have it.
+
+    Raises:
+        CompatibilityError: pymatgen has no correction for such a calculation.
+
+    Source: Wang et al., Scientific Reports 11, 15496 (2021).
+    """
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+    if parameters is None:
+        parameters = parameters_of(structure)
+    entry = ComputedStructureEntry(structure, energy=0.0, parameters=parameters)
+    with warnings.catch_warnings():
+        # Alloys have no oxidation states to guess, and no anions to correct.
+        warnings.filterwarnings("ignore", message="Failed to guess oxidation states")
+        # Not process_entry, which hides why there is no correction.
+        adjustments = _compatibility().get_adjustments(entry)
+    return float(sum(adjustment.value for adjustment in adjustments)) / len(structure)
+
+
+def parameters_of(structure: "Structure") -> dict[str, Any]:
+    """How the Materials Project calculates a structure: with U of oxides and fluorides, {element: eV}."""
+    hubbards = hubbard_values(structure)
+    return {"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards, "is_hubbard": bool(hubbards)}
+
+
+def hubbard_values(structure: "Structure") -> dict[str, float]:
+    """{symbol: U in eV} that MPRelaxSet would use, only those that are not zero."""
+    symbols = {element.symbol for element in structure.composition}
+    # As in VASP's input sets: U belongs to the most electronegative element of the compound.
+    # Noble gases have none, and no U.
+    anion = max(structure.composition, key=lambda element: element.X if element.X == element.X else 0.0).symbol
+    values = _mp_settings()["LDAUU"].get(anion, {})
+    return {symbol: values[symbol] for symbol in sorted(symbols) if values.get(symbol)}
+
+
+@functools.cache
+def _compatibility() -> "MaterialsProject2020Compatibility":
+    from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+
+    # There are no pseudopotentials to check: potentials are trained on MP's settings, DFT runs with them.
+    return MaterialsProject2020Compatibility(check_potcar=False)
+
+
+@functools.cache
+def _mp_settings() -> dict[str, Any]:
+    from pymatgen.io.vasp.sets import MPRelaxSet
+
+    return MPRelaxSet.CONFIG["INCAR"]

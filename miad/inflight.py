@@ -1,0 +1,196 @@
+"""Relaxations in flight: a batch that a finished crystal leaves and a waiting one enters.
+
+What becomes of a crystal is decided by its own numbers alone, whichever crystals are beside it; one that fails, in
+whatever way, leaves with a reason and costs the others nothing but the repetition of an evaluation.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from miad.budget import Budget
+from miad.cells import compact
+from miad.config import Relax
+from miad.crystal import Crystal
+from miad.engine import Engine
+from miad.relaxations import Geometry, Outcome, Relaxations, geometry_of
+
+log = logging.getLogger("miad")
+STEP = "relax"
+
+
+class Flight:
+    """A batch of relaxations.
+
+    Args:
+        relaxations: empty; how crystals move.
+        engine: what evaluates them.
+        settings: limits.
+        budget: how much is evaluated together.
+    """
+
+    def __init__(self, relaxations: Relaxations, engine: Engine, settings: Relax, budget: Budget) -> None:
+        self.relaxations, self.engine, self.settings, self.budget = relaxations, engine, settings, budget
+        self.crystals: list[Crystal] = []  # in the order of the relaxations
+        self.loads: list[float] = []  # bytes, of their last evaluation
+        self.seconds = np.zeros(0)  # spent on each
+        self.load_per_atom = engine.bytes_per_atom  # of the crystals that wait, as those in flight are
+
+    def run(self, crystals: Iterable[Crystal]) -> Iterator[Crystal]:
+        """Relax crystals; yields them in the order of completion.
+
+        Those that come out relaxed have energies, steps, displacement and volume change; the others a reason.
+        """
+        waiting = deque(crystals)
+        while waiting or self.crystals:
+            self._admit(waiting)
+            yield from self._advance()
+
+    def _admit(self, waiting: deque[Crystal]) -> None:
+        """Take in as many crystals as will fit, at least one if there is none."""
+        room = self.budget.capacity - sum(self.loads)
+        new: list[Crystal] = []
+        while waiting and (
+            (room := room - self.load_per_atom * waiting[0].num_atoms) >= 0 or not (self.crystals or new)
+        ):
+            new.append(waiting.popleft())
+        if not new:
+            return
+        cells = [compact(crystal.lattice, crystal.frac_coords) for crystal in new]
+        lattices, coords = zip(*cells, strict=True)
+        numbers = [crystal.atomic_numbers for crystal in new]
+        self.relaxations.add(geometry_of(list(lattices), list(coords), numbers, self.engine.device))
+        self.crystals += new
+        self.loads += [self.load_per_atom * crystal.num_atoms for crystal in new]
+        self.seconds = np.concatenate([self.seconds, np.zeros(len(new))])
+
+    def _advance(self) -> Iterator[Crystal]:
+        """Evaluate all crystals and move them; yields those that leave."""
+        start = time.monotonic()
+        geometry = self.relaxations.geometry()
+        loads, reasons = self.engine.refresh(geometry)
+        self.loads = loads.tolist()
+        sound = [index for index in range(len(self.crystals)) if index not in reasons]
+        self.load_per_atom = max(sum(self.loads[i] for i in sound) / max(int(geometry.sizes[sound].sum()), 1), 1.0)
+        is_over = self.relaxations.update(*self._evaluate(geometry, sound, reasons))
+        table = (
+            torch.stack([is_over, self.relaxations.crystal["is_finite"], self.relaxations.volume_ratios]).cpu().numpy()
+        )
+        self.seconds += (time.monotonic() - start) * np.array(self.loads) / max(sum(self.loads), 1e-9)
+        leaving = self._leaving(table, reasons)
+        if not leaving:
+            return
+        stay = np.ones(len(self.crystals), dtype=bool)
+        stay[list(leaving)] = False
+        outcomes = self.relaxations.outcomes(list(leaving))
+        finished = [_ended(self.crystals[i], leaving[i], outcome) for i, outcome in zip(leaving, outcomes, strict=True)]
+        self._keep(stay)
+        yield from finished
+
+    def _leaving(self, table: np.ndarray, reasons: dict[int, str]) -> dict[int, str | None]:
+        """Which crystals are over, and why where they failed; `table` has rows: over, finite, volume ratio."""
+        largest, limit = self.settings.max_volume_ratio, self.settings.time_limit
+        leaving: dict[int, str | None] = dict(reasons)
+        is_over, is_finite, ratio = table[0] > 0, table[1] > 0, table[2]
+        is_late = self.seconds > limit
+        has_exploded = ~((ratio > 1 / largest) & (ratio < largest))
+        steps = self.relaxations.crystal["num_steps"]
+        for index in np.flatnonzero(is_over | ~is_finite | is_late | has_exploded):
+            if index in leaving:
+                continue
+            after = f"after {int(steps[index])} steps"
+            if not is_finite[index]:
+                leaving[index] = f"the potential gave no number {after}"
+            elif is_over[index]:
+                leaving[index] = None
+            elif has_exploded[index]:
+                leaving[index] = f"its volume changed {ratio[index]:.3g}-fold {after}"
+            else:
+                leaving[index] = f"time limit of {limit:g} s {after}"
+        return leaving
+
+    def _keep(self, stay: np.ndarray) -> None:
+        kept = torch.from_numpy(stay).to(self.engine.device)
+        self.relaxations.select(kept)
+        self.engine.select(kept)
+        self.crystals = [crystal for crystal, stays in zip(self.crystals, stay, strict=True) if stays]
+        self.loads = [load for load, stays in zip(self.loads, stay, strict=True) if stays]
+        self.seconds = self.seconds[stay]
+
+    def _evaluate(self, geometry: Geometry, sound: list[int], reasons: dict[int, str]) -> tuple[Tensor, ...]:
+        """Energies, forces and virials of all crystals, NaN where there are none; adds why to `reasons`.
+
+        A group of crystals that fails is halved until it is known which crystal it was.
+        """
+        options = {"dtype": torch.float64, "device": self.engine.device}
+        energies = torch.full((len(self.crystals),), torch.nan, **options)
+        forces, virials = (
+            torch.full((len(geometry.owners), 3), torch.nan, **options),
+            energies.new_full((len(self.crystals), 3, 3), torch.nan),
+        )
+        pending = [[sound[i] for i in group] for group in self.budget.groups([self.loads[i] for i in sound])]
+        while pending:
+            group = pending.pop(0)
+            chosen = torch.zeros(len(self.crystals), dtype=torch.bool, device=self.engine.device)
+            chosen[group] = True
+            load = sum(self.loads[i] for i in group)
+            error = self._attempt(geometry, chosen, load, (energies, forces, virials))
+            if error is None:
+                continue
+            if _is_memory(error):
+                # Outside the handler of the error, which holds on to the tensors of the failed evaluation.
+                self.budget.overflowed(load)
+                log.info("out of memory with %d crystals: half as many from now on", len(group))
+            if len(group) == 1:
+                reasons[group[0]] = _reason(error)
+            else:
+                middle = len(group) // 2
+                pending[:0] = [group[:middle], group[middle:]]
+        return energies, forces, virials
+
+    def _attempt(self, geometry: Geometry, chosen: Tensor, load: float, into: tuple[Tensor, ...]) -> Exception | None:
+        """Evaluate one group into its rows; what went wrong, if anything did."""
+        try:
+            with self.budget.measuring(load):
+                results = self.engine.evaluate(geometry, chosen)
+        except torch.AcceleratorError:
+            raise  # the device itself is broken: nothing that follows would work
+        except Exception as error:  # whatever a potential throws is the end of some crystal only
+            return error.with_traceback(None)
+        for whole, rows, part in zip(into, (chosen, chosen[geometry.owners], chosen), results, strict=True):
+            whole[rows] = part
+        return None
+
+
+def _ended(crystal: Crystal, reason: str | None, outcome: Outcome) -> Crystal:
+    """The crystal at the end of its relaxation."""
+    if reason is not None:
+        return crystal.failed(STEP, reason)
+    lattice = crystal.lattice @ outcome.deformation.T  # the cell that it was relaxed in may have been another one
+    frac_coords = np.linalg.solve(lattice.T, outcome.positions.T).T
+    return crystal.replace(
+        lattice=lattice,
+        frac_coords=np.mod(np.mod(frac_coords, 1.0), 1.0),  # twice, because -1e-17 mod 1 is 1
+        energy_per_atom=outcome.energy / crystal.num_atoms,
+        initial_energy_per_atom=outcome.initial_energy / crystal.num_atoms,
+        num_steps=outcome.num_steps,
+        rms_displacement=outcome.rms_displacement,
+        volume_change=outcome.volume_ratio - 1,
+        converged=outcome.is_converged,
+    )
+
+
+def _is_memory(error: Exception) -> bool:
+    # torch has a class of its own for a full GPU, and a plain RuntimeError for a full host.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in str(error).lower()
+
+
+def _reason(error: Exception) -> str:
+    if _is_memory(error):
+        return f"out of memory ({str(error)[:100]})"
+    return f"the potential failed ({type(error).__name__}: {str(error)[:100]})"
