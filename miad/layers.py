@@ -164,7 +164,8 @@ def frames_compared(sun: Sun, relax: Relax) -> dict[str, str]:
 
     if sun.protocols[sun.protocol]["frames"] != "must_match":
         return {}
-    return {calculator: potential(calculator).energy_frame for calculator in relax.calculators}
+    options = relax.potentials
+    return {name: potential(name, options.get(name)).energy_frame for name in relax.calculators}
 
 
 def _cross_check(run: str, sections: dict[str, Any]) -> None:
