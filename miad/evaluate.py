@@ -30,6 +30,7 @@ def run(
     generated: Path | None = None,
     hull_frame: str | None = None,
     hull_references: str | None = None,
+    protocols: str | None = None,
     config: str | None = None,
 ) -> None:
     """Evaluate crystals of any origin: the table, the ledger and the candidates in one folder.
@@ -48,6 +49,7 @@ def run(
         generated: the same crystals before relaxation, for protocols that compare as-generated cells
         hull_frame: mp2020 or uncorrected, if the hull does not say so
         hull_references: JSON of elemental energies, if the hull has formation energies
+        protocols: headline for one row of the table, all for one per protocol; as report.protocols if left out
         config: config file (./config.yaml if left out), or JSON of its sections hull, relax, sun and report
 
     Raises:
@@ -79,7 +81,7 @@ def run(
         )
     _judge(sun_settings, out, name, known, has_generated=bool(as_drawn) or not is_relaxed(given))
     report.run(
-        report_settings,
+        dataclasses.replace(report_settings, protocols=protocols or report_settings.protocols),
         rows=[out / "row.json"],
         table=out / "sun_table.csv",
         readable=out / "sun_table.md",

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from miad.crystal import Crystal
 from miad.errors import MiadError
 from miad.files import checksum, open_text, verify
 from miad.hull import COLUMNS, FRAMES, Entry, HullTable, lowest_entries, read_table
+
+log = logging.getLogger("miad")
 
 # Published by matbench-discovery (figshare); the checksum is verified before the pickle is opened.
 MATERIALS_PROJECT = "mp-2023-02-07"
@@ -131,6 +134,8 @@ def from_json(path: Path, settings: Hull) -> HullTable:
             raise MiadError(f"{path} is not JSON ({error}). Give pymatgen's computed entries, or a CSV.") from error
     records = list(records.values()) if isinstance(records, dict) else records
     try:
+        if frame == "mp2020" and not any(map(_correction, records)):
+            log.warning("%s: no entry carries a correction; are the energies really MP2020-corrected?", path)
         return HullTable("", frame, "", [_computed_entry(record, frame) for record in records])
     except (KeyError, TypeError, AttributeError) as error:
         raise MiadError(
@@ -141,8 +146,13 @@ def from_json(path: Path, settings: Hull) -> HullTable:
 
 def _computed_entry(record: Mapping[str, Any], frame: str) -> Entry:
     composition = {symbol: float(amount) for symbol, amount in record["composition"].items()}
-    energy = float(record["energy"]) + (float(record.get("correction") or 0.0) if frame == "mp2020" else 0.0)
+    energy = float(record["energy"]) + (_correction(record) if frame == "mp2020" else 0.0)
     return Entry(formula_of(composition), energy / sum(composition.values()), record.get("entry_id"))
+
+
+def _correction(record: Mapping[str, Any]) -> float:
+    """Of a computed entry, eV of the whole cell."""
+    return float(record.get("correction") or 0.0)
 
 
 def formula_of(amounts: Mapping[str, float]) -> str:

@@ -53,6 +53,15 @@ def test_crystals_without_energies_are_relaxed_first(tmp_path: Path, flags: dict
     assert counts(flags["out"], "as_paper")["sun"] == 1
 
 
+def test_all_protocols_from_the_same_crystals(tmp_path: Path, flags: dict) -> None:
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    evaluate.run(tmp_path / "theirs.extxyz", generated=make_xyz(tmp_path), protocols="all", **flags)
+    with (flags["out"] / "sun_table.csv").open() as text:
+        rows = [row for row in csv.DictReader(text) if row["kind"] == "measured"]
+    assert [row["protocol"] for row in rows] == ["strict", "as_paper", "flowmm", "mattergen"]
+    assert {row["attempted"] for row in rows} == {"2"}
+
+
 def test_generated_cells_are_joined_by_the_ids_of_the_inputs(tmp_path: Path, flags: dict) -> None:
     (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
     frames = xyz().split("8\n", 1)[1]

@@ -64,6 +64,16 @@ def test_computed_entries_are_corrected_once_or_not_at_all(tmp_path: Path) -> No
     assert raw == pytest.approx({"NaCl": -3.0, "Na": -1.3})
 
 
+def test_energies_that_look_raw_are_wondered_at(tmp_path: Path, caplog) -> None:
+    path = tmp_path / "entries.json"
+    path.write_text(json.dumps([{"composition": {"Na": 1, "Cl": 1}, "energy": -6.0, "correction": 0.0}]))
+    table_of(tmp_path, source=str(path), energy_frame="mp2020")
+    assert "no entry carries a correction" in caplog.text
+    caplog.clear()
+    table_of(tmp_path, source=str(path), energy_frame="uncorrected")
+    assert not caplog.text
+
+
 def test_checksums_and_absent_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
     path.write_text("formula,e_total_MP2020_per_atom\nNa,-1.3\n")
