@@ -24,10 +24,7 @@ test-slurm: .venv/installed
 test-chaos: .venv/installed
 	.venv/bin/python -m pytest -m chaos -s tests/test_chaos.py
 
-# torch first, with its dependencies; the pinned rest without (envs/requirements.txt says why)
-.venv/installed: envs/requirements.txt pyproject.toml
+.venv/installed: envs/requirements.txt envs/requirements-eqv2.txt envs/install.sh pyproject.toml
 	python3.11 -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/requirements.txt
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	bash envs/install.sh .venv/bin/python eqv2
 	touch $@

@@ -7,6 +7,10 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
+# For --sdm apptainer only, and built by: apptainer build miad.sif envs/miad.def
+container: "miad.sif"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/dataset.smk"
 include: "workflow/rules/infuse.smk"

@@ -115,8 +115,6 @@ def running(project: Project) -> dict[int, str]:
 @contextlib.contextmanager
 def drained(process: subprocess.Popen) -> Iterator[list[str]]:
     """The output of a process, read all the while so that it never waits for us."""
-    import threading
-
     lines: list[str] = []
     thread = threading.Thread(target=lambda: lines.extend(process.stdout), daemon=True)
     thread.start()

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -403,21 +404,76 @@ def test_slurm_selects_the_paper_scale_and_downloads_nothing(tmp_path):
     assert not (project.folder / "cache").exists() and not (project.folder / "results").exists()
 
 
-def test_conda_environment_finds_the_pinned_list_from_wherever_it_is_run(tmp_path):
+@pytest.mark.parametrize("name", ["miad", "eqv2"])
+def test_conda_environment_finds_the_pinned_lists_from_wherever_it_is_run(tmp_path, name):
     # Snakemake copies the script beside the environment and runs it in its own working directory.
-    script = shutil.copy(ROOT / "envs" / "miad.post-deploy.sh", tmp_path / "3f2a_.post-deploy.sh")
-    (tmp_path / "pip").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n')
-    (tmp_path / "pip").chmod(0o755)
+    script = shutil.copy(ROOT / "envs" / f"{name}.post-deploy.sh", tmp_path / "3f2a_.post-deploy.sh")
+    (tmp_path / "python").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n')
+    (tmp_path / "python").chmod(0o755)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "MIAD_ROOT": str(ROOT)}
     command = ["bash", str(script)]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls[0].startswith("install torch==") and f"--no-deps -r {ROOT}/envs/requirements.txt" in calls[1]
+    assert calls[0].startswith("-m pip install") and calls[0].endswith("torch==2.13.0")
+    lists = ["requirements.txt", *(["requirements-eqv2.txt"] if name == "eqv2" else [])]
+    assert [call.rpartition("--no-deps -r ")[2] for call in calls[1:-1]] == [f"{ROOT}/envs/{one}" for one in lists]
+    assert calls[-1].endswith(f"-e {ROOT}")
     done = subprocess.run(command, cwd=tmp_path, env=environment | {"MIAD_ROOT": "/nowhere"}, stderr=subprocess.PIPE)
     assert done.returncode != 0 and b"Set MIAD_ROOT" in done.stderr
     assert "MIAD_ROOT" in (ROOT / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
 
 
+def test_every_package_is_pinned_once_and_only_eqv2s_list_has_fairchem():
+    lists = {}
+    for name in ("requirements.txt", "requirements-eqv2.txt"):
+        lines = (ROOT / "envs" / name).read_text(encoding="utf-8").splitlines()
+        pins = [line for line in lines if not line.startswith("#")]
+        assert all(re.fullmatch(r"[\w.-]+==[\w.+-]+( ;.*)?", pin) for pin in pins), name
+        lists[name] = [pin.partition("==")[0].lower() for pin in pins]
+    both = lists["requirements.txt"] + lists["requirements-eqv2.txt"]
+    assert len(both) == len(set(both))
+    assert "fairchem-core" in lists["requirements-eqv2.txt"]
+
+
+def test_without_eqv2s_packages_the_rest_works():
+    # What the rules import that have the smaller environment.
+    absent = [
+        pin.partition("==")[0].lower().replace("-", "_")
+        for pin in (ROOT / "envs" / "requirements-eqv2.txt").read_text(encoding="utf-8").splitlines()[1:]
+    ]
+    code = (
+        f"import sys\nclass Absent:\n def find_spec(self, name, *_):\n  if name in {absent}: raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "import torch.utils.tensorboard, snakemake.cli, chgnet.model.dynamics, pymatgen.core, atomate2, custodian\n"
+        "import miad.train, miad.sample, miad.sun, miad.dft, miad.report, miad.dataset, miad.candidates\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_the_profiles_name_rules_that_exist():
+    for name in ("slurm", "gpus"):
+        profile = yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text(encoding="utf-8"))
+        assert set(profile["set-resources"]) <= set(rules())
+
+
+def test_slurm_asks_for_more_memory_at_each_attempt_for_every_rule():
     profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
-    assert set(profile["set-resources"]) <= set(rules())
+    # What a rule says itself comes before default-resources.
+    own = {name for name, text in rules().items() if "mem_mb=" in text}
+    for name in own | set(profile["set-resources"]):
+        assert profile["set-resources"][name]["mem_mb"].endswith("* attempt"), name
+
+
+def test_training_on_two_gpus_is_started_by_torchrun(copy):
+    # On the CPU: two processes, and two devices that exist in name only.
+    shutil.rmtree(copy.folder / "results/miad/train")
+    copy.configure({"train": {"num_epochs": 20, "validate_every": 20}})
+    copy.environment |= {"CUDA_VISIBLE_DEVICES": "5,7", "MIAD_GPU_LOCKS": str(copy.folder / "locks")}
+    model = "results/miad/train/model.safetensors"
+    code, output = copy.run("snakemake", "--set-resources", "train:gpu=2", "--", model)
+    assert code == 0, output
+    log = copy.text("results/miad/train/train.log")
+    assert "using GPU 5, 7" in log and log.count("epochs trained: 20 in") == 2
+    # Other resources make no other model, so they are no reason to train again.
+    assert copy.planned("--until", "train", target=model) == {}

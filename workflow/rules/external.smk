@@ -12,7 +12,7 @@ rule external:
     log:
         "results/external/{name}/evaluate.log",
     conda:
-        "../../envs/miad.yaml"
+        "../../envs/eqv2.yaml"
     threads: 8
     resources:
         mem_mb=8000,

@@ -7,7 +7,7 @@ rule relax:
     log:
         "results/{run}/relax/{calculator}/{shard}.log",
     conda:
-        "../../envs/miad.yaml"
+        "../../envs/eqv2.yaml"
     threads: 8
     resources:
         mem_mb=8000,
