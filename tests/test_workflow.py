@@ -428,7 +428,7 @@ def test_every_package_is_pinned_once_and_only_eqv2s_list_has_fairchem():
     for name in ("requirements.txt", "requirements-eqv2.txt"):
         lines = (ROOT / "envs" / name).read_text(encoding="utf-8").splitlines()
         pins = [line for line in lines if not line.startswith("#")]
-        assert all(re.fullmatch(r"[\w.-]+==[\w.+-]+( ;.*)?", pin) for pin in pins), name
+        assert all(re.fullmatch(r"[\w.-]+==[\w.+-]+( ?;.*)?", pin) for pin in pins), name
         lists[name] = [pin.partition("==")[0].lower() for pin in pins]
     both = lists["requirements.txt"] + lists["requirements-eqv2.txt"]
     assert len(both) == len(set(both))
