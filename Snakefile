@@ -29,5 +29,5 @@ rule all:
     default_target: True
     input:
         "results/sun_table.csv",
-        dft_queues(),
+        dft_rows(),
         metrics_table(),

@@ -164,11 +164,38 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Dft:
-    """Which crystals go to DFT double relaxation; off until a site has VASP."""
+    """Which crystals go to DFT double relaxation, and how the others count; off until a site has VASP."""
 
+    seed: int
     enabled: bool
     calculator: str
     max_e_above_hull: float
+    subsample: int
+    strata: list[float]
+    not_sent: str
+    core_hours: float
+
+
+@dataclass(frozen=True)
+class Vasp:
+    """How the DFT calculations are run; nothing here but `functional` and `replay` changes their results."""
+
+    num_chunks: int
+    command: str
+    gamma_command: str | None
+    potcars: str | None
+    functional: str
+    parallel: dict[str, Any]
+    max_errors: int
+    max_attempts: int
+    polling: float
+    monitor_every: int
+    walltime: float | None
+    walltime_buffer: float
+    scratch: str | None
+    job_store: dict[str, Any] | None
+    keep_wavefunctions: bool
+    replay: str | None
 
 
 @dataclass(frozen=True)
@@ -194,6 +221,7 @@ SECTIONS: dict[str, type] = {
     "sun": Sun,
     "metrics": Metrics,
     "dft": Dft,
+    "vasp": Vasp,
     "report": Report,
 }
 # The sections that the results of a step depend on; runs that agree in them share the results.
@@ -207,6 +235,7 @@ UPSTREAM: dict[str, list[str]] = {
     "sun": ["dataset", "train", "sample", "relax", "hull", "sun"],
     "metrics": ["dataset", "train", "sample", "metrics"],
     "dft": ["dataset", "train", "sample", "relax", "hull", "sun", "dft"],
+    "vasp": ["dataset", "train", "sample", "relax", "hull", "sun", "dft", "vasp"],
 }
 
 

@@ -1,12 +1,23 @@
-"""The dft step, its first half: triage. Which crystals deserve DFT, and for each other one, why it is left out."""
+"""The dft step: triage. Which crystals go to DFT, what that will cost, and for each other one, why it is left out."""
 
 import csv
 import io
+import json
+import logging
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from miad.config import Dft
 from miad.crystal import Crystal, read_crystals, write_crystals
+from miad.dft_cost import core_hours
 from miad.files import write_text
+from miad.seeding import seed_of
+
+log = logging.getLogger("miad")
+CHOSEN = "chosen"  # the stratum that is calculated in full
+FAILED = "failed"  # the stratum that cannot be calculated: nothing to start from
 
 
 def excluded_because(crystal: Crystal, settings: Dft) -> str | None:
@@ -26,20 +37,92 @@ def excluded_because(crystal: Crystal, settings: Dft) -> str | None:
     return None
 
 
-def run(settings: Dft, *, ledger: Path, queue: Path, excluded: Path) -> None:
-    """Chooses the crystals for DFT by the ledger of one calculator, lowest energy above hull first.
+def stratum(crystal: Crystal, settings: Dft) -> str:
+    """The part of the samples that a crystal is in; every sample is in exactly one."""
+    if excluded_because(crystal, settings) is None:
+        return CHOSEN
+    if crystal.failure is not None or None in (crystal.e_above_hull, crystal.is_unique, crystal.is_novel):
+        return FAILED
+    if not crystal.is_unique:
+        return "duplicate"
+    if not crystal.is_novel:
+        return "known"
+    # `else` of what excluded_because asks: unique, novel, and too high.
+    edges = [edge for edge in settings.strata if edge > settings.max_e_above_hull]
+    low = max([settings.max_e_above_hull, *(edge for edge in edges if edge <= crystal.e_above_hull)])
+    high = min((edge for edge in edges if edge > crystal.e_above_hull), default=None)
+    return f"{low:g} to {high:g} eV/atom" if high is not None else f"above {low:g} eV/atom"
+
+
+def triage(crystals: list[Crystal], settings: Dft) -> dict[str, dict[str, list[str]]]:
+    """{stratum: {"all": ids, "sent": ids}}: `chosen` is sent in full, of the others `subsample` at random."""
+    parts: dict[str, list[str]] = {CHOSEN: [], FAILED: []}
+    for crystal in crystals:
+        parts.setdefault(stratum(crystal, settings), []).append(crystal.crystal_id)
+    found = {}
+    for name, members in parts.items():
+        if name == CHOSEN:
+            sent = members
+        elif name == FAILED:
+            sent = []
+        else:
+            order = np.random.default_rng(seed_of(settings.seed, "dft", name)).permutation(len(members))
+            sent = [members[index] for index in sorted(order[: settings.subsample])]
+        found[name] = {"all": members, "sent": sent}
+    return found
+
+
+def run(settings: Dft, *, ledger: Path, queue: Path, plan: Path, costs: Path, excluded: Path) -> None:
+    """Choose the crystals for DFT by the ledger of one calculator, lowest energy above hull first.
+
+    Nothing is submitted yet: look at the plan before you let the next step run.
 
     Args:
         ledger: judged crystals of the sun step, JSON lines.
-        queue: the chosen crystals, JSON lines.
+        queue: the crystals to calculate, JSON lines.
+        plan: JSON to write: strata, their sizes, what is sent of them, and the estimated core-hours
+        costs: CSV to write: the queue with its stratum and estimated core-hours
         excluded: the others, CSV of crystal_id and reason.
     """
     crystals = read_crystals(ledger)
-    reasons = {crystal.crystal_id: excluded_because(crystal, settings) for crystal in crystals}
-    chosen = [crystal for crystal in crystals if reasons[crystal.crystal_id] is None]
-    write_crystals(queue, sorted(chosen, key=lambda crystal: (crystal.e_above_hull, crystal.crystal_id)))
+    strata = triage(crystals, settings)
+    stratum_of = {identity: name for name, part in strata.items() for identity in part["sent"]}
+    chosen = [crystal for crystal in crystals if crystal.crystal_id in stratum_of]
+    chosen.sort(key=lambda crystal: (crystal.e_above_hull, crystal.crystal_id))
+    hours = {crystal.crystal_id: core_hours(crystal, settings.core_hours) for crystal in chosen}
+    reasons = {one.crystal_id: excluded_because(one, settings) for one in crystals if one.crystal_id not in stratum_of}
+    write_crystals(queue, chosen)
+    lines = [
+        (one.crystal_id, one.reduced_formula, one.num_atoms, f"{one.e_above_hull:.4f}", stratum_of[one.crystal_id])
+        for one in chosen
+    ]
+    heads = ("crystal_id", "reduced_formula", "num_atoms", "e_above_hull", "stratum", "core_hours")
+    _write_csv(costs, heads, [(*line, f"{hours[line[0]]:.2f}") for line in lines])
+    _write_csv(excluded, ("crystal_id", "reason"), list(reasons.items()))
+    record = summary(strata, hours)
+    write_text(plan, json.dumps(record, indent=1) + "\n")
+    log.info(
+        "%d of %d crystals go to DFT, about %.0f core-hours; why the others do not is in %s",
+        len(chosen),
+        len(crystals),
+        record["core_hours"],
+        excluded,
+    )
+
+
+def summary(strata: dict[str, dict[str, list[str]]], hours: dict[str, float]) -> dict[str, Any]:
+    """What a person wants to know before anything is submitted, and what the rates are later made from."""
+    return {
+        "core_hours": round(sum(hours.values()), 2),
+        "sent": {name: len(part["sent"]) for name, part in strata.items()},
+        "excluded": {name: len(part["all"]) - len(part["sent"]) for name, part in strata.items()},
+        "strata": strata,
+    }
+
+
+def _write_csv(path: Path, heads: tuple[str, ...], lines: list[tuple]) -> None:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["crystal_id", "reason"])
-    writer.writerows((name, reason) for name, reason in reasons.items() if reason is not None)
-    write_text(excluded, table.getvalue())
+    writer.writerow(heads)
+    writer.writerows(lines)
+    write_text(path, table.getvalue())

@@ -208,5 +208,7 @@ def _cross_check(run: str, sections: dict[str, Any]) -> None:
         raise MiadError(f"run {run}: train.loss_weights needs exactly lattice, coords and species.")
     if sections["dft"].enabled and sections["dft"].calculator not in sections["relax"].calculators:
         raise MiadError(f"run {run}: dft.calculator {sections['dft'].calculator} is not among relax.calculators.")
+    if sections["dft"].not_sent == "estimate" and sections["dft"].subsample == 0:
+        raise MiadError(f"run {run}: dft.not_sent: estimate needs crystals to estimate from. Set dft.subsample.")
     if abs(sum(sections["dataset"].split) - 1) > 1e-9 or len(sections["dataset"].split) != 3:
         raise MiadError(f"run {run}: dataset.split needs three fractions (train, val, test) that add up to 1.")

@@ -49,3 +49,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def vasp_site(tmp_path_factory):
+    """A site with the stand-in for VASP (tests/vasp_stand_in)."""
+    from vasp_stand_in.site import running
+
+    with running(tmp_path_factory.mktemp("site")) as site:
+        yield site

@@ -1,15 +1,18 @@
-"""Triage for DFT: every crystal is either queued or left out for a reason."""
+"""Triage for DFT: every crystal is either queued or left out for a reason, and in exactly one stratum."""
 
 import csv
+import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 from miad.config import Dft
 from miad.crystal import Crystal, read_crystals, write_crystals
-from miad.dft import excluded_because, run
+from miad.dft import excluded_because, run, stratum, triage
+from miad.dft_cost import core_hours, valence_electrons
 
-SETTINGS = Dft(enabled=True, calculator="chgnet", max_e_above_hull=0.1)
+SETTINGS = Dft(0, True, "chgnet", 0.1, 0, [0.2, 0.4], "not_sun", 40.0)
 
 
 def judged(name: str, energy: float | None = 0.0, unique: bool | None = True, novel: bool | None = True) -> Crystal:
@@ -29,14 +32,21 @@ LEDGER = [
     judged("dark", None),
     judged("alone", -0.2, unique=None, novel=None),
     judged("exploded", -0.5).failed("relax", "exploding volume"),
+    judged("farther", 0.39),
+    judged("farthest", 3.0),
 ]
+
+
+def triaged(folder, ledger, settings=SETTINGS):
+    write_crystals(folder / "ledger.jsonl", ledger)
+    paths = {name: folder / name for name in ("queue", "plan", "costs", "excluded")}
+    run(settings, ledger=folder / "ledger.jsonl", **paths)
+    return paths
 
 
 @pytest.fixture
 def result(tmp_path):
-    write_crystals(tmp_path / "ledger.jsonl", LEDGER)
-    paths = {name: tmp_path / name for name in ("queue", "excluded")}
-    run(SETTINGS, ledger=tmp_path / "ledger.jsonl", **paths)
+    paths = triaged(tmp_path, LEDGER)
     with paths["excluded"].open() as rows:
         return [crystal.crystal_id for crystal in read_crystals(paths["queue"])], list(csv.DictReader(rows))
 
@@ -60,14 +70,84 @@ def test_reasons(result):
         "dark": "energy above hull unknown",
         "alone": "not compared with the others",
         "exploded": "relax: exploding volume",
+        "farther": "0.390 eV/atom above the hull, limit 0.1",
+        "farthest": "3.000 eV/atom above the hull, limit 0.1",
     }
 
 
 def test_an_empty_ledger_gives_an_empty_queue(tmp_path):
-    write_crystals(tmp_path / "ledger.jsonl", [])
-    run(SETTINGS, ledger=tmp_path / "ledger.jsonl", queue=tmp_path / "queue", excluded=tmp_path / "excluded")
-    assert (tmp_path / "queue").read_text() == "" and (tmp_path / "excluded").read_text() == "crystal_id,reason\n"
+    paths = triaged(tmp_path, [])
+    assert paths["queue"].read_text() == "" and paths["excluded"].read_text() == "crystal_id,reason\n"
+    assert json.loads(paths["plan"].read_text())["core_hours"] == 0
 
 
 def test_the_limit_is_that_of_the_settings():
-    assert excluded_because(judged("far", 0.2), Dft(True, "chgnet", 0.3)) is None
+    assert excluded_because(judged("far", 0.2), dataclasses.replace(SETTINGS, max_e_above_hull=0.3)) is None
+
+
+def test_strata_are_a_partition_at_the_edges_too():
+    expected = {
+        "b": "chosen",
+        "limit": "0.1 to 0.2 eV/atom",
+        "far": "0.2 to 0.4 eV/atom",
+        "farther": "0.2 to 0.4 eV/atom",
+        "farthest": "above 0.4 eV/atom",
+        "twin": "duplicate",
+        "known": "known",
+        "lost": "failed",
+        "dark": "failed",
+        "alone": "failed",
+    }
+    by_name = {crystal.crystal_id: crystal for crystal in LEDGER}
+    assert {name: stratum(by_name[name], SETTINGS) for name in expected} == expected
+    parts = triage(LEDGER, SETTINGS)
+    assert sorted(name for part in parts.values() for name in part["all"]) == sorted(by_name)
+
+
+def test_a_subsample_is_drawn_from_every_stratum_but_the_failed_one(tmp_path):
+    crowd = [judged(f"high-{index:03d}", 0.3) for index in range(200)]
+    settings = dataclasses.replace(SETTINGS, subsample=20)
+    parts = triage([*LEDGER, *crowd], settings)
+    sizes = {name: len(part["sent"]) for name, part in parts.items()}
+    assert sizes == {
+        "chosen": 3,
+        "failed": 0,
+        "0.1 to 0.2 eV/atom": 1,
+        "0.2 to 0.4 eV/atom": 20,
+        "above 0.4 eV/atom": 1,
+        "duplicate": 1,
+        "known": 1,
+    }
+    drawn = parts["0.2 to 0.4 eV/atom"]["sent"]
+    assert drawn == triage([*LEDGER, *crowd], settings)["0.2 to 0.4 eV/atom"]["sent"]
+    assert drawn != triage([*LEDGER, *crowd], dataclasses.replace(settings, seed=1))["0.2 to 0.4 eV/atom"]["sent"]
+    # At random: the first half of two hundred is as likely as the second.
+    firsts = [
+        sum(int(name[-3:]) < 100 for name in triage(crowd, dataclasses.replace(settings, seed=seed))[key]["sent"])
+        for seed in range(50)
+        for key in ["0.2 to 0.4 eV/atom"]
+    ]
+    assert sum(firsts) == pytest.approx(500, abs=5 * np.sqrt(250))
+    paths = triaged(tmp_path, [*LEDGER, *crowd], settings)
+    assert len(read_crystals(paths["queue"])) == sum(sizes.values())
+
+
+def test_the_plan_adds_up_the_costs(tmp_path):
+    paths = triaged(tmp_path, LEDGER)
+    plan = json.loads(paths["plan"].read_text())
+    with paths["costs"].open() as rows:
+        costs = [float(row["core_hours"]) for row in csv.DictReader(rows)]
+    assert plan["core_hours"] == pytest.approx(sum(costs), abs=0.02) and plan["core_hours"] > 0
+    assert plan["sent"]["chosen"] == 3 and plan["excluded"]["duplicate"] == 1
+
+
+def test_costs_grow_with_the_square_of_the_valence_electrons():
+    def cell(count: int, edge: float) -> Crystal:
+        return Crystal("x", edge * np.eye(3), np.random.default_rng(0).random((count, 3)), np.full(count, 14))
+
+    # Fe_pv: 3p6 3d7 4s1; Si: 3s2 3p2.
+    assert (valence_electrons(26), valence_electrons(14)) == (14, 4)
+    assert core_hours(cell(25, 8.0), 40.0) == pytest.approx(40.0)
+    assert core_hours(cell(50, 8.0), 40.0) == pytest.approx(160.0)
+    # Once a single k-point is left, a larger cell costs more.
+    assert core_hours(cell(25, 60.0), 40.0) > core_hours(cell(25, 20.0), 40.0)

@@ -34,6 +34,7 @@ wildcard_constraints:
     run="|".join(RUNS),
     calculator="[A-Za-z0-9_-]+",
     shard=r"\d+",
+    chunk=r"\d+",
 
 
 def settings(section):
@@ -98,11 +99,11 @@ def frames_flag(wildcards):
 
 
 def of_calculators(name):
-    """Input function: a file of the sun step for each calculator of a run."""
+    """Input function: a file of the sun step for each calculator of a run, and of DFT if that is enabled."""
     return lambda wildcards: [
         f"results/{home(wildcards.run, 'sun')}/sun/{calculator}/{name}"
         for calculator in RUNS[wildcards.run]["relax"]["calculators"]
-    ]
+    ] + of_dft(wildcards.run, name)
 
 
 def judged(name, runs):
@@ -112,6 +113,7 @@ def judged(name, runs):
         for run in runs
         for calculator in RUNS[run]["relax"]["calculators"]
     ]
+    own += [path for run in runs for path in of_dft(run, name)]
     return own + expand(f"results/external/{{name}}/{name}", name=EXTERNAL)
 
 
@@ -126,12 +128,24 @@ def made(step, name, shard=0):
     return list(dict.fromkeys(f"results/{home(run, step)}/{step}/{name}" for run in having))
 
 
-def dft_queues():
+def of_dft(run, name):
+    """A file of DFT for a run, if that is enabled; kept models are not worth so much."""
+    is_wanted = run in ASKED and RUNS[run]["dft"]["enabled"]
+    return [f"results/{home(run, 'vasp')}/dft/{name}"] if is_wanted else []
+
+
+def dft_rows():
     """What the last stage adds to `all`: nothing, and a word about it, unless DFT is enabled."""
-    enabled = [run for run, sections in RUNS.items() if sections["dft"]["enabled"]]
-    if not enabled:
+    rows = [row for run in ASKED for row in of_dft(run, "row.json")]
+    if not rows:
         logger.info("DFT is not enabled (dft.enabled: false in config.yaml): the last stage is left out.")
-    return [f"results/{run}/dft/queue.jsonl" for run in enabled]
+    return rows
+
+
+def chunks_of_vasp(wildcards):
+    """Input function: the calculations of all chunks of the queue for DFT."""
+    chunks = range(RUNS[wildcards.run]["vasp"]["num_chunks"])
+    return [f"results/{home(wildcards.run, 'vasp')}/vasp/chunks/{chunk}.jsonl" for chunk in chunks]
 
 
 def ledger_of_dft(wildcards):

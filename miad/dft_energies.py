@@ -1,0 +1,317 @@
+"""The dft-energies step: raw DFT energies corrected, put on the hull and judged, over all attempted samples."""
+
+import csv
+import io
+import json
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from miad import sun
+from miad.calculation import Calculation, label, read_calculations
+from miad.config import Dft, Sun
+from miad.crystal import Crystal, read_crystals, write_crystals
+from miad.errors import MiadError
+from miad.files import open_text, write_text
+from miad.judge import RATES
+from miad.statistics import Stratum, stratified
+
+if TYPE_CHECKING:
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+log = logging.getLogger("miad")
+STEP = "dft"
+COLUMNS = (
+    "crystal_id",
+    "reduced_formula",
+    "stratum",
+    "calculator",
+    "e_above_hull",
+    "energy_per_atom",
+    "uncorrected_energy_per_atom",
+    "mp2020_terms",
+    "run_type",
+    "flags",
+    "custodian",
+    "failure",
+    "core_hours",
+    "estimated_core_hours",
+    "vasp_version",
+    "source",
+)
+RULES = {
+    "not_sun": "not sent to DFT counts as not S.U.N.",
+    "estimate": "not sent to DFT estimated from a stratified random subsample",
+}
+
+
+def corrected(calculation: Calculation) -> "ComputedStructureEntry":
+    """The entry with its MP2020 corrections, each a named term in `energy_adjustments`.
+
+    Raises:
+        ValueError: MP2020 does not apply; the message says why.
+    """
+    from monty.json import MontyDecoder
+    from pymatgen.entries.compatibility import CompatibilityError, MaterialsProject2020Compatibility
+
+    entry = MontyDecoder().process_decoded(calculation.entry)
+    # Whatever corrections a table brought along are not added to: they are replaced.
+    entry.energy_adjustments = []
+    try:
+        entry.energy_adjustments = MaterialsProject2020Compatibility().get_adjustments(entry)
+    except (CompatibilityError, KeyError) as error:
+        raise ValueError(f"MP2020 does not apply: {error}") from error
+    return entry
+
+
+def with_dft(crystal: Crystal, calculation: Calculation | None, reason: str | None, name: str) -> Crystal:
+    """A sample as DFT knows it: relaxed by DFT with a corrected energy, or failed for a reason.
+
+    Args:
+        crystal: the sample as the calculator that decided left it.
+        calculation: its calculation, if it was sent.
+        reason: why it was not sent, if it was not.
+        name: what the energies may be called.
+    """
+    blank = crystal.replace(
+        energy_per_atom=None,
+        calculator=None,
+        energy_frame=None,
+        initial_energy_per_atom=None,
+        num_steps=None,
+        rms_displacement=None,
+        volume_change=None,
+        converged=None,
+        e_above_hull=None,
+        is_unique=None,
+        is_novel=None,
+    )
+    if calculation is None:
+        return blank.failed(STEP, f"not sent ({reason})")
+    if calculation.failure is not None:
+        return blank.failed(STEP, calculation.failure)
+    try:
+        entry = corrected(calculation)
+    except ValueError as error:
+        return blank.failed(STEP, str(error))
+    relaxed = Crystal.from_structure(crystal.crystal_id, entry.structure)
+    return blank.replace(
+        lattice=relaxed.lattice,
+        frac_coords=relaxed.frac_coords,
+        atomic_numbers=relaxed.atomic_numbers,
+        energy_per_atom=entry.energy / len(entry.structure),
+        calculator=name,
+        energy_frame="mp2020",
+        converged=True,
+        volume_change=relaxed.volume / crystal.volume * crystal.num_atoms / relaxed.num_atoms - 1,
+    )
+
+
+def run(
+    settings: Dft,
+    *,
+    judge: Sun,
+    ledger: Path,
+    plan: Path,
+    costs: Path,
+    excluded: Path,
+    calculations: list[Path],
+    generated: list[Path],
+    train: Path,
+    val: Path,
+    test: Path,
+    hull: Path,
+    relaxed: Path,
+    dft_ledger: Path,
+    verdicts: Path,
+    row: Path,
+    energies: Path,
+    name: str,
+) -> None:
+    """Judge all attempted samples by their DFT energies; the rule for those not sent is dft.not_sent.
+
+    Args:
+        settings: section dft of config.yaml.
+        judge: section sun of config.yaml.
+        ledger: the ledger that the triage read
+        plan: what the triage wrote, with the strata
+        costs: what the triage wrote, with the estimated core-hours
+        excluded: what the triage wrote, with the reasons
+        calculations: calculations of all chunks
+        generated: crystals as generated, all shards
+        train: training crystals
+        val: validation crystals
+        test: test crystals
+        hull: the hull table
+        relaxed: JSON lines to write: all attempted samples as DFT left them
+        dft_ledger: JSON lines to write: the same with the verdicts of the headline protocol
+        verdicts: JSON lines to write: the verdicts of every protocol
+        row: JSON to write: counts and rates of every protocol
+        energies: CSV to write: the calculated crystals with their corrections, flags, failures and costs
+        name: the name of the run in the table
+
+    Raises:
+        MiadError: calculations that do not fit the plan, a hull in another frame than MP2020, a mixture of real and
+            stand-in energies.
+    """
+    done = {one.crystal_id: one for path in calculations for one in read_calculations(path)}
+    strata = json.loads(plan.read_text(encoding="utf-8"))["strata"]
+    sent = {identity: stratum for stratum, part in strata.items() for identity in part["sent"]}
+    absent = sorted(set(sent) - set(done))
+    if absent:
+        raise MiadError(
+            f"{absent[0]} was sent to DFT, but no calculation has it. Delete the folder vasp and run again."
+        )
+    title = label(done.values())
+    if title != "DFT":
+        log.warning("the energies are not DFT: the table calls them '%s'", title)
+    reasons = {line["crystal_id"]: line["reason"] for line in _read_csv(excluded)}
+    samples = [
+        with_dft(one, done.get(one.crystal_id) if one.crystal_id in sent else None, reasons.get(one.crystal_id), title)
+        for one in read_crystals(ledger)
+    ]
+    write_crystals(relaxed, samples)
+    sun.run(
+        judge,
+        relaxed=[relaxed],
+        generated=generated,
+        train=train,
+        val=val,
+        test=test,
+        entries=hull,
+        ledger=dft_ledger,
+        verdicts=verdicts,
+        row=row,
+        name=name,
+    )
+    hours = {line["crystal_id"]: line["core_hours"] for line in _read_csv(costs)}
+    _write_energies(energies, read_crystals(dft_ledger), done, sent, hours)
+    _finish_row(row, verdicts, title, strata, settings.not_sent)
+
+
+def estimates(strata: dict[str, dict[str, list[str]]], judged: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Rates over all attempted samples from a stratified subsample, percent with intervals, for one protocol.
+
+    Args:
+        strata: {name: {"all": ids, "sent": ids}} of the triage.
+        judged: {crystal_id: verdict of the protocol}.
+
+    Of duplicates in different strata the one in the stratum that was sampled most densely counts, so that a crystal
+    is not found once with weight one and again with the weight of a thinner stratum.
+    """
+    share = {
+        identity: len(part["sent"]) / len(part["all"])
+        for part in strata.values()
+        if part["all"]
+        for identity in part["sent"]
+    }
+    successes: dict[str, set[str]] = {name: set() for name in RATES}
+    for identity in share:
+        verdict = judged[identity]
+        for rate, key in (("stable", "is_stable"), ("metastable", "is_metastable")):
+            if verdict[key]:
+                successes[rate].add(identity)
+    for rate, key in (("sun", "is_sun"), ("msun", "is_msun")):
+        for identity in share:
+            if judged[identity][key]:
+                group = [other for other in share if judged[other]["group"] == judged[identity]["group"]]
+                successes[rate].add(max(group, key=lambda one: (share[one], one)))
+    found = {}
+    for rate in ("stable", "metastable", "sun", "msun"):
+        parts = []
+        for part in strata.values():
+            # A stratum of failed samples has nothing to calculate: all of it is known not to succeed.
+            examined = len(part["sent"]) or len(part["all"])
+            parts.append(Stratum(len(part["all"]), examined, len(successes[rate] & set(part["sent"]))))
+        found[rate] = vars(stratified(parts).percent())
+    for part, whole in (("sun", "stable"), ("msun", "metastable")):
+        ratio = 100 * found[part]["value"] / found[whole]["value"] if found[whole]["value"] else None
+        # The two are estimated from the same samples: an interval of their ratio is not at hand.
+        found[f"unique_novel_among_{whole}"] = {"value": ratio, "low": None, "high": None}
+    return found
+
+
+def _finish_row(path: Path, verdicts: Path, title: str, strata: dict[str, Any], rule: str) -> None:
+    """Add to the row file what only this step knows: the name of the energies, and the rule for what was not sent."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["calculator"] = title
+    record["not_sent"] = RULES[rule]
+    with open_text(verdicts) as lines:
+        judged = {one["crystal_id"]: one["protocols"] for one in map(json.loads, lines)}
+    if rule == "estimate":
+        for name, protocol in record["protocols"].items():
+            of_protocol = {identity: _with_success(verdict[name]) for identity, verdict in judged.items()}
+            protocol["rates"].update(estimates(strata, of_protocol))
+    write_text(path, json.dumps(record, indent=1) + "\n")
+
+
+def _with_success(verdict: dict[str, Any]) -> dict[str, Any]:
+    """A verdict with is_sun and is_msun, from what it says of the sample."""
+    bars = {"not decoded", "not relaxed", "not converged", "no hull", "incomparable", "one element"}
+    counts = bool(verdict["is_unique"] and verdict["is_novel"] and verdict["reason"] not in bars)
+    return {
+        **verdict,
+        "is_sun": counts and verdict["is_stable"],
+        "is_msun": counts and verdict["is_metastable"],
+    }
+
+
+def _write_energies(
+    path: Path,
+    ledger: list[Crystal],
+    done: dict[str, Calculation],
+    sent: dict[str, str],
+    hours: dict[str, str],
+) -> None:
+    lines = []
+    for crystal in ledger:
+        if crystal.crystal_id not in sent:
+            continue
+        calculation = done[crystal.crystal_id]
+        lines.append(
+            {
+                "crystal_id": crystal.crystal_id,
+                "reduced_formula": crystal.reduced_formula,
+                "stratum": sent[crystal.crystal_id],
+                "calculator": crystal.calculator,
+                "e_above_hull": crystal.e_above_hull,
+                "energy_per_atom": crystal.energy_per_atom,
+                **_raw(calculation),
+                "flags": "; ".join(calculation.flags),
+                "custodian": "; ".join(calculation.corrections),
+                "failure": crystal.failure,
+                "core_hours": calculation.core_hours,
+                "estimated_core_hours": hours[crystal.crystal_id],
+                "vasp_version": calculation.vasp_version,
+                "source": calculation.source,
+            }
+        )
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    write_text(path, text.getvalue())
+
+
+def _raw(calculation: Calculation) -> dict[str, Any]:
+    """The raw energy and each correction term, eV/atom, if there is an energy."""
+    if calculation.entry is None:
+        return {}
+    try:
+        entry = corrected(calculation)
+    except ValueError:
+        return {"run_type": calculation.entry["parameters"].get("run_type")}
+    atoms = len(entry.structure)
+    terms = [f"{part.name} {part.value / atoms:+.4f}" for part in entry.energy_adjustments]
+    return {
+        "uncorrected_energy_per_atom": float(np.float64(entry.uncorrected_energy) / atoms),
+        "mp2020_terms": "; ".join(terms),
+        "run_type": entry.parameters.get("run_type"),
+    }
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    with open_text(path) as text:
+        return list(csv.DictReader(text))

@@ -1,0 +1,285 @@
+"""Preflight: is everything here that a run will need, and if not, how is it had."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from miad.config import Dft, Hull, Vasp, build
+from miad.crystal import read_crystals
+from miad.errors import MiadError
+
+OK, NOTE, MISSING = "ok", "note", "MISSING"
+ROOT = Path(__file__).resolve().parent.parent
+MIN_FREE_GIB = 5.0  # a run at laptop scale needs less than one
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding.
+
+    Attributes:
+        name: what was looked at.
+        state: `ok`, `note` (worth knowing, stops nothing) or `MISSING`.
+        message: what was found and, if something is missing, how to get it.
+    """
+
+    name: str
+    state: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.state:<8} {self.name:<16} {self.message}"
+
+
+def run(*, config: Path | None = None, profile: Path | None = None) -> None:
+    """Check the whole installation for the runs of a config; the exit code is 0 if nothing is missing, else 2.
+
+    Args:
+        config: config file; ./config.yaml if left out
+        profile: folder of the snakemake profile whose partitions are checked; profiles/slurm if left out
+
+    Raises:
+        MiadError: something is missing; the lines above the message say what and how to get it.
+    """
+    from miad.layers import read_config, resolve
+
+    runs = resolve(read_config(config or Path("config.yaml")))
+    found = []
+    for check in checks(runs, profile or ROOT / "profiles" / "slurm"):
+        print(check, flush=True)
+        found.append(check)
+    missing = [check.name for check in found if check.state == MISSING]
+    if missing:
+        raise MiadError(f"{len(missing)} of {len(found)} checks found something missing: {', '.join(missing)}.")
+
+
+def checks(runs: dict[str, dict], profile: Path) -> Iterator[Check]:
+    """All checks, each run of the config in turn where they may differ; equal findings are told once."""
+    yield python_version()
+    yield package_versions()
+    seen = set()
+    for name, sections in runs.items():
+        for check in of_run(name, sections):
+            if check not in seen:
+                seen.add(check)
+                yield check
+    yield free_space("results", Path("results"))
+    yield slurm_partitions(profile)
+
+
+def of_run(name: str, sections: dict) -> Iterator[Check]:
+    """What one run needs."""
+    for calculator in sections["relax"]["calculators"]:
+        yield weights(calculator)
+    yield gpus(sections)
+    yield hull(build(sections, Hull))
+    if not build(sections, Dft).enabled:
+        yield Check("DFT", NOTE, "not enabled (dft.enabled in config.yaml); VASP is not looked for")
+        return
+    settings = build(sections, Vasp)
+    if settings.replay is not None:
+        there = Path(settings.replay).exists()
+        remedy = "" if there else " does not exist. Correct vasp.replay in config.yaml."
+        yield Check("replay", OK if there else MISSING, f"{settings.replay}{remedy}")
+        return
+    yield from vasp(settings, elements_of(name, sections))
+
+
+def python_version() -> Check:
+    """Whether this Python is the one that the pins are for."""
+    found = ".".join(map(str, sys.version_info[:3]))
+    if sys.version_info[:2] == (3, 11):
+        return Check("Python", OK, found)
+    return Check(
+        "Python", MISSING, f"{found}; the pinned packages are for 3.11. Install Python 3.11 and run `make run`."
+    )
+
+
+def package_versions(pins: Path = ROOT / "envs" / "requirements.txt") -> Check:
+    """Whether the installed packages are those that the results were tested with."""
+    if not pins.is_file():
+        return Check("packages", NOTE, f"{pins} is not there, so that versions cannot be compared")
+    wanted = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", pins.read_text(encoding="utf-8"), re.MULTILINE))
+    absent, others = [], []
+    for package, version in wanted.items():
+        try:
+            # A build for a GPU or a CPU says so behind a plus sign.
+            found = metadata.version(package).partition("+")[0]
+        except metadata.PackageNotFoundError:
+            absent.append(package)
+            continue
+        if found != version:
+            others.append(f"{package} {found} instead of {version}")
+    if absent:
+        return Check(
+            "packages", MISSING, f"{', '.join(absent)} not installed. Run `make run` once, or `pip install -r {pins}`."
+        )
+    if others:
+        return Check("packages", NOTE, f"other versions than tested: {', '.join(others)}")
+    return Check("packages", OK, f"all {len(wanted)} as pinned")
+
+
+def weights(calculator: str) -> Check:
+    """Whether the weights of a potential are there."""
+    from miad.calculators import potential
+
+    try:
+        return Check(f"weights {calculator}", OK, potential(calculator).label)
+    except MiadError as error:
+        return Check(f"weights {calculator}", MISSING, str(error))
+
+
+def gpus(sections: dict) -> Check:
+    """GPUs, and whether a section insists on one."""
+    import torch
+
+    insisting = [name for name in ("train", "sample", "relax") if sections[name].get("device") == "cuda"]
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count:
+        return Check("GPU", OK, ", ".join(torch.cuda.get_device_name(index) for index in range(count)))
+    if insisting:
+        where = ", ".join(f"{name}.device" for name in insisting)
+        return Check("GPU", MISSING, f"none here, but {where} is cuda. Set it to auto, or run where there is a GPU.")
+    return Check("GPU", NOTE, "none on this machine; everything runs on its cores (on a cluster, look on a GPU node)")
+
+
+def hull(settings: Hull) -> Check:
+    """Whether the reference energies are there and are what they should be."""
+    from miad.download import cache_path, is_url
+    from miad.files import verify
+    from miad.hull_sources import MATERIALS_PROJECT, MATERIALS_PROJECT_CHECKSUM, MATERIALS_PROJECT_URL
+
+    source, checksum = settings.source, settings.checksum
+    if source == "dataset":
+        return Check("hull", OK, "made of the data set's own energies")
+    if source == MATERIALS_PROJECT:
+        source, checksum = MATERIALS_PROJECT_URL, MATERIALS_PROJECT_CHECKSUM
+    path = cache_path(source) if is_url(source) else Path(source)
+    if not path.is_file():
+        if is_url(source):
+            return Check("hull", NOTE, f"{source} will be downloaded to {path}; without network, put the file there")
+        return Check("hull", MISSING, f"{path} does not exist. Correct hull.source in config.yaml.")
+    if checksum is None:
+        return Check("hull", NOTE, f"{path} has no checksum to compare with; give it as hull.checksum")
+    try:
+        verify(path, checksum, remedy="Delete it: it is downloaded again.")
+    except MiadError as error:
+        return Check("hull", MISSING, str(error))
+    return Check("hull", OK, f"{path}, {checksum}")
+
+
+def elements_of(name: str, sections: dict) -> tuple[list[str], str]:
+    """Elements that DFT will meet, and how we know: the queue, else the data set, else all that the sets know."""
+    from pymatgen.core import Element
+    from pymatgen.io.vasp.sets import MPRelaxSet
+
+    for path in (Path(f"results/{name}/dft/queue.jsonl"), Path(f"results/{name}/dataset/train.jsonl.gz")):
+        if path.is_file():
+            numbers = {int(number) for crystal in read_crystals(path) for number in crystal.atomic_numbers}
+            return sorted(Element.from_Z(number).symbol for number in numbers), str(path)
+    return sorted(MPRelaxSet.CONFIG["POTCAR"]), "MPRelaxSet"
+
+
+def vasp(settings: Vasp, elements: tuple[list[str], str]) -> Iterator[Check]:
+    """The programs, the pseudopotentials of all elements, the scratch folder and the job store."""
+    from miad.vasp_site import problem_of_command, problem_of_potcars, problem_of_scratch
+
+    symbols, known_from = elements
+    looked_at = {
+        "vasp.command": (problem_of_command("command", settings.command), settings.command),
+        "vasp.potcars": (problem_of_potcars(settings, symbols), f"{len(symbols)} elements of {known_from}"),
+        "vasp.scratch": (problem_of_scratch(settings), settings.scratch or "none; calculates where the results are"),
+    }
+    if settings.gamma_command is not None:
+        problem = problem_of_command("gamma_command", settings.gamma_command)
+        looked_at["vasp.gamma_command"] = (problem, settings.gamma_command)
+    for name, (problem, message) in looked_at.items():
+        yield Check(name, MISSING if problem else OK, problem or message)
+    if looked_at["vasp.potcars"][0] is None:
+        yield genuine_potcars(settings, symbols)
+    if settings.scratch is not None and looked_at["vasp.scratch"][0] is None:
+        yield free_space("vasp.scratch", Path(settings.scratch))
+    yield job_store(settings)
+
+
+def genuine_potcars(settings: Vasp, symbols: list[str]) -> Check:
+    """Whether the pseudopotentials are those that VASP distributes in this version, by pymatgen's fingerprints."""
+    import warnings
+
+    from pymatgen.io.vasp.inputs import PotcarSingle
+
+    from miad.vasp_flow import use_potcars
+    from miad.vasp_site import potcar_symbol
+
+    use_potcars(settings)
+    strange = []
+    for element in symbols:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            single = PotcarSingle.from_symbol_and_functional(potcar_symbol(settings, element), settings.functional)
+            if not single.is_valid:
+                strange.append(single.symbol)
+    if not strange:
+        return Check("POTCAR contents", OK, f"{len(symbols)} as distributed, {settings.functional}")
+    few = ", ".join(strange[:8]) + (", …" if len(strange) > 8 else "")
+    return Check("POTCAR contents", NOTE, f"not known to pymatgen as VASP's own: {few}; their energies are not DFT's")
+
+
+def job_store(settings: Vasp) -> Check:
+    """Whether the job store of the config answers."""
+    import tempfile
+
+    from miad.vasp_store import open_store
+
+    if settings.job_store is None:
+        return Check("vasp.job_store", OK, "one JSON file per crystal")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            open_store(settings, Path(folder) / "store.json").close()
+    except MiadError as error:
+        return Check("vasp.job_store", MISSING, str(error))
+    return Check("vasp.job_store", OK, str(settings.job_store.get("docs_store", {}).get("type")))
+
+
+def free_space(name: str, folder: Path) -> Check:
+    """Free space where a folder is or will be."""
+    place = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    free = shutil.disk_usage(place).free / 2**30
+    state = OK if free >= MIN_FREE_GIB else MISSING
+    remedy = "" if state == OK else f"; at least {MIN_FREE_GIB:g} GiB are needed. Make room, or work elsewhere."
+    return Check(f"space {name}", state, f"{free:.0f} GiB free at {place}{remedy}")
+
+
+def slurm_partitions(profile: Path) -> Check:
+    """Whether the partitions that the profile names exist here."""
+    import yte
+
+    path = profile / "config.yaml"
+    if shutil.which("sinfo") is None:
+        return Check("Slurm", NOTE, "no sinfo here; only `snakemake --profile slurm` needs it")
+    if not path.is_file():
+        return Check("Slurm", NOTE, f"{path} does not exist; no partitions to check")
+    try:
+        listed = subprocess.run(["sinfo", "-h", "-o", "%R"], capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Check("Slurm", MISSING, f"sinfo fails ({error}). Ask whoever runs the cluster.")
+    wanted = partitions_named(yte.process_yaml(path.read_text(encoding="utf-8")))
+    absent = sorted(wanted - set(listed.stdout.split()))
+    if absent:
+        there = ", ".join(sorted(set(listed.stdout.split()))) or "none"
+        return Check("Slurm", MISSING, f"no partition {', '.join(absent)}; there are {there}. Edit {path}.")
+    return Check("Slurm", OK, f"partitions {', '.join(sorted(wanted))}")
+
+
+def partitions_named(content: Any) -> set[str]:
+    """All values of `slurm_partition` in a profile."""
+    if not isinstance(content, dict):
+        return set()
+    own = {str(content["slurm_partition"])} if "slurm_partition" in content else set()
+    return own.union(*(partitions_named(value) for value in content.values()))

@@ -1,0 +1,207 @@
+"""The vasp step: DFT double relaxation of one chunk of the queue, whatever happens to its jobs."""
+
+import io
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from miad.calculation import Calculation, plain_entry, write_calculations
+from miad.config import Vasp
+from miad.crystal import Crystal, read_crystals
+from miad.errors import MiadError
+from miad.files import atomic_path, write_text
+from miad.progress import track
+from miad.vasp_flow import STAGES, stages, use_potcars
+from miad.vasp_site import problems, without_potcar
+from miad.vasp_stage import OutOfTime, StageFailed, attempts, custodian_errors, locked, run_stage
+from miad.vasp_store import open_store, task_document
+
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger("miad")
+# With any of these changed, a crystal that failed for good gets another chance.
+_MATTERS = ("command", "gamma_command", "potcars", "functional", "parallel", "max_errors", "max_attempts", "scratch")
+
+
+def run(settings: Vasp, *, queue: Path, calculations: Path, folder: Path, chunk: int) -> None:
+    """Calculate one chunk of the queue; finished stages are never repeated, unfinished ones go on where they were.
+
+    Args:
+        settings: section vasp of config.yaml.
+        queue: crystals chosen for DFT, JSON lines.
+        calculations: JSON lines to write, one calculation per crystal of the chunk, failed ones included
+        folder: where calculations, their archives and the job store live; what is finished there is kept
+        chunk: which of vasp.num_chunks chunks, from 0
+
+    Raises:
+        MiadError: VASP or a pseudopotential is missing, or the walltime ended; running again goes on.
+    """
+    crystals = read_crystals(queue)[chunk :: settings.num_chunks]
+    if settings.replay is not None:
+        from miad.replay import replayed
+
+        write_calculations(calculations, replayed(crystals, Path(settings.replay)))
+        return
+    if not crystals:
+        write_calculations(calculations, [])
+        return
+    folder = folder.resolve()  # jobs change into folders of their own
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that VASP does not outlive us
+    deadline = _deadline(settings)
+    use_potcars(settings)
+    _check(settings, crystals)
+    done = []
+    for crystal in track(crystals, what="crystals calculated"):
+        try:
+            with locked(folder / "locks" / f"{crystal.crystal_id}.lock"):
+                done.append(calculate(crystal, settings, folder, deadline))
+        except OutOfTime:
+            raise MiadError(
+                f"the walltime ends with {len(done)} of {len(crystals)} crystals of chunk {chunk} finished. Run the"
+                " workflow again (retries in the profile does so): it goes on in the middle of the stage."
+            ) from None
+    write_calculations(calculations, done)
+
+
+def calculate(crystal: Crystal, settings: Vasp, folder: Path, deadline: float | None) -> Calculation:
+    """The calculation of one crystal, from the store as far as it was finished before.
+
+    Raises:
+        OutOfTime: the walltime ends first.
+    """
+    unknown = without_potcar(crystal.chemical_system.split("-"))
+    if unknown:
+        return Calculation(crystal.crystal_id, failure=f"inputs: MPRelaxSet has no pseudopotential of {unknown[0]}")
+    work = folder / "work" / crystal.crystal_id
+    store = open_store(settings, folder / "store" / f"{crystal.crystal_id}.json")
+    try:
+        jobs = dict(zip(STAGES, stages(crystal, settings), strict=True))
+        waiting = [stage for stage in STAGES if task_document(store, jobs[stage].uuid) is None]
+        reason = _failed_before(work, settings, waiting)
+        for stage in waiting if reason is None else ():
+            place = STAGES.index(stage)
+            previous = work / STAGES[place - 1] if place else None
+            try:
+                run_stage(jobs[stage], work / stage, previous, settings, store, deadline)
+            except StageFailed as error:
+                reason = f"{stage}: {error}"
+                write_text(work / "failed.json", json.dumps({"reason": reason, "settings": _relevant(settings)}))
+                break
+        documents = {stage: task_document(store, job.uuid) for stage, job in jobs.items()}
+    finally:
+        store.close()
+    archive = folder / "archive" / f"{crystal.crystal_id}.tar.gz"
+    if reason is not None:
+        return Calculation(
+            crystal.crystal_id, failure=reason, corrections=_corrections(work), source=f"work/{work.name}"
+        )
+    if work.exists():
+        corrections = _corrections(work)
+        pack(work, archive, documents["static"], corrections, settings.keep_wavefunctions)
+    return as_calculation(crystal.crystal_id, documents, archive)
+
+
+def as_calculation(identity: str, documents: dict[str, dict[str, Any]], archive: Path) -> Calculation:
+    """What the task documents of the three stages say."""
+    static = documents["static"]
+    last = static["calcs_reversed"][0]
+    potcars = [spec["titel"] for spec in last["input"]["potcar_spec"]]
+    statistics = [document["run_stats"]["overall"] for document in documents.values() if document.get("run_stats")]
+    seconds = sum(one["elapsed_time"] * max(one["cores"], 1) for one in statistics)
+    return Calculation(
+        crystal_id=identity,
+        entry=plain_entry(
+            identity, static["structure"], static["output"]["energy"], static["entry"]["parameters"], potcars
+        ),
+        vasp_version=last["vasp_version"],
+        potcars=potcars,
+        corrections=json.loads(_member(archive, "corrections.json")),
+        core_hours=seconds / 3600,
+        source=f"archive/{archive.name}",
+    )
+
+
+def pack(work: Path, archive: Path, static: dict[str, Any], corrections: list[str], keep_wavefunctions: bool) -> None:
+    """Move a finished calculation into its archive: inputs and outputs of all stages, without what is licensed.
+
+    Pseudopotentials stay out; their titles and hashes are in POTCAR.spec.json.
+    """
+    dropped = ("POTCAR", "scratch_link") if keep_wavefunctions else ("POTCAR", "scratch_link", "WAVECAR", "CHG")
+
+    def chosen(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        return None if Path(member.name).name.startswith(dropped) else member
+
+    texts = {
+        "corrections.json": json.dumps(corrections),
+        "POTCAR.spec.json": json.dumps(static["calcs_reversed"][0]["input"]["potcar_spec"]),
+    }
+    with atomic_path(archive) as temporary, tarfile.open(temporary, "w:gz", compresslevel=1) as file:
+        for path in sorted(work.iterdir()):
+            if path.is_dir():
+                file.add(path, arcname=f"{work.name}/{path.name}", filter=chosen)
+        for name, text in texts.items():
+            member = tarfile.TarInfo(f"{work.name}/{name}")
+            member.size = len(text.encode())
+            file.addfile(member, io.BytesIO(text.encode()))
+    shutil.rmtree(work)
+
+
+def _member(archive: Path, name: str) -> str:
+    with tarfile.open(archive) as file:
+        return file.extractfile(f"{archive.name.removesuffix('.tar.gz')}/{name}").read().decode()
+
+
+def _corrections(work: Path) -> list[str]:
+    """What custodian mended in all attempts of all stages, and which attempts ended early."""
+    found = []
+    for stage in STAGES:
+        for attempt in (*attempts(work / stage), work / stage):
+            found += [f"{stage}: {error}" for error in custodian_errors(attempt)]
+    return found
+
+
+def _failed_before(work: Path, settings: Vasp, waiting: list[str]) -> str | None:
+    """Why a crystal failed for good under the same settings; under others, its failed stage is cleared away."""
+    path = work / "failed.json"
+    if not waiting or not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record["settings"] == _relevant(settings):
+        return record["reason"]
+    log.info("%s failed under other settings (%s); it is tried again", work.name, record["reason"])
+    for place in (work / waiting[0], *attempts(work / waiting[0])):
+        shutil.rmtree(place, ignore_errors=True)
+    path.unlink()
+    return None
+
+
+def _relevant(settings: Vasp) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in _MATTERS}
+
+
+def _deadline(settings: Vasp) -> float | None:
+    """`time.monotonic()` at the end of the walltime: what the config says, else what Slurm has granted."""
+    if settings.walltime is not None:
+        return time.monotonic() + 60 * settings.walltime
+    end = os.environ.get("SLURM_JOB_END_TIME")
+    return None if end is None else time.monotonic() + float(end) - time.time()
+
+
+def _check(settings: Vasp, crystals: list[Crystal]) -> None:
+    """Say at once what would make every crystal fail.
+
+    Raises:
+        MiadError: the command, pseudopotentials or the scratch folder are not there.
+    """
+    elements = set().union(*(crystal.chemical_system.split("-") for crystal in crystals))
+    found = problems(settings, elements.difference(without_potcar(elements)))
+    if found:
+        raise MiadError(" ".join(found) + " `miad doctor` checks all of this.")

@@ -1,0 +1,89 @@
+"""What a site must have for VASP: the programs, the pseudopotentials, a scratch folder."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from miad.config import Vasp
+
+FOLDERS = {"PBE": "POT_GGA_PAW_PBE", "PBE_52": "POT_GGA_PAW_PBE_52", "PBE_54": "POT_GGA_PAW_PBE_54"}
+
+
+def problems(settings: Vasp, elements: Iterable[str]) -> list[str]:
+    """What is missing, each with its remedy; empty if all is there.
+
+    Args:
+        settings: section vasp.
+        elements: symbols of the elements whose pseudopotentials are needed.
+    """
+    found = [problem_of_command("command", settings.command)]
+    if settings.gamma_command is not None:
+        found.append(problem_of_command("gamma_command", settings.gamma_command))
+    found += [problem_of_potcars(settings, elements), problem_of_scratch(settings)]
+    return [problem for problem in found if problem]
+
+
+def problem_of_command(key: str, command: str) -> str | None:
+    """Why a command cannot be run, or None; both the launcher and the program must be there."""
+    words = shlex.split(os.path.expandvars(command))
+    absent = [word for word in (words[:1] + words[-1:]) if shutil.which(word) is None]
+    if not absent:
+        return None
+    return f"vasp.{key}: {absent[0]} is not on the PATH. Load VASP's module, or write its path into config.yaml."
+
+
+def potcar_folder(settings: Vasp) -> Path | None:
+    """Where the pseudopotentials of the chosen version should be; None if nobody has said."""
+    from pymatgen.core import SETTINGS
+
+    root = settings.potcars or SETTINGS.get("PMG_VASP_PSP_DIR")
+    return None if root is None else Path(os.path.expandvars(root)).expanduser() / FOLDERS[settings.functional]
+
+
+def potcar_symbol(settings: Vasp, element: str) -> str:
+    """The pseudopotential that MPRelaxSet takes for an element, e.g. Fe_pv."""
+    from pymatgen.io.vasp.sets import MPRelaxSet
+
+    if settings.functional == "PBE_54" and element == "W":
+        return "W_sv"  # as MPRelaxSet chooses: this version has no W_pv
+    return MPRelaxSet.CONFIG["POTCAR"].get(element, element)
+
+
+def without_potcar(elements: Iterable[str]) -> list[str]:
+    """Elements for which MPRelaxSet has no pseudopotential: crystals with them cannot be calculated."""
+    from pymatgen.io.vasp.sets import MPRelaxSet
+
+    return sorted(element for element in elements if element not in MPRelaxSet.CONFIG["POTCAR"])
+
+
+def problem_of_potcars(settings: Vasp, elements: Iterable[str]) -> str | None:
+    """Which pseudopotentials are not there, or None."""
+    folder = potcar_folder(settings)
+    if folder is None or not folder.is_dir():
+        return (
+            f"vasp.potcars: there is no folder {folder or 'of pseudopotentials'}. Set it to the folder that holds"
+            f" {FOLDERS[settings.functional]} in pymatgen's layout (`pmg config -p VASP_POTCARS FOLDER` makes it from"
+            " VASP's own)."
+        )
+    symbols = [potcar_symbol(settings, element) for element in sorted(elements)]
+    absent = [symbol for symbol in symbols if not _is_there(folder, symbol)]
+    if absent:
+        return f"vasp.potcars: {folder} lacks {', '.join(absent)}. Add them from VASP's archive of pseudopotentials."
+    return None
+
+
+def problem_of_scratch(settings: Vasp) -> str | None:
+    """Why the scratch folder cannot be used, or None."""
+    if settings.scratch is None:
+        return None
+    folder = Path(os.path.expandvars(settings.scratch))
+    if folder.is_dir() and os.access(folder, os.W_OK):
+        return None
+    return f"vasp.scratch: {folder} is no folder that can be written to. Correct it in config.yaml, or set it to null."
+
+
+def _is_there(folder: Path, symbol: str) -> bool:
+    names = (f"POTCAR.{symbol}", f"{symbol}/POTCAR")
+    return any((folder / f"{name}{packed}").is_file() for name in names for packed in ("", ".gz", ".bz2", ".Z"))

@@ -1,0 +1,247 @@
+"""One stage of a calculation: start it, go on where it was killed, and say why it failed."""
+
+import copy
+import fcntl
+import gzip
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from miad.config import Vasp
+from miad.errors import MiadError
+from miad.vasp_flow import run_options
+
+if TYPE_CHECKING:
+    from jobflow import Job, JobStore
+    from pymatgen.core import Structure
+
+log = logging.getLogger("miad")
+WAVEFUNCTIONS = ("WAVECAR", "CHGCAR")  # what VASP can start from
+
+
+class StageFailed(Exception):
+    """The stage failed for good; the message is the reason."""
+
+
+class OutOfTime(Exception):
+    """The walltime ends; the stage goes on in the next job."""
+
+
+def run_stage(
+    job: "Job", folder: Path, previous: Path | None, settings: Vasp, store: "JobStore", deadline: float | None
+) -> None:
+    """Run a stage until its task document is in the store.
+
+    Args:
+        job: the stage, from `miad.vasp_flow.stages`.
+        folder: where to calculate; an earlier attempt found there is set aside and continued from its CONTCAR.
+        previous: folder of the stage before.
+        settings: section vasp.
+        store: where the task document goes.
+        deadline: `time.monotonic()` at the end of the walltime; None: no limit.
+
+    Raises:
+        StageFailed: custodian gave up, or the stage crashed too often.
+        OutOfTime: the walltime ends first.
+    """
+    while True:
+        aside = set_aside(folder)
+        tried = crashes(folder)
+        if len(tried) >= settings.max_attempts:
+            raise StageFailed(f"{reason_of(tried[-1])}; gave up after {len(tried)} attempts")
+        left = None if deadline is None else deadline - time.monotonic()
+        if left is not None and left < settings.walltime_buffer:
+            raise OutOfTime
+        attempt = prepared(job, folder, aside, previous, run_options(settings, left))
+        error = _run(attempt, folder, store)
+        if error is None:
+            return
+        log.info("%s: %s", folder, error)
+        (folder / "stopped.json").write_text(json.dumps(_verdict(folder, error)), encoding="utf-8")
+        verdict = _verdict(folder, error)
+        if verdict["kind"] == "walltime":
+            raise OutOfTime
+        if verdict["kind"] == "failed":
+            raise StageFailed(verdict["reason"])
+
+
+def _run(job: "Job", folder: Path, store: "JobStore") -> Exception | None:
+    """Run a job in its folder; whatever stops it is returned, and none of its processes survives."""
+    from monty.os import cd
+
+    try:
+        with cd(folder):
+            job.run(store)
+    except Exception as error:  # custodian's verdicts, parsers, full disks: all of them end this attempt only
+        return error
+    finally:
+        stop_leftovers(folder)
+    return None
+
+
+def prepared(job: "Job", folder: Path, aside: Path | None, previous: Path | None, options: dict[str, Any]) -> "Job":
+    """A copy of the job that starts from what is there: CONTCAR and k-points of the attempt that was set aside, the
+    wavefunctions of that attempt or of the previous stage."""
+    from pymatgen.io.vasp.inputs import Kpoints
+
+    job = copy.deepcopy(job)
+    job.maker.run_vasp_kwargs = options
+    if previous is not None:
+        job.function_kwargs["prev_dir"] = str(previous.resolve())
+        lacking = [name for name in WAVEFUNCTIONS if not (folder / name).exists()]
+        there = [name for name in lacking if _has_content(previous / name)]
+        if there != lacking:
+            log.warning("%s: %s has no %s; VASP starts from atoms", folder, previous, set(lacking) - set(there))
+        job.maker.copy_vasp_kwargs = {"additional_vasp_files": there}
+    structure = contcar_of(aside) if aside else None
+    if structure is not None:
+        log.info("%s goes on from the CONTCAR of %s", folder, aside)
+        job.function_args, job.function_kwargs = (), {**job.function_kwargs, "structure": structure}
+        if (aside / "KPOINTS").is_file():
+            # The cell has changed a little; the grid must be that of the wavefunctions.
+            job.maker.input_set_generator.user_kpoints_settings = Kpoints.from_file(aside / "KPOINTS")
+    return job
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Make room for a new attempt; the folder of the last one, if any.
+
+    What is worth keeping of an unfinished attempt, its wavefunctions, moves to the new folder.
+    """
+    aside = None
+    earlier = attempts(folder)
+    if folder.exists():
+        stop_leftovers(folder)
+        aside = folder.with_name(f"{folder.name}.{len(earlier) + 1}")
+        folder.rename(aside)
+    elif earlier:
+        aside = earlier[-1]
+    folder.mkdir(parents=True)
+    if aside is not None:
+        for name in WAVEFUNCTIONS:
+            if _has_content(_calculated_in(aside) / name) and contcar_of(aside) is not None:
+                (_calculated_in(aside) / name).rename(folder / name)
+    return aside
+
+
+def attempts(folder: Path) -> list[Path]:
+    """Folders of the earlier attempts at a stage, oldest first."""
+    numbered = [path for path in folder.parent.glob(f"{folder.name}.*") if path.suffix[1:].isdigit()]
+    return sorted(numbered, key=lambda path: int(path.suffix[1:]))
+
+
+def crashes(folder: Path) -> list[Path]:
+    """The earlier attempts that were not ended by the walltime."""
+    return [path for path in attempts(folder) if _stopped(path).get("kind") != "walltime"]
+
+
+def reason_of(attempt: Path) -> str:
+    """Why an attempt ended."""
+    return _stopped(attempt).get("reason", "killed from outside, perhaps for lack of memory")
+
+
+def contcar_of(attempt: Path) -> "Structure | None":
+    """The last structure that an unfinished attempt wrote whole, if any."""
+    from pymatgen.io.vasp.inputs import Poscar
+
+    try:
+        return Poscar.from_file(_calculated_in(attempt) / "CONTCAR", check_for_potcar=False).structure
+    except (OSError, ValueError, IndexError):  # absent, empty, or torn
+        return None
+
+
+def stop_leftovers(folder: Path) -> None:
+    """Kill processes that still work in a folder: VASP outlives a custodian that was killed."""
+    places = {folder.resolve(), _calculated_in(folder).resolve()}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if int(entry.name) != os.getpid() and (entry / "cwd").readlink() in places:
+                os.kill(int(entry.name), signal.SIGKILL)
+        except OSError:  # it has ended, or is somebody else's
+            continue
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that dies with this process.
+
+    Raises:
+        MiadError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MiadError(
+                f"{path.stem} is being calculated by another process, probably a job of an earlier run that still is in"
+                " the queue. Wait for it, or cancel it, and run again."
+            ) from error
+        except OSError as error:
+            log.warning(
+                "%s: this file system has no locks (%s); two runs at once would disturb each other", path, error
+            )
+        yield
+
+
+def _verdict(folder: Path, error: Exception) -> dict[str, str]:
+    """What an error of an attempt means: `walltime`, `crashed` (worth another attempt) or `failed`; and the reason."""
+    from custodian.custodian import ReturnCodeError, ValidationError
+    from custodian.vasp.handlers import WalltimeHandler
+
+    if isinstance(getattr(error, "handler", None), WalltimeHandler):
+        return {"kind": "walltime", "reason": "stopped at the end of the walltime"}
+    if isinstance(error, ValidationError):
+        return {"kind": "crashed", "reason": f"custodian: {type(error.validator).__name__} found the outputs unusable"}
+    if isinstance(error, ReturnCodeError):
+        return {"kind": "crashed", "reason": f"custodian: {error}"}
+    seen = custodian_errors(folder)
+    if type(error).__module__.startswith("custodian"):
+        what = "no cure" if not str(error).startswith("Max") else str(error).rstrip(".").lower()
+        return {"kind": "failed", "reason": f"custodian: {what}; {', '.join(seen) or 'no error named'}"}
+    if "not successful" in str(error):
+        return {"kind": "failed", "reason": f"not converged within NELM and NSW; {', '.join(seen) or 'no correction'}"}
+    # A handler or a parser that met broken files.
+    return {"kind": "crashed", "reason": f"{type(error).__name__}: {str(error)[:300]}"}
+
+
+def custodian_errors(folder: Path) -> list[str]:
+    """What custodian found wrong in an attempt, e.g. `VaspErrorHandler: zbrent`, in order."""
+    path = next((path for name in ("custodian.json", "custodian.json.gz") if (path := folder / name).is_file()), None)
+    if path is None:
+        return []
+    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as text:
+        runs = json.load(text)
+    return [
+        f"{correction['handler']['@class']}: {', '.join(correction['errors'])}"
+        for run in runs
+        for correction in run["corrections"]
+    ]
+
+
+def _stopped(attempt: Path) -> dict[str, str]:
+    try:
+        return json.loads((attempt / "stopped.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # killed before it could be written
+        return {}
+
+
+def _calculated_in(folder: Path) -> Path:
+    """The folder that VASP works in: custodian's scratch folder, while it is there."""
+    link = folder / "scratch_link"
+    return link.resolve() if link.is_dir() else folder
+
+
+def _has_content(path: Path) -> bool:
+    """Whether a file is there, plain or gzipped, and not empty."""
+    packed = path.with_name(path.name + ".gz")
+    if packed.is_file():
+        with gzip.open(packed) as content:
+            return bool(content.read(1))
+    return path.is_file() and path.stat().st_size > 0

@@ -1,0 +1,267 @@
+"""DFT jobs under the stand-in for VASP: custodian, atomate2 and jobflow are real, and so is what goes wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from pymatgen.core import Lattice, Structure
+from vasp_stand_in.site import calls
+
+from miad import vasp
+from miad.calculation import NOT_DFT, label, read_calculations
+from miad.crystal import Crystal, write_crystals
+from miad.dft_energies import corrected
+from miad.errors import MiadError
+from miad.vasp_flow import STAGES, stages
+from miad.vasp_stage import attempts
+from miad.vasp_store import open_store, task_document
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def rock_salt(edge: float, first: str, second: str) -> Structure:
+    made = Structure.from_spacegroup("Fm-3m", Lattice.cubic(edge), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    return made.get_primitive_structure()
+
+
+class Job:
+    """One call of the step, in a folder of its own."""
+
+    def __init__(self, folder: Path, site, structures: dict[str, Structure], *faults: dict, **changes) -> None:
+        self.folder, self.settings = folder, site.vasp(**changes)
+        self.script = folder / "script"
+        self.environment = site.script(self.script, *faults)
+        write_crystals(folder / "queue.jsonl", [Crystal.from_structure(*item) for item in structures.items()])
+
+    def run(self, **changes) -> dict:
+        """Run in this process; the calculations by id."""
+        settings = vasp.Vasp(**{**asdict(self.settings), **changes})
+        arguments = {"queue": self.folder / "queue.jsonl", "folder": self.folder / "vasp", "chunk": 0}
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            before = signal.getsignal(signal.SIGTERM)
+            try:
+                vasp.run(settings, calculations=self.folder / "0.jsonl", **arguments)
+            finally:
+                signal.signal(signal.SIGTERM, before)
+        return {one.crystal_id: one for one in read_calculations(self.folder / "0.jsonl")}
+
+    def start(self) -> subprocess.Popen:
+        """Run in a process of its own, as snakemake does."""
+        command = [
+            sys.executable,
+            "-m",
+            "miad",
+            "vasp",
+            "--settings",
+            json.dumps(asdict(self.settings)),
+            "--chunk",
+            "0",
+        ]
+        command += ["--queue", "queue.jsonl", "--calculations", "0.jsonl", "--folder", "vasp"]
+        environment = {**os.environ, **self.environment, "PYTHONPATH": str(ROOT)}
+        with (self.folder / "log").open("w") as log:
+            return subprocess.Popen(command, cwd=self.folder, env=environment, stdout=log, stderr=log)
+
+    @property
+    def calls(self) -> list[tuple[str, str]]:
+        return calls(self.script)
+
+
+# ------------------------------------------------------------------------------------------------ all goes well
+
+
+@pytest.fixture(scope="module")
+def finished(vasp_site, tmp_path_factory):
+    """FeO, calculated without any fault; tests do not write to it."""
+    job = Job(tmp_path_factory.mktemp("finished"), vasp_site, {"iron": rock_salt(4.3, "Fe", "O")})
+    return job, job.run()["iron"]
+
+
+def test_three_stages_in_order(finished):
+    job, calculation = finished
+    assert job.calls == [("FeO", stage) for stage in STAGES]
+    assert calculation.failure is None and calculation.corrections == []
+    assert calculation.entry["parameters"]["run_type"] == "GGA+U"
+    assert calculation.entry["parameters"]["hubbards"]["Fe"] == 5.3
+
+
+def test_energies_are_corrected_exactly_once(finished):
+    from chgnet.model.model import CHGNet
+
+    entry = corrected(finished[1])
+    # The stand-in's raw energies are CHGNet's, which are corrected, less the correction.
+    expected = CHGNet.load(use_device="cpu", verbose=False).predict_structure(entry.structure)["e"]
+    assert entry.energy / len(entry.structure) == pytest.approx(float(expected), abs=1e-4)
+    terms = {part.name: part.value for part in entry.energy_adjustments}
+    assert terms == pytest.approx(
+        {"MP2020 anion correction (oxide)": -0.687, "MP2020 GGA/GGA+U mixing correction (Fe)": -2.256}, abs=1e-6
+    )
+
+
+def test_stand_in_energies_are_never_called_dft(finished):
+    assert not finished[1].is_dft and label([finished[1]]) == NOT_DFT
+
+
+def test_inputs_and_outputs_are_archived_without_what_is_licensed(finished):
+    job, calculation = finished
+    with tarfile.open(job.folder / "vasp" / calculation.source) as archive:
+        names = {Path(name).name for name in archive.getnames()}
+        folders = {Path(name).parent.name for name in archive.getnames() if name.endswith("vasprun.xml.gz")}
+    assert folders == set(STAGES)
+    assert {"INCAR.gz", "KPOINTS.gz", "POSCAR.gz", "OUTCAR.gz", "POTCAR.spec.json", "custodian.json.gz"} <= names
+    assert not {name for name in names if name.startswith(("POTCAR.gz", "POTCAR.orig", "WAVECAR", "CHG"))}
+    assert not (job.folder / "vasp" / "work" / "iron").exists()
+
+
+def test_task_documents_are_in_the_store(finished):
+    job, _ = finished
+    store = open_store(job.settings, job.folder / "vasp" / "store" / "iron.json")
+    crystal = Crystal.from_structure("iron", rock_salt(4.3, "Fe", "O"))
+    documents = [task_document(store, one.uuid) for one in stages(crystal, job.settings)]
+    assert [document["task_type"] for document in documents] == ["Structure Optimization"] * 2 + ["Static"]
+    assert all(document["state"] == "successful" for document in documents)
+
+
+def test_a_finished_crystal_is_never_calculated_again(finished):
+    job, calculation = finished
+    before = job.calls
+    assert job.run()["iron"] == calculation
+    assert job.calls == before
+
+
+# ------------------------------------------------------------------------------------------------ what goes wrong
+
+CURED = {
+    "unconverged": ("NaCl", "relax_1", 2, "Unconverged"),
+    "zbrent": ("KCl", "relax_1", 2, "zbrent"),
+    "crash": ("LiBr", "relax_2", 2, ""),
+    "garbage": ("CaO", "static", 2, ""),
+    "no_wavecar": ("MgO", "relax_1", 1, ""),
+}
+CRYSTALS = {
+    "NaCl": rock_salt(5.7, "Na", "Cl"),
+    "KCl": rock_salt(6.4, "K", "Cl"),
+    "LiBr": rock_salt(5.5, "Li", "Br"),
+    "CaO": rock_salt(4.85, "Ca", "O"),
+    "MgO": rock_salt(4.25, "Mg", "O"),
+}
+
+
+@pytest.fixture(scope="module")
+def cured(vasp_site, tmp_path_factory):
+    """Five crystals, each with a fault that happens once."""
+    faults = [
+        {"kind": kind, "formula": formula, "stage": stage, "times": 1} for kind, (formula, stage, _, _) in CURED.items()
+    ]
+    job = Job(tmp_path_factory.mktemp("cured"), vasp_site, CRYSTALS, *faults)
+    return job, job.run()
+
+
+@pytest.mark.parametrize("kind", CURED)
+def test_a_fault_that_happens_once_is_cured(cured, kind):
+    job, done = cured
+    formula, stage, times, named = CURED[kind]
+    assert done[formula].failure is None and done[formula].entry is not None
+    expected = {one: times if one == stage else 1 for one in STAGES}
+    assert {one: job.calls.count((formula, one)) for one in STAGES} == expected
+    assert any(named in correction for correction in done[formula].corrections) if named else True
+
+
+def test_a_crystal_that_fails_for_good_keeps_a_row_with_the_reason(vasp_site, tmp_path):
+    faults = [{"kind": "unconverged", "formula": "LiBr"}, {"kind": "crash", "formula": "CaO", "stage": "relax_2"}]
+    structures = {name: CRYSTALS[name] for name in ("LiBr", "CaO")}
+    job = Job(tmp_path, vasp_site, structures, *faults, max_errors=2, max_attempts=2)
+    done = job.run()
+    assert [done[name].entry for name in ("LiBr", "CaO")] == [None, None]
+    assert done["LiBr"].failure.startswith("relax_1: custodian: max errors")
+    assert "Unconverged" in done["LiBr"].failure or "NonConverging" in done["LiBr"].failure
+    assert done["CaO"].failure == (
+        "relax_2: custodian: VasprunXMLValidator found the outputs unusable; gave up after 2 attempts"
+    )
+    assert job.calls.count(("CaO", "relax_1")) == 1 and job.calls.count(("CaO", "relax_2")) == 2
+    # Run again, nothing is submitted; with other settings, the failed stage and nothing before it.
+    before = job.calls
+    assert job.run() == done and job.calls == before
+    job.script.write_text("[]")
+    again = job.run(max_attempts=3)
+    assert [again[name].failure for name in ("LiBr", "CaO")] == [None, None]
+    assert job.calls.count(("CaO", "relax_1")) == 1
+
+
+# ------------------------------------------------------------------------------------------------ killed and continued
+
+
+def test_the_walltime_stops_a_stage_and_the_next_job_goes_on_from_contcar(vasp_site, tmp_path):
+    start = rock_salt(6.0, "Na", "Cl")
+    fault = {"kind": "walltime", "stage": "relax_1", "times": 1}
+    # Twenty seconds until the walltime is near.
+    job = Job(tmp_path, vasp_site, {"NaCl": start}, fault, walltime=10.0, walltime_buffer=580.0)
+    with pytest.raises(MiadError, match="walltime ends with 0 of 1 crystals"):
+        job.run()
+    assert not (tmp_path / "0.jsonl").exists()
+    work = tmp_path / "vasp" / "work" / "NaCl"
+    reached = Structure.from_file(work / "relax_1" / "CONTCAR")
+    assert abs(reached.volume - start.volume) > 0.1
+    seen = []
+    original = vasp.run_stage
+
+    def watched(job, folder, *arguments):
+        original(job, folder, *arguments)
+        seen.append(Structure.from_file(folder / "POSCAR.gz"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vasp, "run_stage", watched)
+        done = job.run(walltime=None)
+    assert done["NaCl"].failure is None
+    assert seen[0].volume == pytest.approx(reached.volume, rel=1e-6)
+    assert job.calls == [("NaCl", "relax_1"), ("NaCl", "relax_1"), ("NaCl", "relax_2"), ("NaCl", "static")]
+
+
+def test_kill_9_repeats_no_finished_stage(vasp_site, tmp_path):
+    structures = {"LiBr": CRYSTALS["LiBr"], "NaCl": CRYSTALS["NaCl"]}
+    fault = {"kind": "hang", "formula": "NaCl", "stage": "relax_2", "times": 1}
+    job = Job(tmp_path, vasp_site, structures, fault)
+    process = job.start()
+    contcar = tmp_path / "vasp" / "work" / "NaCl" / "relax_2" / "CONTCAR"
+    while not contcar.exists():
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.1)
+    with pytest.raises(MiadError, match="being calculated by another process"):
+        job.run()
+    process.kill()
+    process.wait()
+    done = job.run()
+    assert {one.failure for one in done.values()} == {None}
+    expected = {("LiBr", stage): 1 for stage in STAGES} | {("NaCl", stage): 1 for stage in STAGES}
+    assert {call: job.calls.count(call) for call in expected} == {**expected, ("NaCl", "relax_2"): 2}
+    with tarfile.open(tmp_path / "vasp" / "archive" / "NaCl.tar.gz") as archive:
+        assert "NaCl/relax_2.1/CONTCAR" in archive.getnames()
+
+
+def test_killed_too_often_is_given_up(vasp_site, tmp_path):
+    job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, max_attempts=2)
+    work = tmp_path / "vasp" / "work" / "LiBr"
+    for name in ("relax_1.1", "relax_1"):  # two attempts that left no word
+        (work / name).mkdir(parents=True)
+    assert job.run()["LiBr"].failure == (
+        "relax_1: killed from outside, perhaps for lack of memory; gave up after 2 attempts"
+    )
+    assert job.calls == [] and len(attempts(work / "relax_1")) == 2
+
+
+# ------------------------------------------------------------------------------------------------ what cannot run
+
+
+def test_a_missing_program_is_said_at_once(vasp_site, tmp_path):
+    job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, command="vasp_that_is_not_there")
+    with pytest.raises(MiadError, match=r"vasp\.command: vasp_that_is_not_there is not on the PATH"):
+        job.run()
