@@ -1,5 +1,5 @@
 # The commands of the README and nothing else.
-.PHONY: run test test-slurm test-chaos
+.PHONY: run test test-slurm test-chaos test-dft
 
 # The rules call `python`: it has to be the one of .venv. Snakemake's own lock outlives a kill -9, that of flock dies with
 # its process: so a leftover is told from a run that is at work in this folder, and removed.
@@ -20,6 +20,10 @@ test: .venv/installed
 # Installs and starts a Slurm of one node on this machine; needs root on Debian or Ubuntu, and says so elsewhere.
 test-slurm: .venv/installed
 	.venv/bin/python -m pytest -m slurm -s tests/slurm
+
+# Many runs of the stand-in for VASP: six crystals from end to end, and the workflow killed in the middle.
+test-dft: .venv/installed
+	.venv/bin/python -m pytest -m vasp
 
 test-chaos: .venv/installed
 	.venv/bin/python -m pytest -m chaos -s tests/test_chaos.py

@@ -12,7 +12,7 @@ if not torch.cuda.is_available():  # before anything imports triton, which reads
     os.environ.setdefault("TRITON_INTERPRET", "1")
 ROOT = Path(__file__).resolve().parent.parent
 # Tests that take minutes or change the machine: left out unless asked for, and never without a word.
-OWN_TARGETS = {"slurm": "make test-slurm", "chaos": "make test-chaos"}
+OWN_TARGETS = {"slurm": "make test-slurm", "chaos": "make test-chaos", "vasp": "make test-dft"}
 
 
 def pytest_collection_modifyitems(config, items):
