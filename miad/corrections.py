@@ -13,6 +13,7 @@ from miad.errors import MiadError
 if TYPE_CHECKING:
     from pymatgen.core import Structure
     from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+    from pymatgen.entries.computed_entries import ComputedStructureEntry, EnergyAdjustment
 
 CORRECTED, UNCORRECTED = "mp2020", "uncorrected"
 
@@ -70,13 +71,26 @@ def correction_per_atom(structure: "Structure", parameters: dict[str, Any] | Non
 
     if parameters is None:
         parameters = parameters_of(structure)
-    entry = ComputedStructureEntry(structure, energy=0.0, parameters=parameters)
+    terms = adjustments(ComputedStructureEntry(structure, energy=0.0, parameters=parameters), check_potcar=False)
+    return float(sum(term.value for term in terms)) / len(structure)
+
+
+def adjustments(entry: "ComputedStructureEntry", *, check_potcar: bool) -> "list[EnergyAdjustment]":
+    """The terms that MP2020 adds to the energy of an entry, each with its name and value in eV.
+
+    Args:
+        entry: structure and run parameters; corrections that it carries are not looked at.
+        check_potcar: whether pseudopotentials other than MPRelaxSet's are refused.
+
+    Raises:
+        CompatibilityError: pymatgen has no correction for such a calculation.
+        KeyError, ValueError: the parameters do not say how the energy was calculated.
+    """
     with warnings.catch_warnings():
         # Alloys have no oxidation states to guess, and no anions to correct.
         warnings.filterwarnings("ignore", message="Failed to guess oxidation states")
         # Not process_entry, which hides why there is no correction.
-        adjustments = _compatibility().get_adjustments(entry)
-    return float(sum(adjustment.value for adjustment in adjustments)) / len(structure)
+        return _compatibility(check_potcar).get_adjustments(entry)
 
 
 def parameters_of(structure: "Structure") -> dict[str, Any]:
@@ -96,11 +110,10 @@ def hubbard_values(structure: "Structure") -> dict[str, float]:
 
 
 @functools.cache
-def _compatibility() -> "MaterialsProject2020Compatibility":
+def _compatibility(check_potcar: bool) -> "MaterialsProject2020Compatibility":
     from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 
-    # There are no pseudopotentials to check: potentials are trained on MP's settings, DFT runs with them.
-    return MaterialsProject2020Compatibility(check_potcar=False)
+    return MaterialsProject2020Compatibility(check_potcar=check_potcar)
 
 
 @functools.cache

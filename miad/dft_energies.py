@@ -12,6 +12,7 @@ import numpy as np
 from miad import sun
 from miad.calculation import Calculation, label, read_calculations
 from miad.config import Dft, Sun
+from miad.corrections import CORRECTED, adjustments
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.errors import MiadError
 from miad.files import open_text, write_text
@@ -54,14 +55,14 @@ def corrected(calculation: Calculation) -> "ComputedStructureEntry":
         ValueError: MP2020 does not apply; the message says why.
     """
     from monty.json import MontyDecoder
-    from pymatgen.entries.compatibility import CompatibilityError, MaterialsProject2020Compatibility
+    from pymatgen.entries.compatibility import CompatibilityError
 
     entry = MontyDecoder().process_decoded(calculation.entry)
     # Whatever corrections a table brought along are not added to: they are replaced.
     entry.energy_adjustments = []
     try:
-        entry.energy_adjustments = MaterialsProject2020Compatibility().get_adjustments(entry)
-    except (CompatibilityError, KeyError) as error:
+        entry.energy_adjustments = adjustments(entry, check_potcar=True)
+    except (CompatibilityError, KeyError, ValueError) as error:
         raise ValueError(f"MP2020 does not apply: {error}") from error
     return entry
 
@@ -103,7 +104,7 @@ def with_dft(crystal: Crystal, calculation: Calculation | None, reason: str | No
         atomic_numbers=relaxed.atomic_numbers,
         energy_per_atom=entry.energy / len(entry.structure),
         calculator=name,
-        energy_frame="mp2020",
+        energy_frame=CORRECTED,
         converged=True,
         volume_change=relaxed.volume / crystal.volume * crystal.num_atoms / relaxed.num_atoms - 1,
     )

@@ -85,33 +85,46 @@ def main() -> int:
     print(" NOT VASP: a stand-in for tests, energies by CHGNet", flush=True)
     electronic = int(inputs.incar.get("NELM", 60)) if fault == "unconverged" else ELECTRONIC_STEPS
     outputs = Outputs(inputs.incar, inputs.kpoints, inputs.potcar, inputs.structure, electronic)
-    enough = 2 if int(inputs.incar.get("NSW", 0)) else 1  # ionic steps before a fault
+    code = None
     for step in relaxation(inputs):
         outputs.add(step)
         if fault == "slow":
             time.sleep(0.5)
-        if outputs.count < enough:
-            continue
-        if fault == "zbrent":
-            print(
-                " ZBRENT: fatal error in bracketing\n     please rerun with smaller EDIFF, or copy CONTCAR", flush=True
-            )
-            return 1
-        if fault == "crash":
-            print(" forrtl: severe (174): SIGSEGV, segmentation fault occurred", flush=True)
-            return SEGMENTATION_FAULT
-        if fault in ("walltime", "hang"):
-            while fault == "hang" or not Path("STOPCAR").exists():
-                time.sleep(0.05)
-        if Path("STOPCAR").exists():
-            Path("STOPCAR").unlink()
+        if outputs.count == 2:
+            code = strike(fault)
+        if code is not None or stop_was_asked():
             break
     else:
+        if outputs.count < 2:  # it converged too early for a second step
+            code = strike(fault)
+            stop_was_asked()
         print(" reached required accuracy - stopping structural energy minimisation", flush=True)
+    if code is not None:
+        return code
     outputs.finish(has_wavefunctions=fault != "no_wavecar")
     if fault == "garbage":
         Path("vasprun.xml").write_text("<modeling> <<< disk full")
     return 0
+
+
+def strike(fault: str | None) -> int | None:
+    """Let a fault happen that ends the run or keeps it from ending; the exit code if it has ended."""
+    if fault == "zbrent":
+        print(" ZBRENT: fatal error in bracketing", flush=True)
+        return 1
+    if fault == "crash":
+        print(" forrtl: severe (174): SIGSEGV, segmentation fault occurred", flush=True)
+        return SEGMENTATION_FAULT
+    while fault == "hang" or (fault == "walltime" and not Path("STOPCAR").exists()):
+        time.sleep(0.05)
+    return None
+
+
+def stop_was_asked() -> bool:
+    """Whether STOPCAR is there; like VASP, take it away."""
+    is_asked = Path("STOPCAR").exists()
+    Path("STOPCAR").unlink(missing_ok=True)
+    return is_asked
 
 
 def relaxation(inputs: Inputs):
