@@ -9,9 +9,9 @@ run: .venv/installed
 ifneq ($(shell command -v flock),)
 	@flock --nonblock .snakemake true || { echo "Another make run is at work in this folder."; exit 1; }
 	@! ls .snakemake/locks/* >/dev/null 2>&1 || flock .snakemake snakemake --unlock
-	flock .snakemake snakemake results/sun_table.csv
+	flock .snakemake snakemake results/sun_table.csv results/report.html
 else
-	snakemake results/sun_table.csv
+	snakemake results/sun_table.csv results/report.html
 endif
 
 test: .venv/installed

@@ -29,5 +29,6 @@ rule all:
     default_target: True
     input:
         "results/sun_table.csv",
+        "results/report.html",
         dft_rows(),
         metrics_table(),

@@ -39,6 +39,7 @@ STEPS = {
     "report": "the table of all runs, beside the published figures",
     "compare": "the tables of the paper, and every run's difference to the first",
     "figures": "the figures, each with the table it is drawn from",
+    "page": "the report of all runs as one HTML file",
     "cancel": "end what a killed run has left behind: its Slurm jobs, its processes, its lock",
     "doctor": "check that everything a run needs is there, before it starts",
     "import-weights": "read weights published by the authors",

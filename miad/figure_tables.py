@@ -1,13 +1,16 @@
 """The tables behind the figures: gathered from the results of the runs, one CSV per figure."""
 
 import csv
+import json
 import re
 from collections import Counter
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from miad import curve, trajectories
 from miad.compare import Outcome, outcomes_of, spread
+from miad.files import open_text
 from miad.judge import REASONS
 from miad.runs import Run
 
@@ -183,3 +186,16 @@ def recorded(run: Run) -> trajectories.Trajectory | None:
         return None
     paths = [run.path("sample", f"{shard}.trajectories.safetensors") for shard in run.shards]
     return trajectories.joined([found for path in paths if (found := trajectories.read(path)) is not None])
+
+
+def recorded_ids(run: Run) -> dict[str, tuple[trajectories.Trajectory, int]]:
+    """Whose generation was recorded: {crystal_id: (snapshots of its shard, its place there)}."""
+    found = {}
+    for shard in run.shards:
+        trajectory = trajectories.read(run.path("sample", f"{shard}.trajectories.safetensors"))
+        if trajectory is None:
+            continue
+        with open_text(run.path("sample", f"{shard}.jsonl")) as lines:
+            for index, line in enumerate(islice(lines, trajectory.species.shape[1])):
+                found[json.loads(line)["crystal_id"]] = (trajectory, index)
+    return found

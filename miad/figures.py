@@ -11,7 +11,7 @@ from miad.compare import csv_text
 from miad.errors import MiadError
 from miad.figure_tables import COLUMNS, Lines, read_csv
 from miad.files import atomic_path, write_text
-from miad.runs import runs_of
+from miad.runs import Run, runs_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -150,6 +150,30 @@ def _table(path: Path, columns: tuple[str, ...]) -> Lines:
     return lines
 
 
+def write_generation(path: Path, run: Run) -> None:
+    """How one crystal came about, frame by frame as extended XYZ: the most stable recorded candidate, or the first one.
+
+    Nothing is written where nothing was recorded.
+    """
+    import ase.io
+
+    recorded = figure_tables.recorded_ids(run)
+    if not recorded:
+        return
+    chosen = [line["crystal_id"] for line in read_csv(run.own / "candidates.csv")]
+    identity = next((name for name in chosen if name in recorded), next(iter(recorded)))
+    trajectory, index = recorded[identity]
+    frames = []
+    for time, crystal in zip(trajectory.times.tolist(), trajectory.crystals(index), strict=True):
+        if crystal.num_atoms:
+            atoms = ase.Atoms(crystal.atomic_numbers, cell=crystal.lattice, pbc=True)
+            atoms.set_scaled_positions(crystal.frac_coords)
+            atoms.info |= {"time": time, "crystal_id": identity}
+            frames.append(atoms)
+    with atomic_path(path) as temporary:
+        ase.io.write(temporary, frames, format="extxyz")
+
+
 def run(*, out: Path, results: Path = Path("results"), config: str = "config.yaml", redraw: str = "no") -> None:
     """Write the tables behind the figures, and the figures.
 
@@ -165,6 +189,8 @@ def run(*, out: Path, results: Path = Path("results"), config: str = "config.yam
     if redraw not in ("yes", "no"):
         raise MiadError(f"--redraw is '{redraw}'; use yes or no.")
     if redraw == "no":
-        for name, lines in figure_tables.gather(*runs_of(config, results)).items():
+        runs, kept = runs_of(config, results)
+        for name, lines in figure_tables.gather(runs, kept).items():
             write_text(out / f"{name}.csv", csv_text(COLUMNS[name], lines))
+        write_generation(out / "generation.extxyz", runs[0])
     log.info("drawn: %s", ", ".join(draw(out)))

@@ -227,9 +227,14 @@ def draw_losses(figure: "Figure", lines: Lines) -> None:
         panels[0][2].plot(numbers(part, "epoch"), numbers(part, "learning_rate"), **style)
         for axes, name in zip(panels[1], ("lattice", "coords", "species"), strict=True):
             axes.plot(numbers(part, "epoch"), numbers(part, name), **style)
-            axes.set(xlabel="epoch", ylabel=name, yscale="log")
-    panels[0][0].set(xlabel="epoch", ylabel="total loss", yscale="log")
-    panels[0][1].set(xlabel="wall time (minutes)", ylabel="total loss", yscale="log")
+            axes.set(xlabel="epoch", ylabel=name)
+    for axes in (*panels[0][:2], *panels[1]):
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.tick_params(axis="y", which="minor", labelsize=7)
+    panels[0][0].set(xlabel="epoch", ylabel="total loss")
+    panels[0][1].set(xlabel="wall time (minutes)", ylabel="total loss")
     panels[0][2].set(xlabel="epoch", ylabel="learning rate")
     legend(panels[0][0], len(groups))
 
@@ -256,7 +261,7 @@ def draw_real_atoms(figure: "Figure", lines: Lines) -> None:
 def draw_turnover(figure: "Figure", lines: Lines) -> None:
     """One panel per kind of change."""
     groups = series(lines)
-    panels = figure.subplots(1, 3, sharey=True)
+    panels = figure.subplots(1, 3)
     titles = {"appeared": "atoms that appear", "vanished": "atoms that vanish", "changed": "atoms that change type"}
     for axes, (name, title) in zip(panels, titles.items(), strict=True):
         for index, (label, part) in enumerate(groups.items()):

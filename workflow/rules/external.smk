@@ -9,6 +9,8 @@ rule external:
         ledger="results/external/{name}/ledger.csv",
         verdicts="results/external/{name}/verdicts.jsonl",
         candidates="results/external/{name}/candidates.csv",
+        full="results/external/{name}/ledger.jsonl",
+        cif=directory("results/external/{name}/cif"),
     log:
         "results/external/{name}/evaluate.log",
     conda:

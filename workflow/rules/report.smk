@@ -4,7 +4,12 @@ rule candidates:
         verdicts=of_calculators("verdicts.jsonl"),
         rows=of_calculators("row.json"),
     output:
-        candidates="results/{run}/candidates.csv",
+        candidates=report(
+            "results/{run}/candidates.csv",
+            category="Candidates",
+            labels={"run": "{run}"},
+            caption="../report/candidates.rst",
+        ),
         cif=directory("results/{run}/cif"),
         ledger_csv="results/{run}/ledger.csv",
         ledger_parquet="results/{run}/ledger.parquet",
@@ -32,7 +37,7 @@ rule report:
         # The table points to the candidates: they are made with it, so that one target brings everything.
         candidates=expand("results/{run}/candidates.csv", run=ASKED),
     output:
-        table="results/sun_table.csv",
+        table=report("results/sun_table.csv", category="Tables", caption="../report/table.rst"),
         readable="results/sun_table.md",
     log:
         "results/report.log",
@@ -56,7 +61,13 @@ rule compare:
         judged("row.json", ASKED),
         judged("verdicts.jsonl", ASKED),
     output:
-        directory("results/tables"),
+        report(
+            directory("results/tables"),
+            patterns=["{name}.csv"],
+            category="Tables",
+            labels={"table": "{name}"},
+            caption="../report/tables.rst",
+        ),
     log:
         "results/tables.log",
     conda:
@@ -101,6 +112,37 @@ rule figures:
     shell:
         """
         python -m miad figures \
+            --results results \
+            --out {output:q} \
+            --config {params.config:q} \
+            >{log:q} 2>&1
+        """
+
+
+rule page:
+    input:
+        "results/sun_table.csv",
+        "results/tables",
+        "results/figures",
+        judged("ledger.jsonl", ASKED),
+        of_runs("{run}/candidates.csv"),
+        of_runs("{run}/cif"),
+    output:
+        report(
+            "results/report.html",
+            category="Report",
+            labels={"figure": "the report of miad"},
+            caption="../report/page.rst",
+        ),
+    log:
+        "results/page.log",
+    conda:
+        "../../envs/miad.yaml"
+    params:
+        config=json.dumps(config),
+    shell:
+        """
+        python -m miad page \
             --results results \
             --out {output:q} \
             --config {params.config:q} \

@@ -1,0 +1,148 @@
+"""What the report shows besides tables and figures: candidates with their structures, a generation, provenance."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from miad.compare import Outcome
+from miad.crystal import Crystal, read_crystals
+from miad.figure_tables import family, read_csv
+from miad.files import checksum
+from miad.paper_tables import flat, varied
+from miad.runs import Run
+
+# What the table of candidates shows: column of candidates.csv and heading.
+SHOWN = {
+    "reduced_formula": "formula",
+    "e_above_hull": "above hull (eV/atom)",
+    "space_group": "space group",
+    "num_atoms": "atoms",
+    "density": "density (g/cm³)",
+    "run": "run",
+    "calculator": "calculator",
+    "crystal_id": "id",
+}
+
+
+def structure(crystal: Crystal) -> dict[str, Any]:
+    """A crystal as the viewer takes it: symbols, Cartesian coordinates (Å) and cell, rows are vectors."""
+    from pymatgen.core import Element
+
+    cart = crystal.frac_coords @ crystal.lattice  # (n_atoms, 3)
+    x, y, z = (np.round(axis, 4).tolist() for axis in cart.T)
+    return {
+        "size": crystal.num_atoms,
+        "names": [Element.from_Z(int(number)).symbol for number in crystal.atomic_numbers],
+        "x": x,
+        "y": y,
+        "z": z,
+        "cell": np.round(crystal.lattice, 4).ravel().tolist(),
+    }
+
+
+def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """The most stable candidates of a run with CIF and structure, and how many there are in all.
+
+    Raises:
+        MiadError: a result is missing or damaged.
+    """
+    lines = read_csv(run.own / "candidates.csv")
+    crystals = {
+        (crystal.crystal_id, crystal.calculator): crystal
+        for row in run.rows
+        for crystal in read_crystals(row.parent / "ledger.jsonl")
+    }
+    found = []
+    for line in lines[:limit]:
+        crystal = crystals[line["crystal_id"], line["calculator"]]
+        found.append(
+            {
+                **{name: line[name] for name in (*SHOWN, "chemical_system", "decomposition", "energy_per_atom")},
+                **{name: _number(line[name]) for name in ("e_above_hull", "num_atoms", "density", "energy_per_atom")},
+                "run": run.name,
+                "family": family(line["space_group"]),
+                "file": line["cif"],
+                "cif": (run.own / "cif" / line["cif"]).read_text(encoding="utf-8"),
+                "structure": structure(crystal),
+            }
+        )
+    return found, len(lines)
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else round(float(text), 5)
+
+
+def generation(path: Path) -> dict[str, Any] | None:
+    """The recorded generation of one crystal, frame by frame, or None if there is none."""
+    import ase.io
+
+    if not path.is_file():
+        return None
+    frames = ase.io.read(path, ":")
+    crystals = [
+        Crystal(str(atoms.info["time"]), np.array(atoms.cell), atoms.get_scaled_positions(), atoms.numbers)
+        for atoms in frames
+    ]
+    return {
+        "crystal_id": str(frames[-1].info["crystal_id"]),
+        "formula": crystals[-1].reduced_formula,
+        "times": [int(atoms.info["time"]) for atoms in frames],
+        "frames": [structure(crystal) for crystal in crystals],
+    }
+
+
+def provenance(runs: list[Run], outcomes: list[Outcome]) -> dict[str, Any]:
+    """What made the figures: versions, commits, seeds, energy frames, and what each run changes."""
+    main = runs[0]
+    versions: dict[str, list[str]] = {}
+    for one in outcomes:
+        for name, version in one.record["versions"].items():
+            versions.setdefault(name, [])
+            if str(version) not in versions[name]:
+                versions[name].append(str(version))
+    return {
+        "versions": versions,
+        "energies": [
+            {
+                "run": one.run.name,
+                "calculator": one.record["calculator"],
+                "energy_frame": one.record.get("energy_frame"),
+                "hull": one.record["hull"],
+                "hull_source": one.record.get("hull_source"),
+                "hull_energy_frame": one.record["hull_energy_frame"],
+                "protocol": one.record["headline"],
+                "seed": one.record["seed"],
+                "file": str(one.row),
+            }
+            for one in outcomes
+        ],
+        "changes": {
+            run.name: ["crystals of another program"] if run.is_external else _changes(run, main) for run in runs[1:]
+        },
+        "config": json.dumps(main.sections, indent=1, ensure_ascii=False),
+    }
+
+
+def _changes(run: Run, main: Run) -> list[str]:
+    ours, theirs = flat(run.sections), flat(main.sections)
+    return [
+        f"{key}: {json.dumps(ours.get(key))} instead of {json.dumps(theirs.get(key))}"
+        for key in sorted(varied(run, main))
+    ]
+
+
+def hashes(runs: list[Run], folder: Path, named: list[Path]) -> list[dict[str, str]]:
+    """SHA-256 of what decides the figures: data, hull, weights, verdicts, and the tables that were read."""
+    paths: dict[Path, None] = {}
+    for run in runs:
+        if not run.is_external:
+            inputs = [run.path("dataset", "train.jsonl.gz"), run.path("hull", "entries.csv.gz")]
+            paths |= dict.fromkeys([*inputs, run.path("train", "model.safetensors")])
+        paths |= dict.fromkeys([*run.rows, run.own / "candidates.csv", run.own / "ledger.csv"])
+    paths |= dict.fromkeys(named)
+    return [
+        {"file": str(path.relative_to(folder)), "sha256": checksum(path, "sha256")} for path in paths if path.is_file()
+    ]
