@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PATIENCE = 20.0  # seconds for anything that the page is to do
+PATIENCE = 90.0  # seconds for anything that the page is to do
 
 
 def find() -> str | None:
@@ -48,7 +48,7 @@ class Browser:
         self._loop_run(self._connect())
 
     def _loop_run(self, work: Any) -> Any:
-        return self.loop.run_until_complete(asyncio.wait_for(work, 4 * PATIENCE))
+        return self.loop.run_until_complete(asyncio.wait_for(work, 2 * PATIENCE))
 
     async def _connect(self) -> None:
         import aiohttp
