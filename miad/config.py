@@ -108,6 +108,7 @@ class Sample:
     limit_lattice: float | None
     record: int
     epoch: int | None
+    precision: str
     device: str
 
 

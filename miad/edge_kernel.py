@@ -230,21 +230,28 @@ def _arguments(projection: Tensor) -> dict[str, object]:
     }
 
 
+def _start_second_layer(receiver: Tensor, *others: Tensor | None, out: Tensor, grad: Tensor | None = None) -> Tensor:
+    """Fill `out` with means; with the gradient of the means, fill it with dL/dv. Returns dL/db, then, (hidden,)."""
+    num, atoms, hidden = receiver.shape
+    constants = _arguments(receiver)
+    tiles = num * triton.cdiv(atoms, constants["RECEIVERS"])
+    d_bias = None if grad is None else receiver.new_empty(tiles, hidden, dtype=torch.float32)
+    with torch.cuda.device_of(receiver):  # Triton starts its programs on the current card
+        _second_layer[(tiles * (hidden // constants["COLUMNS"]),)](
+            receiver, *others, grad, out, d_bias, IS_RAGGED=others[-1] is not None, IS_BACKWARD=grad is not None,
+            **constants,
+        )  # fmt: skip
+    return None if d_bias is None else d_bias.sum(0)
+
+
 class EdgeKernel(torch.autograd.Function):
     """`miad.edges.EdgeMean` by the kernels of this module; the same function of the same arguments."""
 
     @staticmethod
     def forward(ctx, receiver, sender, even, odd, alone, weight, bias, share):  # type: ignore[override]
-        """Tensors are contiguous; `weight`, `bias` and `alone` may be of higher precision than the others."""
-        num, atoms, hidden = receiver.shape
-        constants = _arguments(receiver)
-        low_weight = weight.to(receiver.dtype)
-        mean = torch.empty_like(receiver)
-        tiles = num * triton.cdiv(atoms, constants["RECEIVERS"])
-        _second_layer[(tiles * (hidden // constants["COLUMNS"]),)](
-            receiver, sender, even, odd, alone, low_weight, bias, share, None, mean, None,
-            IS_RAGGED=share is not None, IS_BACKWARD=False, **constants,
-        )  # fmt: skip
+        """Tensors are contiguous; `weight` may be of higher precision than the others."""
+        mean, low_weight = torch.empty_like(receiver), weight.to(receiver.dtype)
+        _start_second_layer(receiver, sender, even, odd, alone, low_weight, bias, share, out=mean)
         ctx.save_for_backward(receiver, sender, even, odd, alone, weight, bias, share)
         return mean
 
@@ -253,25 +260,21 @@ class EdgeKernel(torch.autograd.Function):
         """Gradients with respect to the projections and the second layer; those of the layer in float32."""
         receiver, sender, even, odd, alone, weight, bias, share = ctx.saved_tensors
         num, atoms, hidden = receiver.shape
-        constants = _arguments(receiver)
         low_weight = weight.to(receiver.dtype)
-        tiles = num * triton.cdiv(atoms, constants["RECEIVERS"])
+        projections = (receiver, sender, even, odd, alone)
         d_v = receiver.new_empty(num * atoms * atoms, hidden)
-        d_bias = receiver.new_empty(tiles, hidden, dtype=torch.float32)
-        _second_layer[(tiles * (hidden // constants["COLUMNS"]),)](
-            receiver, sender, even, odd, alone, low_weight, bias, share, grad.contiguous(), d_v, d_bias,
-            IS_RAGGED=share is not None, IS_BACKWARD=True, **constants,
-        )  # fmt: skip
+        d_bias = _start_second_layer(*projections, low_weight, bias, share, out=d_v, grad=grad.contiguous())
         d_a = torch.mm(d_v, low_weight)  # (n_edges, hidden)
         a, d_receiver, d_sender = torch.empty_like(d_v), torch.empty_like(receiver), torch.empty_like(receiver)
         d_even, d_odd, d_self = torch.empty_like(even), torch.empty_like(even), torch.empty_like(receiver).float()
-        columns = min(64, constants["COLUMNS"])
-        _first_layer_backward[(num * atoms, hidden // columns)](
-            receiver, sender, even, odd, alone, d_a, a, d_receiver, d_sender, d_even, d_odd, d_self,
-            NUM_ATOMS=atoms, HIDDEN=hidden, ROWS=min(32, triton.next_power_of_2(atoms)), COLUMNS=columns, num_warps=8,
-        )  # fmt: skip
-        d_alone = d_self.sum((0, 1))
-        return d_receiver, d_sender, d_even, d_odd, d_alone, _transposed_product(d_v, a), d_bias.sum(0), None
+        columns = min(64, hidden & -hidden)
+        with torch.cuda.device_of(receiver):
+            _first_layer_backward[(num * atoms, hidden // columns)](
+                *projections, d_a, a, d_receiver, d_sender, d_even, d_odd, d_self,
+                NUM_ATOMS=atoms, HIDDEN=hidden, ROWS=min(32, triton.next_power_of_2(atoms)), COLUMNS=columns,
+                num_warps=8,
+            )  # fmt: skip
+        return d_receiver, d_sender, d_even, d_odd, d_self.sum((0, 1)), _transposed_product(d_v, a), d_bias, None
 
 
 def _transposed_product(left: Tensor, right: Tensor) -> Tensor:

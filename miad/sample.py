@@ -1,8 +1,10 @@
 """The sample step: one shard of crystals, generated from noise.
 
-Random numbers are made per block of crystals from (seed, run, shard, block), and the network sees one block at a time:
-shards may run anywhere and in any order and give the same crystals. The block has a fixed size because matrix products
-round differently in batches of another size, and a thousand steps make other crystals of that.
+Random numbers are made per block of crystals from (seed, run, shard, block), and on a CPU the network sees one block at
+a time: shards may run anywhere and in any order and give the same crystals. The block has a fixed size because matrix
+products round differently in batches of another size, and a thousand steps make other crystals of that. A GPU gets
+several blocks of a shard at once, how many is decided by the network's size and the card's memory: there a shard is the
+same again on the same card, and of the same number of crystals.
 """
 
 import dataclasses
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from miad.diffusion.process import JointDiffusion, Noise, State
 
 log = logging.getLogger("miad")
-BLOCK = 128  # crystals that share a generator and a call of the network; enough to keep a GPU busy
+BLOCK = 128  # crystals that share a generator
+MOST_BLOCKS = 8  # at once on a GPU; beyond a thousand crystals its products get no faster
 
 
 def shard_size(settings: Sample, shard: int) -> int:
@@ -66,13 +69,24 @@ def draw_padding(model: Model, noise: "Noise") -> "torch.Tensor | None":
     return padding_mask(drawn, len(model.atom_counts) - 1)
 
 
+def blocks_at_once(model: Model, memory: int | None) -> int:
+    """Blocks that a GPU of `memory` bytes works on together, half of it filled by a generous count; None (CPU): one."""
+    if memory is None:
+        return 1
+    atoms = model.mirage.num_atoms or len(model.atom_counts) - 1
+    features = 3 * model.network.num_frequencies
+    # Ten tensors of Fourier features per pair while they are made, or six edge tensors of the plain edge block.
+    floats = 5 * atoms**2 * features + 6 * atoms**2 * model.network.hidden_dim
+    return max(1, min(MOST_BLOCKS, memory // 2 // (4 * floats * BLOCK)))
+
+
 def generate(
     settings: Sample, model: Model, network: "torch.nn.Module", process: "JointDiffusion", noise: "Noise"
 ) -> "tuple[State, list[dict]]":
-    """Run the reverse process for one block.
+    """Run the reverse process for the blocks of `noise`.
 
     Returns:
-        The clean crystals and, where `settings.record` > 0, that many snapshots of the way.
+        The clean crystals and, where `settings.record` > 0, that many snapshots of the way of the first block.
     """
     import torch
 
@@ -92,7 +106,7 @@ def generate(
                 state = process.correct(network, state, now, settings.corrector_scale, noise)
             state = process.step(network, state, now, later, noise, settings.denoise_last, max_length)
             if position in keep:
-                snapshots.append({"time": later, "state": state})
+                snapshots.append({"time": later, "state": state[:BLOCK]})
     return state, snapshots
 
 
@@ -121,7 +135,10 @@ def run(
     Raises:
         MiadError: there is no such shard, or no such model.
     """
+    import torch
+
     from miad.diffusion.process import JointDiffusion, Noise
+    from miad.predictor import Predictor
 
     if settings.epoch is not None and not Path(model).is_file():
         raise MiadError(
@@ -132,13 +149,18 @@ def run(
     device = pick_device(settings.device)
     network, trained = load(model, device)
     process = JointDiffusion(trained.diffusion, trained.mirage, device, trained.center_scores)
+    predictor = Predictor(network, settings.precision)
+    memory = None if device == "cpu" else torch.cuda.get_device_properties(device).total_memory
+    together = blocks_at_once(trained, memory)
     names = [f"{run}-{shard:03d}-{index:05d}" for index in range(shard_size(settings, shard))]
     found: list[Crystal] = []
     recorded: list[dict] = []
-    for block, start in enumerate(range(0, len(names), BLOCK)):
-        here = names[start : start + BLOCK]
-        noise = Noise([generator(settings.seed, run, shard, block, device=device)], [len(here)])
-        state, snapshots = generate(settings, trained, network, process, noise)
+    for start in range(0, len(names), together * BLOCK):
+        here = names[start : start + together * BLOCK]
+        firsts = range(start, start + len(here), BLOCK)
+        generators = [generator(settings.seed, run, shard, first // BLOCK, device=device) for first in firsts]
+        noise = Noise(generators, [min(BLOCK, len(names) - first) for first in firsts])
+        state, snapshots = generate(settings, trained, predictor, process, noise)
         found += to_crystals(state, here)
         # One block tells how crystals come about; thousands of them would fill a disk.
         settings = dataclasses.replace(settings, record=0)

@@ -55,6 +55,7 @@ class Trainer:
         self.world = distributed.get_world_size() if distributed.is_initialized() else 1
         self.rank = distributed.get_rank() if distributed.is_initialized() else 0
         self.device = torch.device(pick_device(settings.device))
+        torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
         self.train, self.val = (self._state(path) for path in (train, val))
         torch.manual_seed(settings.seed)  # the initial weights
         self.source: Model | None = None

@@ -74,7 +74,7 @@ def test_imported_weights_train_on_and_sample(tmp_path):
         )
         model = tmp_path / f"{num_epochs}" / "model.safetensors"
         train.run(settings, **toy.infused(tmp_path / "data"), model=model, losses=model.with_name("losses.csv"))
-        few = Sample(0, 3, 1, 100, 1e-5, 0, True, 1.2, 0, "cpu")
+        few = Sample(0, 3, 1, 100, 1e-5, 0, True, 1.2, 0, None, "float32", "cpu")
         sample.run(few, model=model, crystals=tmp_path / "samples.jsonl", shard=0)
         assert len(read_crystals(tmp_path / "samples.jsonl")) == 3
     before, after = (load(tmp_path / name / "model.safetensors")[0].state_dict() for name in ("0", "1"))

@@ -8,20 +8,21 @@ import pytest
 import torch
 import toy
 from safetensors.torch import load_file
+from waiting import Waiting
 
-from miad import sample
-from miad.config import Sample
-from miad.crystal import read_crystals
+from miad import predictor, sample
+from miad.config import Mirage, Network, Sample
+from miad.crystal import NUM_SPECIES, read_crystals
 from miad.diffusion.process import JointDiffusion, Noise, State
 from miad.errors import MiadError
 from miad.model import Model, save
 from miad.network import CSPNet
-from miad.sample import draw_padding, is_corrected, num_network_calls, shard_size, times_of
+from miad.sample import blocks_at_once, draw_padding, generate, is_corrected, num_network_calls, shard_size, times_of
 from miad.seeding import generator, seed_of
 
 SAMPLE = Sample(
     seed=3, num_crystals=21, num_shards=2, stride=2, corrector_scale=1e-5, corrector_steps=4, denoise_last=True,
-    limit_lattice=1.2, record=0, epoch=None, device="cpu",
+    limit_lattice=1.2, record=0, epoch=None, precision="float32", device="cpu",
 )  # fmt: skip
 COUNTS = [0, 5, 0, 3, 2]
 
@@ -182,3 +183,35 @@ def test_seeds_are_the_same_on_every_machine():
     assert seed_of("seed", 0, "miad") == seed_of("seed", "0", "miad") == 1917575616266324198
     assert len({seed_of(0, "miad", shard, block) for shard in range(30) for block in range(30)}) == 900
     assert torch.equal(torch.rand(3, generator=generator(1)), torch.rand(3, generator=generator(1)))
+
+
+@pytest.mark.parametrize("mirage", [toy.MIRAGE, toy.BASELINE])
+def test_no_step_waits_for_the_gpu(mirage):
+    process = JointDiffusion(toy.DIFFUSION, mirage)
+    noise, network = Noise([generator(0)], [4]), CSPNet(toy.NETWORK)
+    with Waiting() as waiting:
+        generate(dataclasses.replace(SAMPLE, record=3), about(mirage), network, process, noise)
+    assert waiting.lines == []
+
+
+def test_blocks_side_by_side_draw_the_same_numbers(model, tmp_path, monkeypatch):
+    """As on a GPU. The network's own round-off is left out: this one gives every crystal the same."""
+    monkeypatch.setattr(predictor, "Predictor", lambda network, _: lambda *state: constant(*state))
+
+    def constant(lattice, frac_coords, species, times, is_atom):
+        return torch.zeros_like(lattice), torch.zeros_like(frac_coords), torch.zeros(*species.shape, NUM_SPECIES)
+
+    alone = lines(model, tmp_path, record=3, trajectories=tmp_path / "alone.safetensors")
+    for together in (2, 8):
+        monkeypatch.setattr(sample, "blocks_at_once", lambda *_, together=together: together)
+        path = tmp_path / f"{together}.safetensors"
+        assert lines(model, tmp_path, record=3, trajectories=path) == alone
+        assert path.read_bytes() == (tmp_path / "alone.safetensors").read_bytes()
+
+
+def test_blocks_fill_half_of_a_gpu(monkeypatch):
+    monkeypatch.setattr(sample, "BLOCK", 128)
+    paper = dataclasses.replace(about(), mirage=Mirage(25, "uniform", True), network=Network(512, 6, 128, 256, 1.0))
+    assert blocks_at_once(paper, 141 * 10**9) == sample.MOST_BLOCKS
+    assert blocks_at_once(paper, 8 * 2**30) < blocks_at_once(paper, 16 * 2**30) < sample.MOST_BLOCKS
+    assert blocks_at_once(paper, 2**20) == blocks_at_once(paper, None) == 1

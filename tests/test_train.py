@@ -15,6 +15,7 @@ import pytest
 import torch
 import toy
 from safetensors.torch import load_file, save_file
+from waiting import Waiting
 
 from miad import checkpoint, sample, train
 from miad.config import Sample, Train
@@ -328,7 +329,7 @@ def test_the_baseline_without_mirage_atoms_trains_and_samples(tmp_path):
     folder = fit(settings, data, tmp_path)
     lattice = [float(row[2]) for row in curve(folder)[1:]]
     assert lattice[-1] < 0.7 * lattice[0]
-    some = Sample(0, 12, 1, 1, 1e-5, None, False, None, 0, None, "cpu")
+    some = Sample(0, 12, 1, 1, 1e-5, None, False, None, 0, None, "float32", "cpu")
     sample.run(some, model=folder / "model.safetensors", crystals=folder / "crystals.jsonl", shard=0)
     crystals = read_crystals(folder / "crystals.jsonl")
     assert len(crystals) == 12 and max(crystal.num_atoms for crystal in crystals) <= 4
@@ -360,3 +361,16 @@ def test_padding_of_the_baseline_has_no_influence(tmp_path):
         found.append(process.losses(network, batch, torch.arange(1, 7), Zeros(), process.counts(batch)))
     for name in LOSSES:
         assert found[0][name].item() == pytest.approx(found[1][name].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("mirage", [toy.MIRAGE, toy.BASELINE])
+def test_no_step_waits_for_the_gpu(tmp_path, mirage):
+    """Steps are queued while the GPU is still at work on earlier ones; a number read back would empty the queue."""
+    trainer = train.Trainer(toy.changed(mirage=mirage), **toy.infused(tmp_path, mirage), folder=tmp_path / "run")
+    order = trainer._order(0)
+    trainer._step(order, 0)
+    with Waiting() as waiting:
+        trainer._step(order, 1)
+        assert waiting.lines == []
+        float(trainer.running.sum())  # the mode does see what it looks for
+    assert waiting.lines != []

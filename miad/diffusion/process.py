@@ -65,11 +65,14 @@ class Noise:
 
 @dataclass(frozen=True)
 class Counts:
-    """What the losses of a batch are divided by; of the whole batch when several GPUs share it."""
+    """What the losses of a batch are divided by; of the whole batch when several GPUs share it.
+
+    Scalars that stay on the device: a number on the host would make every step wait for the GPU.
+    """
 
     crystals: int
-    atoms: float
-    scored_atoms: float
+    atoms: int | Tensor
+    scored_atoms: Tensor
 
 
 class JointDiffusion:
@@ -130,8 +133,8 @@ class JointDiffusion:
 
     def counts(self, clean: State) -> Counts:
         """The denominators of the losses of this batch."""
-        atoms = clean.species.numel() if clean.is_atom is None else float(clean.is_atom.sum())
-        return Counts(len(clean.lattice), atoms, float(self.scored(clean).sum().clamp(min=1)))
+        atoms = clean.species.numel() if clean.is_atom is None else clean.is_atom.sum()
+        return Counts(len(clean.lattice), atoms, self.scored(clean).sum().clamp(min=1))
 
     def losses(
         self, network: nn.Module, clean: State, times: Tensor, noise: Noise, counts: Counts
