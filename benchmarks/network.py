@@ -17,8 +17,9 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
+from gpu import AT_PAPER, absolutes  # noqa: E402
 from reference import reference_forward  # noqa: E402
 
 from miad.config import Network  # noqa: E402
@@ -27,6 +28,7 @@ from miad.network import CSPNet  # noqa: E402
 SIZES = {
     "paper": (Network(512, 6, 128, 256, 1.0), 8, 25),
     "laptop": (Network(128, 3, 16, 64, 0.033), 128, 9),
+    "batch256": (Network(512, 6, 128, 256, 1.0), 256, 25),  # the paper's training batch: on a GPU only
 }
 
 
@@ -60,8 +62,12 @@ def formulations(network: CSPNet, device: str, num_crystals: int, num_atoms: int
         with torch.autocast(device, dtype=torch.bfloat16):
             return network(**data)
 
+    def plain() -> tuple[torch.Tensor, ...]:
+        with torch.device(device):  # where its edge list is made
+            return reference_forward(network, num_atoms=[num_atoms] * num_crystals, **flat)
+
     return {
-        "plain": lambda: reference_forward(network, num_atoms=[num_atoms] * num_crystals, **flat),
+        "plain": plain,
         "ours": lambda: network(**data),
         "ours bf16": half,
     }
@@ -123,8 +129,32 @@ def resident(field: str) -> int:
     return int(next(line for line in status if line.startswith(field)).split()[1])
 
 
+def compare(size: str, device: str, repeats: int) -> None:
+    """Print one line per task and formulation."""
+    network = make_network(size, device)
+    ways = formulations(network, device, *SIZES[size][1:])
+    for task, work in (("forward", infer), ("forward+backward", train_step)):
+        times: dict[str, list[float]] = {name: [] for name in ways}
+        for repeat in range(repeats + 1):
+            for name, forward in ways.items():  # in turn, so that a slow moment of the machine hits all of them
+                spent = seconds(functools.partial(work, network, forward), device)
+                if repeat:
+                    times[name].append(spent)
+        for name, spent in times.items():
+            ratio = statistics.median(a / b for a, b in zip(times["plain"], spent, strict=True))
+            print(f"{size:8} {task:17} {name:10} {1e3 * statistics.median(spent):9.1f} ms  {ratio:5.2f} times as fast")
+
+
+def compare_memory(size: str, device: str) -> None:
+    """Print one line per formulation."""
+    memory = {name: peak_memory(size, name, device) for name in ("plain", "ours", "ours bf16")}
+    for name, peak in memory.items():
+        ratio = memory["plain"] / max(peak, 1)
+        print(f"{size:8} peak memory       {name:10} {peak:9.0f} MiB {ratio:5.2f} times less", flush=True)
+
+
 def main() -> None:
-    """Print one line per size, task and formulation."""
+    """Ratios for every size, on a GPU in float32 and in tf32, and there the absolute figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=5)
@@ -133,27 +163,19 @@ def main() -> None:
     if options.memory_of:
         measure_memory(*options.memory_of, options.device)
         return
+    is_gpu = options.device == "cuda"
     print(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    for size in SIZES:
-        network = make_network(size, options.device)
-        ways = formulations(network, options.device, *SIZES[size][1:])
-        for task, work in (("forward", infer), ("forward+backward", train_step)):
-            times: dict[str, list[float]] = {name: [] for name in ways}
-            for repeat in range(options.repeats + 1):
-                for name, forward in ways.items():  # in turn, so that a slow moment of the machine hits all of them
-                    spent = seconds(functools.partial(work, network, forward), options.device)
-                    if repeat:
-                        times[name].append(spent)
-            for name, spent in times.items():
-                ratio = statistics.median(a / b for a, b in zip(times["plain"], spent, strict=True))
-                print(
-                    f"{size:7} {task:17} {name:10} {1e3 * statistics.median(spent):9.1f} ms  {ratio:5.2f} times as fast"
-                )
-        memory = {name: peak_memory(size, name, options.device) for name in ways}
-        for name, peak in memory.items():
-            print(
-                f"{size:7} peak memory      {name:10} {peak:9.0f} MiB  {memory['plain'] / max(peak, 1):5.2f} times less"
-            )
+    sizes = list(SIZES) if is_gpu else ["paper", "laptop"]
+    if is_gpu:
+        absolutes(AT_PAPER, "cuda")
+    for is_tf32 in (False, True) if is_gpu else (False,):
+        torch.backends.cuda.matmul.allow_tf32 = is_tf32
+        if is_gpu:
+            print("\nin tf32" if is_tf32 else "\nin float32")
+        for size in sizes:
+            compare(size, options.device, options.repeats)
+    for size in sizes:
+        compare_memory(size, options.device)
 
 
 if __name__ == "__main__":

@@ -205,35 +205,39 @@ def _first_layer_backward(
     tl.store(d_self + here, itself)
 
 
-def _arguments(projection: Tensor) -> dict[str, object]:
-    """Constants and launch options of the second layer for projections (n_crystals, n_atoms, hidden)."""
-    _, num_atoms, hidden = projection.shape
-    dtype, device = projection.dtype, projection.device
-    is_exact = dtype == torch.float32 and not torch.backends.cuda.matmul.allow_tf32
-    is_hopper = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
-    t = tiles_for(hidden, dtype, is_exact, is_hopper)
+def second_constants(num_atoms: int, hidden: int, tiles: Tiles, is_exact: bool) -> dict[str, object]:
+    """Constants and launch options of `_second_layer`."""
     # Receivers, or for large crystals the senders of one, spread evenly over as few tiles as hold them.
-    receivers = triton.cdiv(num_atoms, triton.cdiv(num_atoms, max(1, t.rows // num_atoms)))
-    senders = triton.cdiv(num_atoms, triton.cdiv(num_atoms, t.rows))
+    receivers = triton.cdiv(num_atoms, triton.cdiv(num_atoms, max(1, tiles.rows // num_atoms)))
+    senders = triton.cdiv(num_atoms, triton.cdiv(num_atoms, tiles.rows))
     return {
         "NUM_ATOMS": num_atoms,
         "HIDDEN": hidden,
         "RECEIVERS": receivers,
         "SENDERS": senders,
         "GROUPS": max(16, triton.next_power_of_2(receivers)),  # a matrix product has at least 16 rows
-        "ROWS": t.rows,
-        "COLUMNS": t.columns,
-        "DEPTH": t.depth,
+        "ROWS": tiles.rows,
+        "COLUMNS": tiles.columns,
+        "DEPTH": tiles.depth,
         "PRECISION": "ieee" if is_exact else "tf32",  # half precision has one way only
-        "num_warps": t.warps,
-        "num_stages": t.stages,
+        "num_warps": tiles.warps,
+        "num_stages": tiles.stages,
     }
+
+
+def first_constants(num_atoms: int, hidden: int) -> dict[str, object]:
+    """Constants and launch options of `_first_layer_backward`."""
+    rows, columns = min(32, triton.next_power_of_2(num_atoms)), min(64, hidden & -hidden)
+    return {"NUM_ATOMS": num_atoms, "HIDDEN": hidden, "ROWS": rows, "COLUMNS": columns, "num_warps": 8}
 
 
 def _start_second_layer(receiver: Tensor, *others: Tensor | None, out: Tensor, grad: Tensor | None = None) -> Tensor:
     """Fill `out` with means; with the gradient of the means, fill it with dL/dv. Returns dL/db, then, (hidden,)."""
     num, atoms, hidden = receiver.shape
-    constants = _arguments(receiver)
+    device = receiver.device
+    is_exact = receiver.dtype == torch.float32 and not torch.backends.cuda.matmul.allow_tf32
+    is_hopper = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (9, 0)
+    constants = second_constants(atoms, hidden, tiles_for(hidden, receiver.dtype, is_exact, is_hopper), is_exact)
     tiles = num * triton.cdiv(atoms, constants["RECEIVERS"])
     d_bias = None if grad is None else receiver.new_empty(tiles, hidden, dtype=torch.float32)
     with torch.cuda.device_of(receiver):  # Triton starts its programs on the current card
@@ -267,12 +271,11 @@ class EdgeKernel(torch.autograd.Function):
         d_a = torch.mm(d_v, low_weight)  # (n_edges, hidden)
         a, d_receiver, d_sender = torch.empty_like(d_v), torch.empty_like(receiver), torch.empty_like(receiver)
         d_even, d_odd, d_self = torch.empty_like(even), torch.empty_like(even), torch.empty_like(receiver).float()
-        columns = min(64, hidden & -hidden)
+        constants = first_constants(atoms, hidden)
         with torch.cuda.device_of(receiver):
-            _first_layer_backward[(num * atoms, hidden // columns)](
+            _first_layer_backward[(num * atoms, hidden // constants["COLUMNS"])](
                 *projections, d_a, a, d_receiver, d_sender, d_even, d_odd, d_self,
-                NUM_ATOMS=atoms, HIDDEN=hidden, ROWS=min(32, triton.next_power_of_2(atoms)), COLUMNS=columns,
-                num_warps=8,
+                **constants,
             )  # fmt: skip
         return d_receiver, d_sender, d_even, d_odd, d_self.sum((0, 1)), _transposed_product(d_v, a), d_bias, None
 
