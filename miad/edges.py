@@ -11,12 +11,15 @@ formulation keeps about nine, and it works in pieces that stay in a processor's 
 
 import functools
 import importlib.util
+import logging
 import os
+import shutil
 
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
+log = logging.getLogger("miad")
 # Numbers per piece on a CPU. Measured from 2^17 to 2^23: smaller pieces pay in calls (bf16 most of all, by a quarter),
 # larger ones leave the cache.
 PIECE = 1 << 20
@@ -113,7 +116,15 @@ class EdgeMean(torch.autograd.Function):
 @functools.cache
 def has_kernel() -> bool:
     """Whether the kernels can be had, and MIAD_EDGES=plain does not forbid them."""
-    return importlib.util.find_spec("triton") is not None and os.environ.get("MIAD_EDGES") != "plain"
+    if os.environ.get("MIAD_EDGES") == "plain" or importlib.util.find_spec("triton") is None:
+        return False
+    has_compiler = any((os.environ.get("CC"), shutil.which("gcc"), shutil.which("clang")))
+    if not has_compiler:
+        log.warning(
+            "no C compiler, with which Triton builds its kernels on first use: the network runs without them, slower."
+            " Install gcc, or set CC."
+        )
+    return has_compiler
 
 
 def fits_kernel(receiver: Tensor) -> bool:

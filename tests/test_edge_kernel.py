@@ -166,12 +166,23 @@ def test_the_network_takes_the_kernel(monkeypatch):
 )
 def test_where_the_kernel_is_chosen(monkeypatch, is_fit, device, dtype, shape):
     like = SimpleNamespace(device=torch.device(device), dtype=dtype, shape=shape, numel=lambda: math.prod(shape))
-    edges.has_kernel.cache_clear()
+    monkeypatch.setattr(edges, "has_kernel", lambda: True)
     assert edges.fits_kernel(like) == is_fit
-    monkeypatch.setenv("MIAD_EDGES", "plain")
-    edges.has_kernel.cache_clear()
+    monkeypatch.setattr(edges, "has_kernel", lambda: False)
     assert not edges.fits_kernel(like)
-    edges.has_kernel.cache_clear()
+
+
+def test_kernels_need_triton_a_compiler_and_leave(monkeypatch, caplog):
+    has_kernel = edges.has_kernel.__wrapped__
+    monkeypatch.setenv("CC", "cc")
+    monkeypatch.delenv("MIAD_EDGES", raising=False)
+    assert has_kernel()
+    monkeypatch.setenv("MIAD_EDGES", "plain")
+    assert not has_kernel()
+    monkeypatch.delenv("MIAD_EDGES")
+    monkeypatch.delenv("CC")
+    monkeypatch.setenv("PATH", "")
+    assert not has_kernel() and "Install gcc, or set CC" in caplog.text
 
 
 @pytest.mark.parametrize("hidden", [16, 48, 128, 320, 512])
