@@ -7,6 +7,8 @@ each unordered pair is projected once. No edge list, no scatter: every crystal h
 
 The backward pass is written out. It keeps two tensors per edge (u and the second pre-activation) where the plain
 formulation keeps about nine, and it works in pieces that stay in a processor's cache.
+
+On a GPU the kernels of miad/edge_kernel.py take its place.
 """
 
 import functools
