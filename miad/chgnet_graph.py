@@ -16,7 +16,7 @@ from miad.relaxations import Geometry
 
 BOND_CUTOFF, ANGLE_CUTOFF = 6.0, 3.0  # Å, of CHGNet 0.3.0
 SKIN = 0.5  # Å, added to both cutoffs in the search
-BYTES_PER_BOND, BYTES_PER_ANGLE = 16_000, 40_000  # of one evaluation, measured on a CPU (benchmarks/relax.py)
+BYTES_PER_BOND, BYTES_PER_ANGLE = 30_000, 34_000  # of one evaluation, measured; a GPU is measured anew
 BYTES_PER_CORNER = 100  # of the search for angles
 
 

@@ -24,7 +24,7 @@ log = logging.getLogger("miad")
 STEP = "relax"
 MIN_VOLUME = 0.1  # Å³ per crystal
 MIN_FILL = 1e-6  # volume over the product of the edges; below, a cell is flat to rounding
-BASE_MEMORY = 0.5e9  # bytes that a worker takes before it has seen a crystal: Python, torch, weights
+BASE_MEMORY = 0.45e9  # bytes that a worker takes before it has seen a crystal: Python, torch, weights
 # These do not change what a crystal relaxes to, so finished crystals outlive a change of them.
 _IRRELEVANT = ("calculators", "potentials", "memory", "workers", "device")
 

@@ -1,0 +1,99 @@
+"""A potential of one's own: one small class beside config.yaml and one entry in it, as miad.calculators tells."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+from test_relax import SETTINGS
+from tiny import ROOT
+
+from miad import calculators
+from miad.calculators import potential, settings_of
+from miad.crystal import Crystal, read_crystals, write_crystals
+from miad.errors import MiadError
+
+CLASS = """
+from miad.calculators import Potential
+
+
+class Argon(Potential):
+    native_frame = "uncorrected"
+    elements = frozenset({18})
+
+    def __init__(self, sigma: float) -> None:
+        self.sigma = sigma
+
+    @property
+    def label(self) -> str:
+        return f"Lennard-Jones {self.sigma}"
+
+    def ase_calculator(self, device: str):
+        from ase.calculators.lj import LennardJones
+
+        return LennardJones(sigma=self.sigma, epsilon=0.0104, rc=8.0)
+"""
+ENTRY = """
+argon: {class: "my_potentials:Argon", sigma: 3.4, fmax: 1.0e-3}
+"""
+
+
+def argon(name: str, edge: float, number: int = 18) -> Crystal:
+    """Face-centred argon."""
+    return Crystal(name, edge / 2 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0.0]]), np.zeros((1, 3)), np.array([number]))
+
+
+def test_a_class_and_an_entry_suffice(tmp_path):
+    (tmp_path / "my_potentials.py").write_text(CLASS)
+    settings = dataclasses.replace(SETTINGS, calculators=["argon"], potentials=yaml.safe_load(ENTRY), max_steps=300)
+    write_crystals(tmp_path / "in.jsonl", [argon("a", 5.4), argon("b", 5.1), argon("neon", 4.4, 10)])
+    command = [sys.executable, "-m", "miad", "relax", "--crystals", "in.jsonl", "--relaxed", "out.jsonl"]
+    command += ["--calculator", "argon", "--settings", json.dumps(dataclasses.asdict(settings))]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
+    one, other, neon = read_crystals(tmp_path / "out.jsonl")
+    for found in (one, other):
+        assert found.converged and found.calculator == "Lennard-Jones 3.4"
+        assert (4 * found.volume) ** (1 / 3) == pytest.approx(1.5496 * 3.4, rel=0.02)  # the known fcc minimum
+        assert found.energy_per_atom == pytest.approx(-8.61 * 0.0104, rel=0.2)  # a tenth is beyond the cutoff
+        assert found.energy_frame == "mp2020"  # corrected, by nothing: it is an element
+    assert one.energy_per_atom == pytest.approx(other.energy_per_atom, abs=1e-5)
+    assert "does not know Ne" in neon.failure
+
+
+def test_the_documented_example_is_a_potential():
+    text = calculators.__doc__
+    body = text.split("beside config.yaml:\n")[1].split("and the entry")[0]
+    names: dict = {}
+    exec("\n".join(line[4:] for line in body.splitlines()), names)  # noqa: S102
+    mace = names["Mace"](model=__file__)
+    assert mace.native_frame == "uncorrected" and mace.energy_frame == "mp2020"
+    entry = yaml.safe_load("\n".join(line[4:] for line in text.split("    relax:\n")[1].splitlines()[:3]))
+    assert set(entry["potentials"]["mace"]) == {"class", "model", "fmax"}
+
+
+def test_own_keys_lie_over_the_common_ones():
+    settings = dataclasses.replace(SETTINGS, potentials={"chgnet": {"fmax": 0.02, "max_steps": 7}})
+    assert settings_of(settings, "chgnet").fmax == 0.02 and settings_of(settings, "chgnet").max_steps == 7
+    assert settings_of(settings, "eqv2").fmax == SETTINGS.fmax
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("mace", {}, "mace is not one of chgnet, eqv2"),
+        ("mace", {"class": "no_such_module:Mace"}, r"relax\.potentials\.mace\.class: no_such_module:Mace cannot"),
+        ("mace", {"class": "miad.calculators:Mace"}, "Mace"),
+        ("chgnet", {"sigma": 1.0}, "relax.potentials.chgnet: got an unexpected keyword argument 'sigma'"),
+        ("chgnet", {"fmax": "wide"}, "relax.fmax is 'wide', expected a number"),
+    ],
+)
+def test_wrong_entries_are_told(name, options, said):
+    with pytest.raises(MiadError, match=said):
+        potential(name, options)
+        settings_of(dataclasses.replace(SETTINGS, potentials={name: options}), name)
