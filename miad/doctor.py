@@ -76,7 +76,7 @@ def checks(runs: dict[str, dict], profile: Path) -> Iterator[Check]:
 def of_run(name: str, sections: dict) -> Iterator[Check]:
     """What one run needs."""
     for calculator in sections["relax"]["calculators"]:
-        yield weights(calculator)
+        yield weights(calculator, sections["relax"].get("potentials", {}).get(calculator))
     yield gpus(sections)
     yield hull(build(sections, Hull))
     if not build(sections, Dft).enabled:
@@ -125,12 +125,12 @@ def package_versions(pins: Path = ROOT / "envs" / "requirements.txt") -> Check:
     return Check("packages", OK, f"all {len(wanted)} as pinned")
 
 
-def weights(calculator: str) -> Check:
-    """Whether the weights of a potential are there."""
+def weights(calculator: str, options: dict | None = None) -> Check:
+    """Whether the weights of a potential are there; `options` is its entry in relax.potentials."""
     from miad.calculators import potential
 
     try:
-        return Check(f"weights {calculator}", OK, potential(calculator).label)
+        return Check(f"weights {calculator}", OK, potential(calculator, options).label)
     except MiadError as error:
         return Check(f"weights {calculator}", MISSING, str(error))
 
