@@ -21,8 +21,8 @@ from miad.progress import track
 from miad.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
 
 BATCH = 60  # crystals handed to a process at a time: long enough to hide the hand-over, short enough to share out
-# miad.screening takes seconds to compile in each process and then microseconds a pair, StructureMatcher milliseconds a
-# pair: with fewer pairs of equal formula than this it would not pay (benchmarks/RESULTS.md, section Evaluation).
+# miad.screening may have to be compiled, which takes seconds, and then takes microseconds a pair, StructureMatcher
+# milliseconds: with fewer pairs of equal formula than this it would not pay (benchmarks/RESULTS.md, Evaluation).
 SCREEN_FROM = 10_000
 FEW = 300  # crystals; so many are done sooner than other processes have started
 

@@ -9,6 +9,7 @@ accepts a pairing in which the anchor itself moves, the same pairing is found he
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numba
@@ -18,11 +19,22 @@ from miad.crystal import Crystal
 from miad.reduced import matcher
 
 Array = np.ndarray
-compiled = numba.njit  # not cached on disk: the cache of numba does not notice a change in another module
+
 
 SLACK = 1e-6  # relative, added to every limit; more than round-off could be
 MAX_VECTORS = 4096  # lattice vectors of the needed length; a cell with more is not ruled out
 MAX_STEPS = 12  # displacements per site, on average, that are looked through; with more a pair is not ruled out
+
+
+def compiled(function: Callable) -> Callable:
+    """Compile a function; kept on disk, since compiling takes seconds.
+
+    numba's cache notices changes of this file only: nothing compiled may come from another module.
+    """
+    try:
+        return numba.njit(cache=True)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written to
+        return numba.njit(function)
 
 
 @dataclass(frozen=True)
@@ -31,7 +43,7 @@ class Screen:
 
     Attributes:
         lattices: (n_cells, 3, 3) scaled to 1 Å³ per atom, rows are vectors.
-        coords: (n_cells, n_atoms, 3) fractional, sites sorted by element.
+        coords: (n_cells, n_atoms, 3) fractional, sites sorted by element, the rarest first.
         anchors: (n_cells,) the site that StructureMatcher shifts: the first one of the rarest element.
         blocks: (n_elements + 1,) where each element begins among the sites.
     """
@@ -45,15 +57,19 @@ class Screen:
     def of(cls, cells: list[Crystal]) -> "Screen":
         """Sort and scale cells."""
         elements, counts = np.unique(cells[0].atomic_numbers, return_counts=True)
-        rarity = dict(zip(elements.tolist(), counts.tolist(), strict=True))
-        orders = [np.argsort(cell.atomic_numbers, kind="stable") for cell in cells]
+        # The rarest element comes first: its sites tell most cells apart.
+        order = np.argsort(counts, kind="stable")
+        rank = {int(elements[place]): number for number, place in enumerate(order)}
+        ranks = [np.array([rank[z] for z in cell.atomic_numbers.tolist()]) for cell in cells]
+        orders = [np.argsort(one, kind="stable") for one in ranks]
         # StructureMatcher takes the first site of the least common element, in the order of the reduced cell.
-        rarest = [int(np.argmin([rarity[z] for z in cell.atomic_numbers.tolist()])) for cell in cells]
+        rarity = counts[order]
+        rarest = [int(np.argmin(rarity[one])) for one in ranks]
         return cls(
             np.array([cell.lattice * (cell.num_atoms / cell.volume) ** (1 / 3) for cell in cells]),
             np.array([cell.frac_coords[order] for cell, order in zip(cells, orders, strict=True)]),
             np.array([np.flatnonzero(order == one)[0] for order, one in zip(orders, rarest, strict=True)]),
-            np.concatenate([[0], np.cumsum(counts)]),
+            np.concatenate([[0], np.cumsum(rarity)]),
         )
 
     def could_match(self, first: Array, second: Array) -> Array:

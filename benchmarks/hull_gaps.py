@@ -1,0 +1,93 @@
+"""How much too high a table of entries may be where it has none: compositions of the Materials Project left out.
+
+    python benchmarks/hull_gaps.py --entries entries.csv.gz --known mp_entries_eform_ehull.csv.gz --ledger ledger.jsonl
+
+A table that was pieced together lacks phases, so the hull at a new composition may be too high, and the crystals there
+look too stable. Formulas that the Materials Project has above its hull are left out of the table one by one; what the
+hull rises by is the error that a new composition could have. It is an upper bound: where a stable polymorph of the
+formula is unknown to `--known`, its absence counts too. The errors are then added to the samples of a ledger whose
+formula is not in the table, by number of elements, at random.
+"""
+
+import argparse
+import csv
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from miad.crystal import read_crystals
+from miad.files import open_text
+from miad.hull import ConvexHull, HullTable, atom_fractions, lowest_entries, read_table
+
+ON_HULL = 1e-4  # eV/atom
+SIZES = (2, 3, 4)  # numbers of elements that are told apart; more count as the last
+
+
+def above_hull(path: Path) -> list[str]:
+    """Formulas all of whose entries lie above the Materials Project's hull."""
+    lowest: dict[str, float] = {}
+    with open_text(path) as text:
+        for row in csv.DictReader(text):
+            if row["e_above_hull_mp"]:
+                energy = float(row["e_above_hull_mp"])
+                lowest[row["formula"]] = min(energy, lowest.get(row["formula"], energy))
+    return sorted(formula for formula, energy in lowest.items() if energy > ON_HULL)
+
+
+def gaps(table: HullTable, formulas: list[str]) -> dict[int, list[float]]:
+    """{number of elements: rises of the hull, eV/atom, when a formula is left out}."""
+    whole = ConvexHull(table)
+    by_elements = defaultdict(list)
+    for entry in table.entries:
+        by_elements[frozenset(atom_fractions(entry.formula))].append(entry)
+    found = defaultdict(list)
+    for formula in formulas:
+        shares = atom_fractions(formula)
+        inside = [one for elements, part in by_elements.items() if elements <= set(shares) for one in part]
+        others = [one for one in lowest_entries(inside) if atom_fractions(one.formula) != shares]
+        without = ConvexHull(HullTable(table.name, table.energy_frame, table.source, others)).height(shares)
+        point = whole.height(shares)
+        if without.energy_per_atom is not None and point.energy_per_atom is not None:
+            found[_size(shares)].append(without.energy_per_atom - point.energy_per_atom)
+    return found
+
+
+def _size(elements: object) -> int:
+    return min(max(len(elements), SIZES[0]), SIZES[-1])
+
+
+def main() -> None:
+    """Print the errors, and what they would make of a ledger."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--entries", type=Path, required=True, help="hull table of `miad hull`")
+    parser.add_argument("--known", type=Path, required=True, help="CSV with formula and e_above_hull_mp")
+    parser.add_argument(
+        "--ledger", type=Path, required=True, help="ledger of `miad sun` or `miad evaluate`, JSON lines"
+    )
+    parser.add_argument("--formulas", type=int, default=1000, help="how many are left out")
+    flags = parser.parse_args()
+    generator = np.random.default_rng(0)
+    table = read_table(flags.entries)
+    in_table = {entry.formula for entry in table.entries}
+    formulas = [formula for formula in above_hull(flags.known) if formula in in_table]
+    found = gaps(table, generator.permutation(formulas)[: flags.formulas].tolist())
+    for size, rises in sorted(found.items()):
+        meV = 1000 * np.array(rises)
+        print(f"{size} elements: {len(meV)} left out, mean {meV.mean():.0f} meV/atom, {np.mean(meV < 1):.0%} within 1")
+    judged = [one for one in read_crystals(flags.ledger) if one.e_above_hull is not None]
+    energies = np.array([one.e_above_hull for one in judged])
+    sizes = np.array([_size(set(one.atomic_numbers.tolist())) for one in judged])
+    is_new = np.array([one.reduced_formula not in in_table for one in judged])
+    shares = []
+    for _ in range(200):
+        errors = np.zeros(len(judged))
+        for size in SIZES:
+            chosen = is_new & (sizes == size)
+            errors[chosen] = generator.choice(found[size], chosen.sum())
+        shares.append((energies + errors < 0).mean())
+    print(f"stable: {(energies < 0).mean():.1%} as judged, {np.mean(shares):.1%} with these errors taken off")
+
+
+if __name__ == "__main__":
+    main()
