@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from miad import matching
-from miad.comparisons import fits
+from miad.comparisons import Screen, fits
 from miad.config import Sun
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.hull import ConvexHull, element_counts, read_table
@@ -85,7 +85,6 @@ def plain_loop(pairs: Iterable[Pair], seconds: float) -> tuple[float, list[bool]
 
 def ours(pair: Pair) -> tuple[bool, bool]:
     """Whether two crystals match, compared as `miad sun` does, and whether the screen alone ruled it out."""
-    from miad.screening import Screen
 
     first, second = map(reduce, pair)
     if first is None or second is None or first.num_atoms != second.num_atoms:

@@ -1,6 +1,7 @@
-"""Comparisons of reduced cells of one composition: StructureMatcher's verdicts, each sought once."""
+"""Comparisons of reduced cells of one composition: StructureMatcher's verdicts, each sought once, few of them asked."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,6 +21,58 @@ def fits(first: Crystal, second: Crystal) -> bool:
     return match is not None and bool(match[0] <= judge.stol)
 
 
+@dataclass(frozen=True)
+class Screen:
+    """Reduced cells of the same atoms as arrays, to rule out pairs that cannot match.
+
+    Attributes:
+        lattices: (n_cells, 3, 3) scaled to 1 Å³ per atom, rows are vectors.
+        coords: (n_cells, n_atoms, 3) fractional, sites sorted by element, the rarest first.
+        anchors: (n_cells,) the site that StructureMatcher shifts: the first one of the rarest element.
+        blocks: (n_elements + 1,) where each element begins among the sites.
+    """
+
+    lattices: np.ndarray
+    coords: np.ndarray
+    anchors: np.ndarray
+    blocks: np.ndarray
+
+    @classmethod
+    def of(cls, cells: list[Crystal]) -> "Screen":
+        """Sort and scale cells."""
+        elements, counts = np.unique(cells[0].atomic_numbers, return_counts=True)
+        # The rarest element comes first: its sites tell most cells apart.
+        order = np.argsort(counts, kind="stable")
+        rank = {int(elements[place]): number for number, place in enumerate(order)}
+        ranks = [np.array([rank[z] for z in cell.atomic_numbers.tolist()]) for cell in cells]
+        orders = [np.argsort(one, kind="stable") for one in ranks]
+        # StructureMatcher takes the first site of the least common element, in the order of the reduced cell.
+        rarity = counts[order]
+        rarest = [int(np.argmin(rarity[one])) for one in ranks]
+        return cls(
+            np.array([cell.lattice * (cell.num_atoms / cell.volume) ** (1 / 3) for cell in cells]),
+            np.array([cell.frac_coords[order] for cell, order in zip(cells, orders, strict=True)]),
+            np.array([np.flatnonzero(order == one)[0] for order, one in zip(orders, rarest, strict=True)]),
+            np.concatenate([[0], np.cumsum(rarity)]),
+        )
+
+    def could_match(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Whether `StructureMatcher.fit(first, second)` could be true, at its default tolerances.
+
+        Args:
+            first, second: numbers of cells, (n_first,) and (n_second,).
+
+        Returns:
+            (n_first, n_second); where it is false, StructureMatcher says no.
+        """
+        from miad.screening import could_match  # compiled, or loaded, when first needed
+
+        judge = matcher()
+        limits = (judge.ltol, judge.stol, judge.angle_tol)
+        seconds = (self.lattices[second], self.coords[second], self.anchors[second])
+        return could_match(self.lattices[first], self.coords[first], *seconds, self.blocks, limits)
+
+
 class Comparisons:
     """Comparisons of reduced cells of one composition, each made once, whichever rule asks."""
 
@@ -32,11 +85,7 @@ class Comparisons:
         """
         self.cells = cells
         self._known = np.full((len(cells), len(cells)), UNKNOWN, dtype=np.int8)
-        self._screen = None
-        if is_screened and len(cells) > 1:
-            from miad.screening import Screen
-
-            self._screen = Screen.of(cells)
+        self._screen = Screen.of(cells) if is_screened and len(cells) > 1 else None
 
     def first_match(self, match: str, first: Sequence[int], second: int) -> int | None:
         """The first of the cells `first` that is the same as `second`, in `either` direction or `forward` only."""

@@ -10,16 +10,11 @@ accepts a pairing in which the anchor itself moves, the same pairing is found he
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numba
 import numpy as np
 
-from miad.crystal import Crystal
-from miad.reduced import matcher
-
 Array = np.ndarray
-
 
 SLACK = 1e-6  # relative, added to every limit; more than round-off could be
 MAX_VECTORS = 4096  # lattice vectors of the needed length; a cell with more is not ruled out
@@ -37,58 +32,8 @@ def compiled(function: Callable) -> Callable:
         return numba.njit(function)
 
 
-@dataclass(frozen=True)
-class Screen:
-    """Reduced cells of the same atoms as arrays.
-
-    Attributes:
-        lattices: (n_cells, 3, 3) scaled to 1 Å³ per atom, rows are vectors.
-        coords: (n_cells, n_atoms, 3) fractional, sites sorted by element, the rarest first.
-        anchors: (n_cells,) the site that StructureMatcher shifts: the first one of the rarest element.
-        blocks: (n_elements + 1,) where each element begins among the sites.
-    """
-
-    lattices: Array
-    coords: Array
-    anchors: Array
-    blocks: Array
-
-    @classmethod
-    def of(cls, cells: list[Crystal]) -> "Screen":
-        """Sort and scale cells."""
-        elements, counts = np.unique(cells[0].atomic_numbers, return_counts=True)
-        # The rarest element comes first: its sites tell most cells apart.
-        order = np.argsort(counts, kind="stable")
-        rank = {int(elements[place]): number for number, place in enumerate(order)}
-        ranks = [np.array([rank[z] for z in cell.atomic_numbers.tolist()]) for cell in cells]
-        orders = [np.argsort(one, kind="stable") for one in ranks]
-        # StructureMatcher takes the first site of the least common element, in the order of the reduced cell.
-        rarity = counts[order]
-        rarest = [int(np.argmin(rarity[one])) for one in ranks]
-        return cls(
-            np.array([cell.lattice * (cell.num_atoms / cell.volume) ** (1 / 3) for cell in cells]),
-            np.array([cell.frac_coords[order] for cell, order in zip(cells, orders, strict=True)]),
-            np.array([np.flatnonzero(order == one)[0] for order, one in zip(orders, rarest, strict=True)]),
-            np.concatenate([[0], np.cumsum(rarity)]),
-        )
-
-    def could_match(self, first: Array, second: Array) -> Array:
-        """Whether `StructureMatcher.fit(first, second)` could be true, at its default tolerances.
-
-        Args:
-            first, second: numbers of cells, (n_first,) and (n_second,).
-
-        Returns:
-            (n_first, n_second); where it is false, StructureMatcher says no.
-        """
-        judge = matcher()
-        limits = (judge.ltol, judge.stol, judge.angle_tol)
-        seconds = (self.lattices[second], self.coords[second], self.anchors[second])
-        return _could_match(self.lattices[first], self.coords[first], *seconds, self.blocks, limits)
-
-
 @compiled
-def _could_match(
+def could_match(
     lattices: Array,
     coords: Array,
     second_lattices: Array,
@@ -97,6 +42,17 @@ def _could_match(
     blocks: Array,
     limits: tuple[float, float, float],
 ) -> Array:
+    """Whether `StructureMatcher.fit` of a first and a second cell could be true; see `miad.comparisons.Screen`.
+
+    Args:
+        lattices, coords: first cells, (n_first, 3, 3) and (n_first, n_atoms, 3).
+        second_lattices, second_coords, anchors: second cells; (n_second,) of sites that are shifted.
+        blocks: (n_elements + 1,) where each element begins among the sites.
+        limits: ltol, stol and angle_tol (degrees) of StructureMatcher.
+
+    Returns:
+        (n_first, n_second); where it is false, StructureMatcher says no.
+    """
     shapes = np.empty((len(second_lattices), 6))
     for second in range(len(second_lattices)):
         _fill_shape(second_lattices[second], shapes[second])

@@ -1,8 +1,9 @@
 """Each pair is compared once, and screening before changes no verdict."""
 
+import numpy as np
 from test_matching import caesium_chloride, rock_salt
 
-from miad.comparisons import Comparisons, fits
+from miad.comparisons import Comparisons, Screen, fits
 from miad.reduced import reduce
 
 
@@ -25,3 +26,14 @@ def test_screened_and_plain_verdicts_agree() -> None:
         plain, screened = (Comparisons(cells, is_screened=one) for one in (False, True))
         others = [one for one in range(3) if one != second]
         assert plain.first_match("either", others, second) == screened.first_match("either", others, second)
+
+
+def test_the_screen_puts_the_rarest_element_first_and_takes_it_as_anchor() -> None:
+    # Na3Cl: chlorine is the rarest, wherever it stands
+    cell = rock_salt("a").replace(
+        frac_coords=np.arange(12).reshape(4, 3) / 13, atomic_numbers=np.array([11, 17, 11, 11]), lattice=np.eye(3) * 5
+    )
+    screen = Screen.of([cell])
+    assert screen.blocks.tolist() == [0, 1, 4]
+    assert np.array_equal(screen.coords[0, screen.anchors[0]], cell.frac_coords[1])
+    assert np.isclose(abs(np.linalg.det(screen.lattices[0])), 4.0)  # 1 Å³ per atom

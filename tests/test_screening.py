@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from test_matching import caesium_chloride, disguises, rock_salt
 
-from miad.comparisons import fits
+from miad.comparisons import Screen, fits
 from miad.crystal import Crystal
 from miad.matching import Group, Rule, compare_group
 from miad.reduced import reduce
-from miad.screening import Screen
 
 RULES = [Rule("either", "components"), Rule("forward", "first_seen")]
 
@@ -47,17 +46,6 @@ def tally(cells: list[Crystal]) -> dict[tuple[bool, bool], int]:
     for first, second in itertools.permutations(range(len(cells)), 2):
         seen[bool(found[first, second]), fits(cells[first], cells[second])] += 1
     return seen
-
-
-def test_the_screen_sorts_by_element_and_takes_the_rarest_as_anchor() -> None:
-    # Na3Cl: chlorine is the rarest, wherever it stands
-    cell = rock_salt("a").replace(
-        frac_coords=np.arange(12).reshape(4, 3) / 13, atomic_numbers=np.array([11, 17, 11, 11]), lattice=np.eye(3) * 5
-    )
-    screen = Screen.of([cell])
-    assert screen.blocks.tolist() == [0, 3, 4]
-    assert np.array_equal(screen.coords[0, screen.anchors[0]], cell.frac_coords[1])
-    assert np.isclose(abs(np.linalg.det(screen.lattices[0])), 4.0)  # 1 Å³ per atom
 
 
 def test_nothing_that_structure_matcher_accepts_is_ruled_out() -> None:
