@@ -1,10 +1,11 @@
 """The kernels of the edge block as compiled for GPUs that need not be there: registers, spills, shared memory.
 
-    python benchmarks/compiled.py
+    python benchmarks/compiled.py [--card 90] [--half]
 
 A spill in the loop, more shared memory than a card has, or no asynchronous product on Hopper would show here.
 """
 
+import argparse
 import re
 import subprocess
 import sys
@@ -69,8 +70,12 @@ def compiled(
 
 def main() -> None:
     """All kernels at the paper's size, for each precision and card."""
-    for capability in LIMIT:
-        for dtype, pointer in TYPES.items():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--card", type=int, choices=LIMIT, help="compute capability; by default all")
+    parser.add_argument("--half", action="store_true", help="bf16 only")
+    options = parser.parse_args()
+    for capability in [options.card] if options.card else LIMIT:
+        for dtype, pointer in list(TYPES.items())[: 1 if options.half else None]:
             for is_exact in (False, True) if dtype == torch.float32 else (False,):
                 tiles = edge_kernel.tiles_for(512, dtype, is_exact, capability >= 90)
                 constants = edge_kernel.second_constants(25, 512, tiles, is_exact)

@@ -1,6 +1,12 @@
 """The Triton kernels of the edge block against the plain path: on a GPU if there is one, else in the interpreter."""
 
 import math
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +20,7 @@ from miad.edge_kernel import Tiles, edge_mean, tiles_for  # noqa: E402
 from miad.edges import PairIndex  # noqa: E402
 from miad.network import CSPNet  # noqa: E402
 
+ROOT = Path(__file__).resolve().parent.parent
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 NAMES = ("mean", "receiver", "sender", "even", "odd", "alone", "weight", "bias")
 
@@ -183,6 +190,20 @@ def test_kernels_need_triton_a_compiler_and_leave(monkeypatch, caplog):
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", "")
     assert not has_kernel() and "Install gcc, or set CC" in caplog.text
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the assembler comes with triton for x86-64 only")
+def test_the_kernels_compile_for_a_card_that_is_not_there():
+    """For Hopper: within its shared memory and nearly its registers, with tensor cores wherever they are wanted."""
+    command = [sys.executable, str(ROOT / "benchmarks" / "compiled.py"), "--card", "90", "--half"]
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        assert "(fits)" in line and int(re.search(r"(\d+) bytes spilt", line)[1]) < 512
+        products = int(re.search(r"(\d+) tensor-core", line)[1])
+        assert (products > 0) == ("second layer" in line), line
 
 
 @pytest.mark.parametrize("hidden", [16, 48, 128, 320, 512])
