@@ -30,5 +30,6 @@ rule all:
     input:
         "results/sun_table.csv",
         "results/report.html",
+        expand("results/{run}/export", run=ASKED),
         dft_rows(),
         metrics_table(),

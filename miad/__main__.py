@@ -34,6 +34,7 @@ STEPS = {
     "dft-energies": "correct and judge the DFT energies, over all attempted samples",
     "evaluate": "S.U.N. of crystals of any origin, from one file or folder",
     "candidates": "the S.U.N. crystals and the ledger of a run as CSV, CIF and Parquet",
+    "export": "candidates and samples in the formats of other programs",
     "metrics": "validity, coverage and property distances of the paper's appendix E",
     "metrics-table": "the table of these metrics, beside the published figures",
     "report": "the table of all runs, beside the published figures",

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +67,16 @@ class Outcome:
 
     def rate(self, name: str) -> Rate:
         """One of COMPARED in percent, with its 95 % interval."""
+        recorded = self.record["protocols"][self.record["headline"]]["rates"]
+        if name in recorded:  # of DFT on a part of the samples, an estimate for all of them
+            return Rate(**recorded[name])
         part, whole = COMPARED[name]
         return wilson(self.counts[part], self.counts[whole]).percent()
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether rates were estimated from a part of the samples, so that they are not counts over counts."""
+        return "not_sent" in self.record
 
     def flags(self) -> dict[str, dict[str, bool]]:
         """{crystal_id: {rate: whether the sample counts}} for the rates over all attempted samples."""
@@ -102,7 +111,8 @@ def outcomes_of(runs: list[Run]) -> list[Outcome]:
     for run in runs:
         for row, verdicts in zip(run.rows, run.verdicts, strict=True):
             record = read_row(row)
-            calculator = (record["calculator"] or "") if run.is_external else row.parent.name
+            is_named = run.is_external or row.parent.name == "dft"
+            calculator = (record["calculator"] or "") if is_named else row.parent.name
             found.append(Outcome(run, calculator, record, row, verdicts))
     return found
 
@@ -114,6 +124,8 @@ def differences(one: Outcome, first: Outcome) -> tuple[dict[str, Rate], str]:
     samples of their own (an ablation of the training) are independent. Rates among the stable or metastable ones have
     denominators of their own and are always compared as independent.
     """
+    if one.is_estimate or first.is_estimate:
+        return {name: _apart(first.rate(name), one.rate(name)) for name in COMPARED}, "estimated rates"
     ours, theirs = one.flags(), first.flags()
     is_paired = ours.keys() == theirs.keys()
     found = {}
@@ -127,6 +139,20 @@ def differences(one: Outcome, first: Outcome) -> tuple[dict[str, Rate], str]:
             )
         found[name] = rate.percent()
     return found, "same samples" if is_paired else "independent samples"
+
+
+def _apart(first: Rate, second: Rate) -> Rate:
+    """Difference of two independent rates that are known with their intervals only.
+
+    Source: MOVER, Zou and Donner, Stat. Med. 27, 1693 (2008).
+    """
+    if None in (first.value, second.value):
+        return Rate(None, None, None)
+    value = second.value - first.value
+    if None in (first.low, first.high, second.low, second.high):
+        return Rate(value, None, None)
+    low = math.hypot(second.value - second.low, first.high - first.value)
+    return Rate(value, value - low, value + math.hypot(second.high - second.value, first.value - first.low))
 
 
 def run_lines(outcomes: list[Outcome]) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ TITLES = {
 }
 NOTES = {3: "The paper rescales κ₃ with the number of atoms so that the parts of the loss keep their shares."}
 # Where runs are the same and need not be compared: what is done with the results, not how they come about.
-_ASIDE = ("dft", "report")
+_ASIDE = ("dft", "vasp", "metrics", "report")
 
 
 def write(number: int, outcomes: list[Outcome], has_published: bool, folder: Path) -> None:
@@ -47,7 +47,7 @@ def write(number: int, outcomes: list[Outcome], has_published: bool, folder: Pat
 
 def kind_of(calculator: str) -> str:
     """Which columns of the paper's tables a calculator belongs to: CHGNet, eqV2 or DFT; else its own name."""
-    known = {"chgnet": "CHGNet", "eqv2": "eqV2", "dft": "DFT", "vasp": "DFT"}
+    known = {"chgnet": "CHGNet", "eqv2": "eqV2"}
     text = calculator.lower().replace("-", "")
     return next((name for key, name in known.items() if key in text), calculator)
 

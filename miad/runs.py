@@ -50,7 +50,10 @@ class Run:
     def _judged(self) -> list[Path]:
         if self.is_external:
             return [self.own]
-        return [self.path("sun", calculator) for calculator in self.sections["relax"]["calculators"]]
+        judged = [self.path("sun", calculator) for calculator in self.sections["relax"]["calculators"]]
+        # Kept models are not worth DFT.
+        has_dft = self.sections["dft"]["enabled"] and self.epoch_of is None
+        return judged + ([self.folder / self.homes["vasp"] / "dft"] if has_dft else [])
 
     @property
     def shards(self) -> range:

@@ -9,7 +9,7 @@ import yaml
 from test_report import row_file
 
 from miad import compare, paper_tables, published
-from miad.judge import COUNTS
+from miad.judge import COUNTS, rates
 from miad.statistics import difference, paired_difference
 
 ROOT = Path(__file__).parent.parent
@@ -33,7 +33,7 @@ def judged(results: Path, run: str, stable: range, sun: range, samples_of: str |
         "sun": len(sun),
         "novel": SAMPLES - len(stable) + len(sun),
     }
-    row["protocols"]["strict"]["counts"] = counts
+    row["protocols"]["strict"] |= {"counts": counts, "rates": {key: vars(one) for key, one in rates(counts).items()}}
     (folder / "row.json").write_text(json.dumps(row))
     lines = []
     for index in range(SAMPLES):
@@ -126,3 +126,20 @@ def test_published_rows_can_be_left_out(tmp_path):
     config["report"]["published"] = False
     compare.run(results=tmp_path, out=tmp_path, config=json.dumps(config))
     assert all(len(read(tmp_path / f"table_{number}.csv")) == (number > 1) for number in paper_tables.LAYOUTS)
+
+
+def test_rates_that_were_estimated_are_compared_as_they_are(tmp_path):
+    judged(tmp_path, "miad", range(200), range(100))
+    judged(tmp_path, "big", range(300), range(150))
+    path = tmp_path / "big" / "sun" / "chgnet" / "row.json"
+    row = json.loads(path.read_text())
+    row["not_sent"] = "estimated from those that were sent"
+    row["protocols"]["strict"]["rates"]["sun"] = {"value": 12.0, "low": 9.0, "high": 16.0}
+    path.write_text(json.dumps(row))
+    compare.run(results=tmp_path, out=tmp_path, config=settings(big={"mirage": {"num_atoms": 20}}))
+    first, big = read(tmp_path / "runs.csv")
+    assert big["pairing"] == "estimated rates" and float(big["sun_percent"]) == 12.0
+    value, low, high = (float(first[f"sun_percent{bound}"]) for bound in ("", "_low", "_high"))
+    assert float(big["sun_difference"]) == pytest.approx(2.0)
+    assert float(big["sun_difference_low"]) == pytest.approx(2 - ((12 - 9) ** 2 + (high - value) ** 2) ** 0.5, abs=1e-3)
+    assert float(big["sun_difference_high"]) == pytest.approx(2 + (4**2 + (value - low) ** 2) ** 0.5, abs=1e-3)

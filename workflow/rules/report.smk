@@ -31,6 +31,28 @@ rule candidates:
         """
 
 
+rule export:
+    input:
+        candidates="results/{run}/candidates.csv",
+        ledgers=of_calculators("ledger.jsonl"),
+        generated=shards("sample", "{shard}.jsonl"),
+    output:
+        directory("results/{run}/export"),
+    log:
+        "results/{run}/export.log",
+    conda:
+        "../../envs/miad.yaml"
+    shell:
+        """
+        python -m miad export \
+            --candidates {input.candidates:q} \
+            --ledgers {input.ledgers:q} \
+            --generated {input.generated:q} \
+            --out {output:q} \
+            >{log:q} 2>&1
+        """
+
+
 rule report:
     input:
         rows=judged("row.json", ASKED),

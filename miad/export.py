@@ -1,0 +1,200 @@
+"""What other programs take: candidates in four formats, and all samples as MatterGen and LeMat-GenBench read them."""
+
+import csv
+import io
+import json
+import logging
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from miad.candidates import cif_name
+from miad.crystal import Crystal, read_crystals
+from miad.errors import MiadError
+from miad.figure_tables import read_csv
+from miad.files import atomic_path, write_text
+from miad.hull import FRAMES
+from miad.judge import is_decoded, is_relaxed
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+log = logging.getLogger("miad")
+
+README = """# Exports of {run}
+
+| file | what | read by |
+| --- | --- | --- |
+| `candidates.extxyz` | the S.U.N. crystals, relaxed, the most stable first | ASE, OVITO: `ase.io.read(path, ":")` |
+| `candidates.json` | the same as ComputedStructureEntry | pymatgen: `monty.serialization.loadfn(path)` |
+| `candidates.parquet` | the same as a table with cells and coordinates | pandas, polars, DuckDB |
+| `../cif/` | the same as CIF | anything |
+| `generated/` | every decoded sample as generated, one CIF each | MatterGen, LeMat-GenBench |
+{relaxed}
+
+Energies in `candidates.*` are in the energy frame that they name; `mp2020` holds the corrections of the Materials
+Project already. MatterGen's evaluator adds these corrections itself, so its energies (total, eV) are without them.
+
+MatterGen's evaluator relaxes as-generated crystals with its own potential, or takes relaxed ones with their energies:
+
+```
+mattergen-evaluate --structures_path=generated --relax=True --structure_matcher=disordered --save_as=metrics.json
+{commands}
+```
+
+LeMat-GenBench takes a folder of CIFs or a CSV with a column `structure`:
+
+```
+scripts/run_benchmarks.py --cifs generated --config comprehensive --name {run}
+```
+
+Samples that could not be decoded are in no file, but in the denominator of our rates: {attempted} were attempted,
+{decoded} are here.
+"""
+
+
+def run(*, candidates: Path, ledgers: list[Path], generated: list[Path], out: Path) -> None:
+    """Write the S.U.N. crystals as extended XYZ, pymatgen JSON and Parquet, and all samples for other evaluators.
+
+    Args:
+        candidates: CSV of the S.U.N. crystals that `miad candidates` wrote
+        ledgers: ledgers of `miad sun`, one per calculator, each in a folder of its calculator's name
+        generated: crystals before relaxation, all shards
+        out: folder to write
+
+    Raises:
+        MiadError: a candidate is in no ledger, or a file is damaged.
+    """
+    lines = read_csv(candidates)
+    judged = {path.parent.name: read_crystals(path) for path in ledgers}
+    by_key = {(one.crystal_id, one.calculator): one for ones in judged.values() for one in ones}
+    absent = [line for line in lines if (line["crystal_id"], line["calculator"]) not in by_key]
+    if absent:
+        raise MiadError(
+            f"{absent[0]['crystal_id']} of {candidates} is in none of the ledgers. Run sun and candidates again."
+        )
+    chosen = [by_key[line["crystal_id"], line["calculator"]] for line in lines]
+    write_extxyz(out / "candidates.extxyz", [to_atoms(one) for one in chosen])
+    write_text(
+        out / "candidates.json", json.dumps([to_entry(one, line) for one, line in zip(chosen, lines, strict=True)])
+    )
+    write_parquet(out / "candidates.parquet", chosen, lines)
+    samples = [one for path in generated for one in read_crystals(path)]
+    decoded = [one for one in samples if is_decoded(one)]
+    for one in decoded:
+        write_text(out / "generated" / cif_name(one, several=False), to_cif(one))
+    for name, ones in judged.items():
+        write_relaxed(out, name, [one for one in ones if is_relaxed(one)])
+    text = _readme(candidates.parent.name, list(judged), len(samples), len(decoded))
+    write_text(out / "README.md", text)
+    log.info("%d candidates and %d samples are in %s", len(chosen), len(decoded), out)
+
+
+def to_atoms(crystal: Crystal) -> "Atoms":
+    """An ASE Atoms with all that is known of the crystal in `info`."""
+    from ase import Atoms
+
+    atoms = Atoms(crystal.atomic_numbers, cell=crystal.lattice, pbc=True)
+    atoms.set_scaled_positions(crystal.frac_coords)
+    names = ("crystal_id", "energy_per_atom", "energy_frame", "calculator", "e_above_hull", "converged")
+    atoms.info |= {name: value for name in names if (value := getattr(crystal, name)) is not None}
+    return atoms
+
+
+def write_extxyz(path: Path, frames: "list[Atoms]") -> None:
+    """One frame per crystal."""
+    import ase.io
+
+    with atomic_path(path) as temporary:
+        ase.io.write(temporary, frames, format="extxyz")
+
+
+def to_entry(crystal: Crystal, line: dict[str, Any]) -> dict[str, Any]:
+    """A ComputedStructureEntry of pymatgen as JSON; energy in eV, the frame in its data."""
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+    known = ("e_above_hull", "energy_frame", "calculator", "converged")
+    data = {name: getattr(crystal, name) for name in known}
+    data |= {name: line[name] for name in ("hull", "space_group", "decomposition")}
+    energy = crystal.energy_per_atom * crystal.num_atoms
+    return ComputedStructureEntry(crystal.structure, energy, data=data, entry_id=crystal.crystal_id).as_dict()
+
+
+def write_parquet(path: Path, crystals: list[Crystal], lines: list[dict[str, Any]]) -> None:
+    """The columns of candidates.csv, and lattice (Å, rows are vectors), coordinates (fractional) and atomic numbers."""
+    import pyarrow
+    from pyarrow import parquet
+
+    numbers = {
+        "num_atoms": pyarrow.int64(),
+        **dict.fromkeys(("density", "e_above_hull", "energy_per_atom"), pyarrow.float64()),
+    }
+    columns = list(lines[0]) if lines else ["crystal_id"]
+    schema = [(name, numbers.get(name, pyarrow.string())) for name in columns]
+    vectors = pyarrow.list_(pyarrow.list_(pyarrow.float64()))
+    schema += [("lattice", vectors), ("frac_coords", vectors), ("atomic_numbers", pyarrow.list_(pyarrow.int64()))]
+    rows = []
+    for crystal, line in zip(crystals, lines, strict=True):
+        kinds = {"num_atoms": int, **dict.fromkeys(set(numbers) - {"num_atoms"}, float)}
+        row = {name: None if value is None else kinds.get(name, str)(value) for name, value in line.items()}
+        arrays = {name: getattr(crystal, name).tolist() for name in ("lattice", "frac_coords", "atomic_numbers")}
+        rows.append({**row, **arrays})
+    with atomic_path(path) as temporary:
+        parquet.write_table(pyarrow.Table.from_pylist(rows, pyarrow.schema(schema)), temporary)
+
+
+def to_cif(crystal: Crystal) -> str:
+    """CIF in P1, as the crystal was generated."""
+    from pymatgen.io.cif import CifWriter
+
+    return str(CifWriter(crystal.structure))
+
+
+def write_relaxed(out: Path, name: str, crystals: list[Crystal]) -> None:
+    """Relaxed crystals of one calculator: extended XYZ and energies for MatterGen, a CSV for LeMat-GenBench."""
+    write_extxyz(out / f"relaxed_{name}.extxyz", [to_atoms(one) for one in crystals])
+    with atomic_path(out / f"energies_{name}.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, np.array([uncorrected(one) * one.num_atoms for one in crystals]))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["material_id", "structure"])
+    writer.writerows([one.crystal_id, json.dumps(one.structure.as_dict())] for one in crystals)
+    write_text(out / f"relaxed_{name}.csv", text.getvalue())
+
+
+def uncorrected(crystal: Crystal) -> float:
+    """Energy in eV/atom without the corrections of the Materials Project.
+
+    Raises:
+        MiadError: the energy has no known frame.
+    """
+    from miad.corrections import correction_per_atom
+
+    if crystal.energy_frame not in FRAMES:
+        raise MiadError(f"{crystal.crystal_id} has an energy of the frame '{crystal.energy_frame}'; known: {FRAMES}.")
+    if crystal.energy_frame == "uncorrected":
+        return crystal.energy_per_atom
+    return crystal.energy_per_atom - correction_per_atom(crystal.structure)
+
+
+def _readme(name: str, calculators: list[str], attempted: int, decoded: int) -> str:
+    relaxed = [
+        f"| `relaxed_{one}.extxyz`, `energies_{one}.npy`, `relaxed_{one}.csv` | every relaxed sample, in this order"
+        " | MatterGen (first two), LeMat-GenBench (CSV) |"
+        for one in calculators
+    ]
+    commands = [
+        f"mattergen-evaluate --structures_path=relaxed_{one}.extxyz --energies_path=energies_{one}.npy --relax=False"
+        " --structure_matcher=disordered --save_as=metrics.json"
+        for one in calculators
+    ]
+    safe = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return README.format(
+        run=safe,
+        relaxed="\n".join(relaxed),
+        commands="\n".join(commands),
+        attempted=attempted,
+        decoded=decoded,
+    )

@@ -1,0 +1,81 @@
+"""Warnings appear where they apply, and only there."""
+
+import json
+
+import finished
+import pytest
+from finished import samples, write_run
+
+from miad.caveats import caveats
+from miad.compare import outcomes_of
+from miad.runs import runs_of
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    write_run(folder, "miad", samples("miad"))
+    given = finished.config()
+    given["ablations"] = None
+    runs, _ = runs_of(json.dumps(given), folder)
+    return outcomes_of(runs)
+
+
+def whats(outcomes) -> dict[str, str]:
+    return {caveat.what: caveat.why for caveat in caveats(outcomes)}
+
+
+def sound(record: dict) -> dict:
+    """The row of a run that there is nothing to say against."""
+    record = json.loads(json.dumps(record))
+    record |= {"calculator": "DFT", "hull_source": "Materials Project", "versions": {"commit": "0123456789ab"}}
+    counts = record["protocols"]["strict"]["counts"]
+    counts |= dict.fromkeys(("attempted", "relaxed", "converged"), 10_000)
+    record["protocols"]["strict"]["reasons"] = dict.fromkeys(record["protocols"]["strict"]["reasons"], 0)
+    return record
+
+
+def changed(outcomes, calculator="DFT", **changes):
+    from dataclasses import replace
+
+    return [replace(one, calculator=calculator, record={**sound(one.record), **changes}) for one in outcomes]
+
+
+def test_a_laptop_run_is_told_what_it_lacks(made):
+    found = whats(made)
+    assert {"A small hull", "Not DFT", "Few samples", "Gaps in the hull", "Not converged"} <= set(found)
+    assert "miad 35 samples" in found["Few samples"]
+    assert "miad: 1 of 34 relaxed samples" in found["Gaps in the hull"]
+    assert "miad: 1 of 34 relaxations" in found["Not converged"]
+    assert "15 crystals of the data set" in found["A small hull"]
+    assert "Stand-in energies" not in found and "Energy frames differ" not in found and "Many failures" not in found
+
+
+def test_a_sound_run_has_no_warnings(made):
+    assert caveats(changed(made)) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "word"),
+    [
+        ({"calculator": "stand-in for VASP, not DFT"}, "Stand-in energies", "mean nothing"),
+        ({"energy_frame": "uncorrected"}, "Energy frames differ", "uncorrected, the hull is mp2020"),
+        ({"versions": {"commit": "0123456789ab+"}}, "Source of the program", "0123456789ab+"),
+    ],
+)
+def test_each_flaw_is_named(made, changes, what, word):
+    found = whats(changed(made, **changes))
+    assert list(found) == [what] and word in found[what]
+
+
+def test_failures_are_told_once_they_are_many(made):
+    [one] = changed(made)
+    ends = one.record["protocols"]["strict"]["reasons"]
+    ends["not relaxed"] = 500
+    assert caveats([one]) == []
+    ends["not decoded"] = 1
+    assert whats([one])["Many failures"].startswith("miad: 501 of 10000")
+
+
+def test_every_warning_names_its_files(made):
+    assert all(caveat.files == (str(made[0].row),) for caveat in caveats(made))

@@ -1,0 +1,125 @@
+"""Exports, read back as the programs that they are for read them."""
+
+import json
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from finished import HOSTILE, NUM_SALTS, salt, samples, write_run
+from monty.serialization import loadfn
+from pyarrow import parquet
+from pymatgen.core import Structure
+from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
+from pymatgen.entries.computed_entries import ComputedStructureEntry
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from miad import export
+from miad.crystal import write_crystals
+from miad.errors import MiadError
+from miad.figure_tables import read_csv
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("results")
+    write_run(folder, "miad", samples("miad"))
+    home = folder / "miad"
+    export.run(
+        candidates=home / "candidates.csv",
+        ledgers=[home / "sun" / "chgnet" / "ledger.jsonl"],
+        generated=[home / "sample" / "0.jsonl"],
+        out=home / "export",
+    )
+    return home
+
+
+def test_candidates_are_the_same_in_every_format(home):
+    lines = read_csv(home / "candidates.csv")
+    frames = ase.io.read(home / "export" / "candidates.extxyz", ":")
+    entries = loadfn(home / "export" / "candidates.json")
+    records = parquet.read_table(home / "export" / "candidates.parquet").to_pylist()
+    assert len(lines) == len(frames) == len(entries) == len(records) == NUM_SALTS
+    for line, atoms, entry, record in zip(lines, frames, entries, records, strict=True):
+        assert line["crystal_id"] == entry.entry_id == record["crystal_id"] == str(atoms.info["crystal_id"])
+        assert entry.composition.reduced_formula == line["reduced_formula"]
+        assert entry.energy_per_atom == pytest.approx(float(line["energy_per_atom"]))
+        assert atoms.info["e_above_hull"] == pytest.approx(record["e_above_hull"]) == float(line["e_above_hull"])
+        assert np.allclose(entry.structure.lattice.matrix, record["lattice"])
+        assert np.allclose(atoms.get_scaled_positions() % 1, np.array(record["frac_coords"]) % 1, atol=1e-6)
+        assert atoms.numbers.tolist() == record["atomic_numbers"]
+        assert entry.data["energy_frame"] == record["energy_frame"] == "mp2020"
+
+
+def test_mattergens_evaluator_finds_structures_and_energies_in_one_order(home):
+    # As its load_structures does for the path of an extxyz file.
+    frames = ase.io.read(home / "export" / "relaxed_chgnet.extxyz", ":")
+    structures = [AseAtomsAdaptor.get_structure(atoms) for atoms in frames]
+    energies = np.load(home / "export" / "energies_chgnet.npy")
+    assert len(structures) == len(energies) == 34  # one of 35 could not be relaxed
+    for atoms, structure, energy in zip(frames, structures, energies, strict=True):
+        parameters = {"run_type": "GGA", "hubbards": {}, "is_hubbard": False}
+        entry = ComputedStructureEntry(structure, energy, parameters=parameters)
+        # The evaluator corrects them: what comes out is the energy that we have.
+        [corrected] = MaterialsProject2020Compatibility(check_potcar=False).process_entries([entry], verbose=False)
+        assert corrected.energy_per_atom == pytest.approx(atoms.info["energy_per_atom"], abs=1e-6)
+    oxides = [energy for atoms, energy in zip(frames, energies, strict=True) if 8 in atoms.numbers]
+    assert oxides and all(
+        energy > atoms.info["energy_per_atom"] * len(atoms) + 0.5
+        for atoms, energy in zip(frames, energies, strict=True)
+        if set(atoms.numbers) == {12, 8}
+    )
+
+
+def test_both_evaluators_take_the_folder_of_cifs(home):
+    paths = sorted((home / "export" / "generated").glob("*.cif"))
+    assert len(paths) == 35  # all were decoded; one failed later
+    found = {Structure.from_file(path).composition.reduced_formula for path in paths}
+    assert {"NaCl", "LiF", "MgF"} <= found
+    assert all("/" not in path.name and "<" not in path.name for path in paths)
+
+
+def test_genbench_reads_the_csv(home):
+    lines = read_csv(home / "export" / "relaxed_chgnet.csv")
+    assert list(lines[0]) == ["material_id", "structure"]
+    structures = [Structure.from_dict(json.loads(line["structure"])) for line in lines]
+    assert len(structures) == 34 and lines[0]["material_id"] == HOSTILE
+
+
+def test_the_readme_tells_what_is_missing(home):
+    text = (home / "export" / "README.md").read_text(encoding="utf-8")
+    assert "35 were attempted,\n35 are here" in text and "--energies_path=energies_chgnet.npy" in text
+
+
+def test_uncorrected_energies_stay_as_they_are():
+    one = salt("x", 12, 8, 4.2).replace(energy_per_atom=-5.0, energy_frame="uncorrected")
+    assert export.uncorrected(one) == -5.0
+    # MgO: 0.687 eV per oxide ion, half of that per atom.
+    assert export.uncorrected(one.replace(energy_frame="mp2020")) == pytest.approx(-5.0 + 0.687 / 2, abs=1e-6)
+    with pytest.raises(MiadError, match="frame"):
+        export.uncorrected(one.replace(energy_frame=None))
+
+
+def test_no_candidates_are_no_error(tmp_path):
+    (tmp_path / "candidates.csv").write_text("crystal_id,calculator\n")
+    write_crystals(tmp_path / "chgnet" / "ledger.jsonl", [])
+    write_crystals(tmp_path / "0.jsonl", [])
+    export.run(
+        candidates=tmp_path / "candidates.csv",
+        ledgers=[tmp_path / "chgnet" / "ledger.jsonl"],
+        generated=[tmp_path / "0.jsonl"],
+        out=tmp_path / "export",
+    )
+    assert loadfn(tmp_path / "export" / "candidates.json") == []
+    assert len(np.load(tmp_path / "export" / "energies_chgnet.npy")) == 0
+
+
+def test_a_candidate_without_a_crystal_is_named(home, tmp_path):
+    (tmp_path / "candidates.csv").write_text("crystal_id,calculator\nodd-1,CHGNet\n")
+    with pytest.raises(MiadError, match=r"odd-1 .* in none of the ledgers"):
+        export.run(
+            candidates=tmp_path / "candidates.csv",
+            ledgers=[home / "sun" / "chgnet" / "ledger.jsonl"],
+            generated=[],
+            out=tmp_path,
+        )
