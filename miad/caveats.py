@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from miad.calculation import NOT_DFT
 from miad.compare import Outcome
 from miad.paper_tables import kind_of
 
@@ -36,11 +37,15 @@ def _caveat(what: str, why: str, outcomes: list[Outcome]) -> Caveat:
 
 def _stand_in(outcomes: list[Outcome]) -> Caveat | None:
     """Energies of a program that only stands in for VASP."""
-    found = [one for one in outcomes if "stand-in" in f"{one.record['calculator']} {one.record['hull']}".lower()]
+    found = [one for one in outcomes if _is_stand_in(one)]
     if not found:
         return None
     why = f"{_names(found)}: the energies come from a stand-in program for tests. They mean nothing."
     return _caveat("Stand-in energies", why, found)
+
+
+def _is_stand_in(one: Outcome) -> bool:
+    return NOT_DFT in f"{one.record['calculator']} {one.record['hull']}"
 
 
 def _own_hull(outcomes: list[Outcome]) -> Caveat | None:
@@ -73,7 +78,7 @@ def _frames(outcomes: list[Outcome]) -> Caveat | None:
 
 
 def _potential(outcomes: list[Outcome]) -> Caveat | None:
-    found = [one for one in outcomes if kind_of(one.calculator) != "DFT"]
+    found = [one for one in outcomes if kind_of(one.calculator) != "DFT" and not _is_stand_in(one)]
     if not found:
         return None
     calculators = ", ".join(dict.fromkeys(kind_of(one.calculator) for one in found))

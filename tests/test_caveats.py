@@ -1,11 +1,13 @@
 """Warnings appear where they apply, and only there."""
 
 import json
+from dataclasses import replace
 
 import finished
 import pytest
 from finished import samples, write_run
 
+from miad.calculation import NOT_DFT
 from miad.caveats import caveats
 from miad.compare import outcomes_of
 from miad.runs import runs_of
@@ -35,10 +37,8 @@ def sound(record: dict) -> dict:
     return record
 
 
-def changed(outcomes, calculator="DFT", **changes):
-    from dataclasses import replace
-
-    return [replace(one, calculator=calculator, record={**sound(one.record), **changes}) for one in outcomes]
+def changed(outcomes, **changes):
+    return [replace(one, calculator="DFT", record={**sound(one.record), **changes}) for one in outcomes]
 
 
 def test_a_laptop_run_is_told_what_it_lacks(made):
@@ -58,7 +58,7 @@ def test_a_sound_run_has_no_warnings(made):
 @pytest.mark.parametrize(
     ("changes", "what", "word"),
     [
-        ({"calculator": "stand-in for VASP, not DFT"}, "Stand-in energies", "mean nothing"),
+        ({"calculator": NOT_DFT}, "Stand-in energies", "mean nothing"),
         ({"energy_frame": "uncorrected"}, "Energy frames differ", "uncorrected, the hull is mp2020"),
         ({"versions": {"commit": "0123456789ab+"}}, "Source of the program", "0123456789ab+"),
     ],
