@@ -14,6 +14,7 @@ from miad.crystal import Crystal
 from miad.engine import ListEngine
 from miad.fire import Fire
 from miad.inflight import Flight
+from miad.relax import relax_batched
 
 PER_ATOM = 100.0  # bytes that the toy engine counts for an atom
 
@@ -187,3 +188,14 @@ def test_chgnet_in_any_batch_is_chgnet_alone(alone, order, limit):
         np.testing.assert_allclose(beside.lattice, by_itself.lattice, atol=1e-3)
         apart = beside.frac_coords - by_itself.frac_coords
         assert np.abs((apart - np.round(apart)) @ by_itself.lattice).max() < 1e-3
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_relaxes_to_the_same(alone):
+    chosen = potential("chgnet")
+    batch = {crystal.crystal_id: crystal for crystal in relax_batched(MIXTURE, SETTINGS, chosen, "cuda")}
+    for name, on_cpu in alone.items():
+        assert bool(batch[name].failure) == bool(on_cpu.failure)
+        if not on_cpu.failure:
+            assert batch[name].energy_per_atom == pytest.approx(on_cpu.energy_per_atom, abs=1e-5)
+            assert abs(batch[name].num_steps - on_cpu.num_steps) <= 1

@@ -19,12 +19,16 @@ def crystals(*ids: str) -> list[Crystal]:
 
 def make(limit: float = 60.0):
     """A treatment that does what the id says."""
+    hoard: list[bytearray] = []
 
     def treat(crystal: Crystal) -> Crystal:
         if crystal.crystal_id.startswith("kill"):
             os.kill(os.getpid(), signal.SIGKILL)
         if crystal.crystal_id.startswith("hang"):
             time.sleep(limit)
+        if crystal.crystal_id.startswith("hoard"):
+            hoard.append(bytearray(int(float(crystal.crystal_id.split("-")[1]) * 1e8)))
+            time.sleep(3)  # the parent looks every half second
         return crystal.replace(num_steps=1)
 
     return treat
@@ -61,6 +65,14 @@ def test_a_stuck_worker_is_replaced():
     treated = treat_all(crystals("hang", "a", "b"), hard_limit=1.0)
     assert "time limit" in treated["hang"].failure
     assert not treated["a"].failure and not treated["b"].failure
+
+
+def test_memory_is_limited_and_what_others_left_is_not_blamed_on_a_crystal():
+    given = crystals("hoard-3-left", "hoard-3-innocent", "hoard-9-guilty", "after")
+    limits = Limits(60, memory=6e8)
+    treated = {c.crystal_id: c for c in in_processes(given, make, (), num_workers=1, limits=limits, step="relax")}
+    assert [name for name, crystal in treated.items() if crystal.failure] == ["hoard-9-guilty"]
+    assert "out of memory: its worker took more than 0.6 GB" in treated["hoard-9-guilty"].failure
 
 
 def test_nothing_to_do():

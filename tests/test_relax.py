@@ -120,6 +120,22 @@ def test_continues_from_the_journal_and_does_not_relax_again(mixed, tmp_path, mo
     assert all(crystal.num_steps == 99 for crystal in read_crystals(tmp_path / "out.jsonl"))
 
 
+def test_the_journal_stays_until_the_output_is_written(mixed, tmp_path, monkeypatch):
+    folder, _ = mixed
+    monkeypatch.setattr(relax, "relax_all", lambda waiting, *_: (crystal.replace(num_steps=99) for crystal in waiting))
+    run = {"crystals": folder / "in.jsonl", "relaxed": tmp_path / "out.jsonl", "calculator": "chgnet"}
+
+    def full(path, crystals):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(relax, "write_crystals", full)
+        relax.run(SETTINGS, **run)
+    monkeypatch.setattr(relax, "relax_all", lambda waiting, *_: iter(waiting))
+    relax.run(SETTINGS, **run)
+    assert all(crystal.num_steps == 99 for crystal in read_crystals(tmp_path / "out.jsonl"))
+
+
 def overlapping(random) -> tuple:
     return 6 * np.eye(3), np.array([[0.1, 0.1, 0.1], [0.1, 0.1, 0.13]]), [11, 17]
 
