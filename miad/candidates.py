@@ -14,6 +14,7 @@ from miad.files import atomic_folder, atomic_path, open_text, write_text
 from miad.report import read_row
 
 SYMPREC = 0.1  # Å; the tolerance of the paper's appendix G for space groups
+MAX_FILES = 1000  # CIFs of their own: a million samples must not become a hundred thousand files
 
 LEDGER_COLUMNS = {
     "run": "string",
@@ -74,7 +75,8 @@ def run(
         verdicts: its verdicts, in the same order
         rows: its row files, in the same order
         candidates: CSV to write: the S.U.N. crystals of the headline protocol, the most stable first
-        cif: folder to write: one CIF per S.U.N. crystal, named by its id
+        cif: folder to write: one CIF per S.U.N. crystal, named by its id; of more than a thousand, a thousand share
+            one, each its own data block
         ledger_csv: CSV to write: every attempted sample, and where it ended
         ledger_parquet: the same as Parquet
 
@@ -93,8 +95,8 @@ def run(
             if line["reason"] == "sun":
                 chosen.append((crystal, line, record["hull"]))
     chosen.sort(key=lambda item: (item[0].e_above_hull, item[0].crystal_id))
-    _write_cifs(cif, {cif_name(crystal, len(ledgers) > 1): crystal for crystal, _, _ in chosen})
-    described = [candidate_line(*item, cif_name(item[0], len(ledgers) > 1)) for item in chosen]
+    files = _write_cifs(cif, {cif_name(crystal, len(ledgers) > 1): crystal for crystal, _, _ in chosen})
+    described = [candidate_line(*item, file) for item, file in zip(chosen, files, strict=True)]
     _write_csv(candidates, CANDIDATE_COLUMNS, described)
     _write_csv(ledger_csv, LEDGER_COLUMNS, lines)
     _write_parquet(ledger_parquet, lines)
@@ -179,10 +181,17 @@ def _write_parquet(path: Path, lines: list[dict[str, Any]]) -> None:
         parquet.write_table(pyarrow.Table.from_pylist(lines, schema), temporary)
 
 
-def _write_cifs(folder: Path, crystals: dict[str, Crystal]) -> None:
-    """Fill a new folder and put it in the place of the old one."""
+def _write_cifs(folder: Path, crystals: dict[str, Crystal]) -> list[str]:
+    """Fill a new folder and put it in the place of the old one; returns the file that each crystal is in."""
     from pymatgen.io.cif import CifWriter
 
+    is_shared = len(crystals) > MAX_FILES
+    files = [f"candidates-{index // MAX_FILES:04d}.cif" if is_shared else name for index, name in enumerate(crystals)]
     with atomic_folder(folder) as fresh:
-        for file_name, crystal in crystals.items():
-            (fresh / file_name).write_text(str(CifWriter(crystal.structure)), encoding="utf-8")
+        for file, (name, crystal) in zip(files, crystals.items(), strict=True):
+            text = str(CifWriter(crystal.structure))
+            if is_shared:
+                text = text.replace("data_" + crystal.reduced_formula, "data_" + name.removesuffix(".cif"), 1)
+            with (fresh / file).open("a", encoding="utf-8") as blocks:
+                blocks.write(text)
+    return files

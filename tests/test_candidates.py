@@ -11,6 +11,7 @@ from test_sun import SAMPLES, files, settings  # noqa: F401  the fixture of a sm
 
 from miad import candidates, sun
 from miad.candidates import LEDGER_COLUMNS, cif_name
+from miad.ingest import read_any
 
 
 def write(files: dict, folder: Path) -> None:  # noqa: F811
@@ -61,3 +62,13 @@ def test_a_second_writing_replaces_the_first(files: dict, tmp_path: Path) -> Non
 def test_ids_become_safe_file_names() -> None:
     assert cif_name(rock_salt("../a b/c"), several=False) == "_a_b_c.cif"
     assert cif_name(rock_salt("x").replace(calculator="CHGNet 0.3.0"), several=True) == "x_CHGNet_0.3.0.cif"
+
+
+def test_many_candidates_share_files_that_can_be_read_back(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(candidates, "MAX_FILES", 2)
+    crystals = {f"{name}.cif": rock_salt(name) for name in ("a-0-1", "a-0-2", "a-1-7")}
+    named = candidates._write_cifs(tmp_path / "cif", crystals)
+    assert named == ["candidates-0000.cif", "candidates-0000.cif", "candidates-0001.cif"]
+    read = read_any(tmp_path / "cif", "again")
+    assert [one.source_id for one in read[:2]] == ["a-0-1", "a-0-2"] and len(read) == 3
+    assert all(one.failure is None and one.reduced_formula == "NaCl" for one in read)
