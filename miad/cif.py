@@ -1,6 +1,5 @@
 """Reading the CIFs that others wrote: one, a file of many, a folder, a zip."""
 
-import gzip
 import itertools
 import warnings
 import zipfile
@@ -14,7 +13,7 @@ import numpy as np
 
 from miad.crystal import NUM_SPECIES
 from miad.errors import MiadError
-from miad.files import open_text
+from miad.files import Unpacked, open_text
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -111,10 +110,12 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
         raise MiadError(f"its file has {info.file_size:,} bytes; more than {MAX_ZIPPED:,} are refused unread")
     try:
         packed = archive.read(info)
-        content = gzip.decompress(packed) if info.filename.lower().endswith(".gz") else packed
+        if info.filename.lower().endswith(".gz"):
+            with Unpacked(Path(info.filename), packed) as unpacked:
+                packed = unpacked.read()
     except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, zlib.error) as error:
         raise MiadError(f"its file cannot be unpacked ({error})") from error
-    return content.decode("utf-8", errors="replace")
+    return packed.decode("utf-8", errors="replace")
 
 
 def _refuse(reason: str) -> "Structure":

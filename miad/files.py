@@ -6,6 +6,7 @@ import fcntl
 import glob
 import gzip
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -127,18 +128,50 @@ def write_text(path: Path, text: str) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
+class Unpacked(gzip.GzipFile):
+    """A gzip file to be read, which refuses to be a bomb: a few bytes that would fill the memory.
+
+    Raises:
+        MiadError: on reading, once it has unpacked to more than any text does.
+    """
+
+    MOST = 1 << 26  # bytes that any file may unpack to
+    RATIO = 250  # unpacked over packed bytes; crystals as text have 3 to 20, a bomb a thousand
+
+    def __init__(self, path: Path, packed: bytes | None = None) -> None:
+        """A file, or the content of one that has no path of its own."""
+        self._label = path
+        self._limit = max(self.MOST, self.RATIO * (Path(path).stat().st_size if packed is None else len(packed)))
+        self._unpacked = 0
+        super().__init__(path, "rb", fileobj=None if packed is None else io.BytesIO(packed))
+
+    def read1(self, size: int = -1) -> bytes:
+        """The next bytes, counted."""
+        block = super().read1(size)
+        self._unpacked += len(block)
+        if self._unpacked > self._limit:
+            raise MiadError(f"{self._label} unpacks to more than {self.RATIO} times its size. Refused: no text does.")
+        return block
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The same for all that is left."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read1(1 << 20), b""))
+        return super().read(size)
+
+
 def open_text(path: Path) -> IO[str]:
     """Open a text file for reading, plain or gzipped (told by its first bytes, not its name).
 
     Raises:
-        MiadError: the file does not exist or is a folder.
+        MiadError: the file does not exist or is a folder; on reading, if it is a gzip bomb.
     """
     path = Path(path)
     if not path.is_file():
         raise MiadError(f"{path} does not exist or is not a file. Check the path.")
     with path.open("rb") as probe:
         is_gzip = probe.read(2) == b"\x1f\x8b"
-    return gzip.open(path, "rt", encoding="utf-8") if is_gzip else path.open(encoding="utf-8")
+    return io.TextIOWrapper(Unpacked(path), encoding="utf-8") if is_gzip else path.open(encoding="utf-8")
 
 
 def checksum(path: Path, kind: str) -> str:
