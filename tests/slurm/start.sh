@@ -19,6 +19,9 @@ fail() { echo "start.sh: $*" >&2; exit 1; }
 if [ -e /etc/slurm/slurm.conf ] && [ ! -L /etc/slurm/slurm.conf ]; then
     fail "/etc/slurm/slurm.conf exists: this machine belongs to a cluster. Run the tests on another one."
 fi
+if [ -e /etc/slurm/slurm.conf ] && timeout 5 scontrol ping >/dev/null 2>&1; then
+    fail "one is at work already. Stop it first: tests/slurm/stop.sh $(dirname "$(dirname "$(realpath /etc/slurm/slurm.conf)")")"
+fi
 if ! { command -v munged && command -v slurmctld && command -v slurmd && command -v squeue; } >/dev/null; then
     command -v apt-get >/dev/null || fail "needs ${packages[*]}, and there is no apt-get to install them with."
     export DEBIAN_FRONTEND=noninteractive

@@ -3,14 +3,16 @@
 set -uo pipefail
 folder=$(realpath "$1")
 [ "$(realpath -m /etc/slurm/slurm.conf)" = "$folder/etc/slurm.conf" ] || exit 0
-# Jobs first, and wait for them: their step daemons would outlive slurmd.
-for state in PENDING RUNNING SUSPENDED; do
-    scancel --state=$state --user=root 2>/dev/null
-done
-for _ in $(seq 150); do
-    [ -z "$(squeue --noheader 2>/dev/null)" ] && break
-    sleep 0.1
-done
+if timeout 5 scontrol ping >/dev/null 2>&1; then
+    # Jobs first, and wait for them: their step daemons would outlive slurmd.
+    for state in PENDING RUNNING SUSPENDED; do
+        scancel --state=$state --user=root 2>/dev/null
+    done
+    for _ in $(seq 150); do
+        [ -z "$(squeue --noheader 2>/dev/null)" ] && break
+        sleep 0.1
+    done
+fi
 for daemon in slurmd slurmctld munged; do
     pid=$(cat "$folder/run/$daemon.pid" 2>/dev/null) || continue
     kill "$pid" 2>/dev/null || continue

@@ -35,6 +35,9 @@ def cluster(tmp_path_factory) -> Iterator[Path]:
     """The folder of a running Slurm; a skip that says why where none can be started."""
     if os.getuid() != 0 or shutil.which("apt-get") is None:
         pytest.skip("only root on Debian or Ubuntu can install and start a Slurm")
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # else Ctrl-C stays ignored where tests run in the background
     folder = tmp_path_factory.mktemp("cluster")
     start = time.monotonic()
     done = subprocess.run([HERE / "start.sh", folder], capture_output=True, text=True)
@@ -57,7 +60,7 @@ def new_project(folder: Path) -> Project:
 
 def edit_profile(project: Project, resources: dict[str, dict]) -> None:
     """Change resources of rules and shorten the waiting, as a user would: --set-resources would replace them all."""
-    path = project.folder / "profiles" / "slurm" / "config.yaml"
+    path = project.folder / "slurm" / "config.yaml"  # the link, or what a copy has made of it
     changes = {"set-resources": resources, "slurm-init-seconds-before-status-checks": 1, "latency-wait": 10}
     path.write_text(yaml.safe_dump(merge(yaml.safe_load(path.read_text()), changes), sort_keys=False))
 
