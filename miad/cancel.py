@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from miad import slurm
 from miad.errors import MiadError
 
 log = logging.getLogger("miad")
@@ -37,11 +38,11 @@ def run(*, folder: Path = Path(".")) -> None:
         raise MiadError(
             f"snakemake is at work in {folder} (process {owner}). Stop it with Ctrl-C: it cancels its jobs itself."
         )
-    jobs = slurm_jobs(folder)
+    jobs = slurm.jobs_of(folder)
     if jobs:
         subprocess.run(["scancel", *jobs], check=False)  # one may have ended by itself; what counts is that all go
         _wait_until(
-            lambda: not slurm_jobs(folder), f"Slurm jobs {' '.join(jobs)} are still there. Look at: squeue --me"
+            lambda: not slurm.jobs_of(folder), f"Slurm jobs {' '.join(jobs)} are still there. Look at: squeue --me"
         )
         log.info("cancelled Slurm jobs: %s", " ".join(jobs))
     steps = steps_at_work(folder)
@@ -58,19 +59,6 @@ def run(*, folder: Path = Path(".")) -> None:
         shutil.rmtree(locks)
         log.info("removed the lock that snakemake had left in %s", folder)
     log.info("nothing of an earlier run is at work in %s", folder)
-
-
-def slurm_jobs(folder: Path) -> list[str]:
-    """Ids of this user's Slurm jobs that snakemake has submitted from a folder; none where there is no Slurm."""
-    if shutil.which("squeue") is None:
-        return []
-    # The comment is that of snakemake's plugin: rule_NAME or group_NAME; last the folder, which may hold anything.
-    command = ["squeue", "--me", "--noheader", "--format=%i|%k|%Z"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode:
-        raise MiadError(f"squeue failed: {answer.stderr.strip()}. Run this where squeue works, on a login node.")
-    rows = [line.split("|", 2) for line in answer.stdout.splitlines() if line.count("|") >= 2]
-    return [job for job, comment, place in rows if comment.startswith(("rule_", "group_")) and Path(place) == folder]
 
 
 def processes(folder: Path) -> dict[int, list[str]]:

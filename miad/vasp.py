@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import os
 import shutil
 import signal
 import sys
@@ -12,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miad import slurm
 from miad.calculation import Calculation, plain_entry, write_calculations
 from miad.config import Vasp
 from miad.crystal import Crystal, read_crystals
@@ -191,8 +191,8 @@ def _deadline(settings: Vasp) -> float | None:
     """`time.monotonic()` at the end of the walltime: what the config says, else what Slurm has granted."""
     if settings.walltime is not None:
         return time.monotonic() + 60 * settings.walltime
-    end = os.environ.get("SLURM_JOB_END_TIME")
-    return None if end is None else time.monotonic() + float(end) - time.time()
+    end = slurm.end_of_job()
+    return None if end is None else time.monotonic() + end - time.time()
 
 
 def _check(settings: Vasp, crystals: list[Crystal]) -> None:

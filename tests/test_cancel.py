@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from miad import cancel
+from miad import cancel, slurm
 from miad.errors import MiadError
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
@@ -22,7 +22,7 @@ time.sleep(600)
 
 @pytest.fixture
 def no_slurm(monkeypatch):
-    monkeypatch.setattr(cancel, "slurm_jobs", lambda folder: [])
+    monkeypatch.setattr(slurm, "jobs_of", lambda folder: [])
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen:
@@ -78,25 +78,3 @@ def test_a_snakemake_at_work_is_left_alone(tmp_path, no_slurm):
     assert not cancel.is_snakemake(["python", "-m", "snakemake", "--mode", "remote", "results/x"])
     cancel.run(folder=tmp_path)
     assert not lock.exists()
-
-
-SQUEUE = """#!/bin/sh
-echo "11|rule_train_wildcards_miad|{folder}"
-echo "12|rule_relax|{folder}/elsewhere"
-echo "13||{folder}"
-echo "14|group_a|{folder}"
-"""
-
-
-def test_jobs_are_those_that_snakemake_submitted_from_this_folder(tmp_path, monkeypatch):
-    tool = tmp_path / "squeue"
-    tool.write_text(SQUEUE.format(folder=tmp_path))
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert cancel.slurm_jobs(tmp_path) == ["11", "14"]
-    tool.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2\nexit 1\n")
-    with pytest.raises(MiadError, match=r"Unable to contact slurm controller.*login node"):
-        cancel.slurm_jobs(tmp_path)
-    tool.unlink()
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert cancel.slurm_jobs(tmp_path) == []

@@ -2,6 +2,7 @@
 
 import ast
 import gzip
+import re
 import zipfile
 from pathlib import Path
 
@@ -45,9 +46,7 @@ def test_no_shell_no_evaluation_no_pickle(path):
 
 
 def test_rules_quote_whatever_is_not_a_number_or_a_checked_name():
-    import re
-
-    checked = {"{threads}", "{resources.gpu}", "{resources.jobs_per_gpu}", "{wildcards.shard}"}
+    checked = {"{threads}", "{resources.gpu}", "{resources.jobs_per_gpu}", "{wildcards.shard}", "{wildcards.chunk}"}
     for path in (ROOT / "workflow" / "rules").glob("*.smk"):
         for shell in re.findall(r'shell:.*?"""(.*?)"""', path.read_text(encoding="utf-8"), re.DOTALL):
             used = set(re.findall(r"\{[^{}]+\}", shell))

@@ -454,7 +454,7 @@ def test_without_eqv2s_packages_the_rest_works():
 def test_the_profiles_name_rules_that_exist():
     for name in ("slurm", "gpus"):
         profile = yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text(encoding="utf-8"))
-        assert set(profile["set-resources"]) <= set(rules())
+        assert set(profile["set-resources"]) <= set(rules()) | {"metrics_external"}  # made by `use rule`
 
 
 def test_slurm_asks_for_more_memory_at_each_attempt_for_every_rule():

@@ -8,16 +8,19 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from tiny import Project
+from tiny import ROOT, Project
+from vasp_stand_in.site import calls
 
-from miad.cancel import processes, slurm_jobs, steps_at_work
-from miad.layers import merge
+from miad.cancel import processes, steps_at_work
+from miad.crystal import read_crystals
+from miad.slurm import jobs_of as jobs_in_queue
 
 pytestmark = pytest.mark.slurm
 HERE = Path(__file__).resolve().parent
@@ -59,10 +62,14 @@ def new_project(folder: Path) -> Project:
 
 
 def edit_profile(project: Project, resources: dict[str, dict]) -> None:
-    """Change resources of rules and shorten the waiting, as a user would: --set-resources would replace them all."""
+    """Change resources of rules (None: take out) and shorten the waiting; --set-resources would replace them all."""
     path = project.folder / "slurm" / "config.yaml"  # the link, or what a copy has made of it
-    changes = {"set-resources": resources, "slurm-init-seconds-before-status-checks": 1, "latency-wait": 10}
-    path.write_text(yaml.safe_dump(merge(yaml.safe_load(path.read_text()), changes), sort_keys=False))
+    profile = yaml.safe_load(path.read_text())
+    for rule, changes in resources.items():
+        changed = {**profile["set-resources"][rule], **changes}
+        profile["set-resources"][rule] = {key: value for key, value in changed.items() if value is not None}
+    profile |= {"slurm-init-seconds-before-status-checks": 1, "latency-wait": 10}
+    path.write_text(yaml.safe_dump(profile, sort_keys=False))
 
 
 def jobs_of(project: Project) -> list[dict[str, str]]:
@@ -193,26 +200,30 @@ def test_a_job_out_of_memory_is_retried_with_more(finished):
 # ------------------------------------------------------------------------------------------------ interruptions
 
 
-def test_a_preempted_training_goes_on_from_its_checkpoint(finished, past_walltime, tmp_path):
-    project = untrained(finished, tmp_path / "project")
-    edit_profile(project, {"train": {"gpu": 1}})
-    process = project.start(*SNAKEMAKE, MODEL)
-    hold(project, 1, checkpoint(project).exists)
+def test_preempted_trainings_go_on_from_their_checkpoints(finished, past_walltime, tmp_path):
+    # In `gpu` jobs get ten seconds of grace: the training saves, ends, and snakemake submits it again. In `cpu` they get
+    # none: Slurm stops the job and puts the same one back into the queue.
+    projects = {name: untrained(finished, tmp_path / name) for name in ("gpu", "cpu")}
+    started = {}
+    for name, project in projects.items():
+        edit_profile(project, {"train": {"gpu": 1, "slurm_partition": name}})
+        started[name] = project.start(*SNAKEMAKE, MODEL)
+    for project in projects.values():
+        hold(project, 1, checkpoint(project).exists)
     urgent = ["sbatch", "--parsable", "--partition=urgent", "--gpus=2", "--mem=100", "--output=/dev/null"]
     subprocess.run([*urgent, "--wrap=sleep 1"], check=True, capture_output=True, cwd=tmp_path)
-    [job] = jobs_of(project)
+    wait_until(lambda: jobs_of(projects["cpu"])[0]["state"] == "PENDING", "the preempted job back in the queue")
     # Slurm holds back a requeued job for two minutes; here it is wanted at once.
-    wait_until(lambda: jobs_of(project)[0]["state"] == "PENDING", "the preempted job back in the queue")
-    subprocess.run(["scontrol", "update", f"JobId={job['job']}", "StartTime=now"], check=True)
-    code, output = finish(process)
-    assert code == 0, output
-    assert [job["state"] for job in jobs_of(project)] == ["COMPLETED"]  # the same job, in a second life
-    log = project.text("results/miad/train/train.log")
-    assert "stopped by a signal" in log and "continuing at epoch" in log
-    assert log.index("stopped by a signal") < log.index("continuing at epoch")
-    assert (
-        project.contents("results/miad/train/model.*").keys() == finished.contents("results/miad/train/model.*").keys()
-    )
+    job = jobs_of(projects["cpu"])[0]["job"]
+    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
+    for name, process in started.items():
+        code, output = finish(process)
+        assert code == 0, output
+        log = projects[name].text("results/miad/train/train.log")
+        assert 0 < log.index("stopped by a signal") < log.index("continuing at epoch")
+        assert (projects[name].folder / MODEL).is_file()
+    assert [job["state"] for job in jobs_of(projects["gpu"])] == ["FAILED", "COMPLETED"]
+    assert [job["state"] for job in jobs_of(projects["cpu"])] == ["COMPLETED"]
 
 
 def test_ctrl_c_cancels_the_queue_and_a_killed_snakemake_is_cleaned_up_by_one_command(
@@ -223,24 +234,24 @@ def test_ctrl_c_cancels_the_queue_and_a_killed_snakemake_is_cleaned_up_by_one_co
         (project.folder / shard).unlink()
     # Two shards at work on two GPUs, the third in the queue; then Ctrl-C.
     process = project.start(*SNAKEMAKE, *SAMPLES)
-    wait_until(lambda: len(slurm_jobs(project.folder)) == SHARDS, "three jobs")
+    wait_until(lambda: len(jobs_in_queue(project.folder)) == SHARDS, "three jobs")
     hold(project, 2, lambda: True)
     os.killpg(process.pid, signal.SIGINT)
     assert finish(process)[0] != 0
-    wait_until(lambda: not slurm_jobs(project.folder), "an empty queue", limit=60)
+    wait_until(lambda: not jobs_in_queue(project.folder), "an empty queue", limit=60)
     assert not steps_at_work(project.folder)
     # The same, but snakemake is killed: its jobs go on.
     process = project.start(*SNAKEMAKE, *SAMPLES)
-    wait_until(lambda: len(slurm_jobs(project.folder)) == SHARDS, "three jobs")
+    wait_until(lambda: len(jobs_in_queue(project.folder)) == SHARDS, "three jobs")
     code, output = project.run("python", "-m", "miad", "cancel")
     assert code != 0 and "Ctrl-C" in output  # not while snakemake is at work
     hold(project, 2, lambda: True)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    assert len(slurm_jobs(project.folder)) == SHARDS
+    assert len(jobs_in_queue(project.folder)) == SHARDS
     code, output = project.run("python", "-m", "miad", "cancel")
     assert code == 0 and "cancelled Slurm jobs" in output and "removed the lock" in output, output
-    assert slurm_jobs(project.folder) == [] and not processes(project.folder)
+    assert jobs_in_queue(project.folder) == [] and not processes(project.folder)
     assert not any((project.folder / shard).exists() for shard in SAMPLES)
     code, output = project.run(*SNAKEMAKE, *SAMPLES)
     assert code == 0, output
@@ -251,7 +262,31 @@ def test_a_training_past_its_walltime_goes_on_in_the_next_job(past_walltime):
     project, process = past_walltime
     code, output = finish(process)
     assert code == 0, output
-    states = [job["state"] for job in jobs_of(project) if job["rule"] == "train"]
-    assert states == ["TIMEOUT", "COMPLETED"]
-    log = project.text("results/miad/train/train.log")
-    assert "stopped by a signal" in log and "continuing at epoch" in log
+    assert [job["state"] for job in jobs_of(project)] == ["TIMEOUT", "COMPLETED"]
+    assert "continuing at epoch" in project.text("results/miad/train/train.log")
+
+
+# ------------------------------------------------------------------------------------------------ DFT
+
+
+def test_dft_runs_as_jobs_and_its_row_joins_the_table(finished, vasp_site, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    project.configure({"dft": {"enabled": True}, "vasp": {**vasp_site.settings, "num_chunks": 2}})
+    edit_profile(project, {"vasp": {"mpi": None, "tasks": None, "mem_mb": 4000}})  # the stand-in knows no MPI
+    project.environment |= vasp_site.script(tmp_path / "script")
+    code, output = project.run(*SNAKEMAKE, "all")
+    assert code == 0, output
+    jobs = jobs_of(project)
+    assert [job["state"] for job in jobs if job["rule"] == "vasp"] == ["COMPLETED"] * 2
+    assert {job["rule"] for job in jobs} >= {"dft", "vasp", "dft_energies", "report"}
+    sent = read_crystals(project.folder / "results/miad/dft/queue.jsonl")
+    assert len(calls(tmp_path / "script")) == 3 * len(sent) > 0  # relaxed twice, then a static run
+    assert "stand-in" in project.text("results/sun_table.csv")
+
+
+def test_a_job_knows_when_its_walltime_ends(cluster, tmp_path):
+    ask = f"srun -n1 env -u SLURM_JOB_END_TIME {sys.executable} -c 'from miad.slurm import end_of_job as e; print(e())'"
+    submit = ["sbatch", "--wait", "--time=30", "--mem=500", f"--output={tmp_path / 'end'}", f"--wrap={ask}"]
+    begin = time.time()
+    subprocess.run(submit, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert begin + 1795 < float((tmp_path / "end").read_text()) < time.time() + 1860

@@ -1,0 +1,46 @@
+"""What Slurm knows of our jobs."""
+
+import datetime
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from miad.errors import MiadError
+
+
+def jobs_of(folder: Path) -> list[str]:
+    """Ids of this user's Slurm jobs that snakemake has submitted from a folder; none where there is no Slurm.
+
+    Raises:
+        MiadError: Slurm does not answer.
+    """
+    if shutil.which("squeue") is None:
+        return []
+    # The comment is that of snakemake's plugin: rule_NAME or group_NAME; last the folder, which may hold anything.
+    command = ["squeue", "--me", "--noheader", "--format=%i|%k|%Z"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        raise MiadError(f"squeue failed: {answer.stderr.strip()}. Run this where squeue works, on a login node.")
+    rows = [line.split("|", 2) for line in answer.stdout.splitlines() if line.count("|") >= 2]
+    return [job for job, comment, place in rows if comment.startswith(("rule_", "group_")) and Path(place) == folder]
+
+
+def end_of_job() -> float | None:
+    """When the walltime of the Slurm job around this process ends, in seconds since 1970; None if no such end is known.
+
+    Asked of squeue where the environment does not tell: Slurm before 23.02 does not set it, and snakemake's plugin
+    hands on little more than the number of the job.
+    """
+    told = os.environ.get("SLURM_JOB_END_TIME")
+    if told is not None:
+        return float(told)
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or shutil.which("squeue") is None:
+        return None
+    command = ["squeue", "--noheader", f"--jobs={job}", "--format=%e"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    try:
+        return datetime.datetime.fromisoformat(answer).astimezone().timestamp()
+    except ValueError:  # N/A: without limit
+        return None
