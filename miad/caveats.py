@@ -32,7 +32,7 @@ def caveats(outcomes: list[Outcome]) -> list[Caveat]:
 
 
 def _caveat(what: str, why: str, outcomes: list[Outcome]) -> Caveat:
-    return Caveat(what, why, tuple(dict.fromkeys(str(one.row) for one in outcomes)))
+    return Caveat(what, why, tuple(dict.fromkeys(one.file for one in outcomes)))
 
 
 def _stand_in(outcomes: list[Outcome]) -> Caveat | None:

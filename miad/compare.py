@@ -65,6 +65,11 @@ class Outcome:
         """Counts of the headline protocol."""
         return self.record["protocols"][self.record["headline"]]["counts"]
 
+    @property
+    def file(self) -> str:
+        """The row file, as named from the folder of all results."""
+        return self.row.relative_to(self.run.folder).as_posix()
+
     def rate(self, name: str) -> Rate:
         """One of COMPARED in percent, with its 95 % interval."""
         recorded = self.record["protocols"][self.record["headline"]]["rates"]
@@ -166,7 +171,7 @@ def run_lines(outcomes: list[Outcome]) -> list[dict[str, Any]]:
             "calculator": one.record["calculator"],
             "protocol": one.record["headline"],
             **one.counts,
-            "file": str(one.row),
+            "file": one.file,
         }
         for name in COMPARED:
             line |= spread(f"{name}_percent", one.rate(name))

@@ -103,7 +103,7 @@ def read_csv(path: Path) -> Lines:
 
 def components(one: Outcome) -> Lines:
     """The parts that S.U.N. is made of, in percent of all attempted samples."""
-    label = {"run": one.run.name, "calculator": one.record["calculator"], "file": one.row}
+    label = {"run": one.run.name, "calculator": one.record["calculator"], "file": one.file}
     return [{**label, "component": name, **spread("percent", one.rate(name))} for name in COMPONENTS]
 
 
@@ -123,7 +123,7 @@ def waterfall(one: Outcome) -> Lines:
     """From attempted to S.U.N.: how many samples each reason takes away, and how many are left after it."""
     ends = one.record["protocols"][one.record["headline"]]["reasons"]
     left = one.counts["attempted"]
-    label = {"run": one.run.name, "calculator": one.record["calculator"], "file": one.row}
+    label = {"run": one.run.name, "calculator": one.record["calculator"], "file": one.file}
     found = [{**label, "reason": "attempted", "dropped": 0, "left": left}]
     for reason in REASONS:
         if reason == "sun":

@@ -17,6 +17,7 @@ from miad.errors import MiadError
 from miad.figure_tables import COLUMNS, FAMILIES, read_csv
 from miad.figures import FIGURES
 from miad.files import write_text
+from miad.paper_tables import LAYOUTS, NOTES, TITLES
 from miad.plots import INK
 from miad.provenance import versions
 from miad.report import HEADINGS
@@ -72,7 +73,7 @@ def render(runs: list[Run], results: Path) -> str:
     settings = runs[0].sections["report"]
     outcomes = outcomes_of(runs)
     figures = [shown for name in FIGURES if (shown := figure(name, results / "figures"))]
-    held = [(run, *page_data.candidates_of(run, settings["max_viewed"])) for run in runs]
+    held = [(run, *page_data.candidates_of(run, settings["max_viewed"] // len(runs))) for run in runs]
     data = {
         "columns": list(page_data.SHOWN.items()),
         "candidates": [line for _, lines, _ in held for line in lines],
@@ -97,7 +98,7 @@ def render(runs: list[Run], results: Path) -> str:
         rates=rate_rows(results / "sun_table.csv"),
         compared=COMPARED,
         differences=difference_rows(results / "tables" / "runs.csv"),
-        tables=[f"tables/{path.name}" for path in sorted((results / "tables").glob("*.md"))],
+        tables=[paper_table(number, results / "tables" / f"table_{number}.csv") for number in LAYOUTS],
         held=[text for run, lines, total in held if (text := _held(run, len(lines), total))],
         candidate_files=[str((run.own / "candidates.csv").relative_to(results)) for run in runs],
         figures=figures,
@@ -171,6 +172,19 @@ def difference_rows(path: Path) -> list[dict[str, Any]]:
         for line in _read(path)
         if line["compared_to"]
     ]
+
+
+def paper_table(number: int, path: Path) -> dict[str, Any]:
+    """A table of the paper as it stands in the page: headings, and the rows with value and interval."""
+    lines = _read(path)
+    rates = [name for name in (lines[0] if lines else ()) if name.rpartition(": ")[2] in LAYOUTS[number]]
+    return {
+        "title": TITLES[number],
+        "note": NOTES.get(number, ""),
+        "file": f"tables/{path.name}",
+        "heads": [f"{group}: {COMPARED[rate]}" for group, _, rate in (name.rpartition(": ") for name in rates)],
+        "rows": [{**line, "cells": [_cell(line, name) for name in rates]} for line in lines],
+    }
 
 
 def _read(path: Path) -> list[dict[str, str]]:

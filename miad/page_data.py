@@ -115,7 +115,7 @@ def provenance(runs: list[Run], outcomes: list[Outcome]) -> dict[str, Any]:
                 "hull_energy_frame": one.record["hull_energy_frame"],
                 "protocol": one.record["headline"],
                 "seed": one.record["seed"],
-                "file": str(one.row),
+                "file": one.file,
             }
             for one in outcomes
         ],

@@ -116,8 +116,13 @@ def draw_epochs(figure: "Figure", lines: Lines) -> None:
 def draw_waterfall(figure: "Figure", lines: Lines) -> None:
     """One panel per run: what is left after each reason, and what the reason took away."""
     groups = series(lines)
-    panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
-    for axes, (label, part) in zip(panels, groups.items(), strict=True):
+    num_columns = min(3, len(groups))
+    num_rows = -(-len(groups) // num_columns)
+    figure.set_figheight(num_rows * figure.get_figheight())
+    panels = figure.subplots(num_rows, num_columns, sharey=True, squeeze=False).ravel()
+    for axes in panels[len(groups) :]:
+        axes.set_visible(False)
+    for axes, (label, part) in zip(panels, groups.items(), strict=False):
         left, dropped = numbers(part, "left"), numbers(part, "dropped")
         rows = range(len(part))
         axes.barh(rows, left, color=COLOURS[0])

@@ -233,7 +233,7 @@ def test_what_made_it_is_told(results):
 
 def test_only_as_many_structures_as_asked_for(results, tmp_path):
     given = finished.config()
-    given["report"]["max_viewed"] = 3
+    given["report"]["max_viewed"] = 7  # three for each of two runs
     page.run(results=results, out=tmp_path / "report.html", config=json.dumps(given))
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert f"miad: the 3 most stable of {NUM_SALTS} are shown here" in text

@@ -28,8 +28,16 @@ from miad.report import COLUMNS
 ATTEMPTED = tiny.SETTINGS["sample"]["num_crystals"]
 SHARDS = tiny.SETTINGS["sample"]["num_shards"]
 # What people take away, and what is costly: the same bytes whatever happened on the way.
-RESULTS = ("results/sun_table.*", "results/*/*.csv", "results/*/*.parquet", "results/*/cif/*.cif")
+RESULTS = (
+    "results/sun_table.*",
+    "results/tables/*",
+    "results/miad/*.csv",
+    "results/*/*.parquet",
+    "results/*/cif/*.cif",
+    "results/figures/waterfall.*",
+)
 COSTLY = ("results/*/train/model.*", "results/*/sample/*.jsonl", "results/*/relax/*/*.jsonl")
+SHOWN = {"compare": 1, "figures": 1, "page": 1, "all": 1}  # what is made anew when anything has changed: seconds
 AFTER_INFUSE = {"train": 1, "sample": SHARDS, "relax": SHARDS, "sun": 1, "candidates": 1, "report": 1}
 CLOSED_PORT = "http://127.0.0.1:9/train.csv"
 
@@ -133,6 +141,25 @@ def test_candidates_are_the_crystals_that_the_ledger_calls_sun(finished):
     assert cifs == {line["cif"] for line in lines}
 
 
+def test_the_report_shows_what_the_table_says(finished):
+    row = table_of(finished)[0]
+    text = finished.text("results/report.html")
+    assert f"{row['sun']} of {row['attempted']} samples of miad are stable, unique and novel" in text
+    for name in ("waterfall", "losses", "real_atoms"):
+        assert f'id="figure-{name}"' in text
+    assert str(finished.folder) not in text  # paths are those below results/
+    exported = list((finished.folder / "results/miad/export/generated").glob("*.cif"))
+    assert len(exported) == int(row["decoded"])
+
+
+def test_snakemakes_own_report_has_the_figures_with_captions(copy):
+    code, output = copy.run("snakemake", "--report", "snakemake.html", "all")
+    assert code == 0, output
+    text = copy.text("snakemake.html")
+    assert "From attempted to S.U.N.: every sample ends at the first reason that applies." in text
+    assert "Every run with its difference to the first one" in text and "The S.U.N. crystals of" in text
+
+
 # ------------------------------------------------------------------------------------------------ exact reruns
 
 
@@ -158,6 +185,24 @@ def test_an_ablation_runs_its_own_steps_only(copy):
     assert copy.planned() == {"infuse": 1, **AFTER_INFUSE}
     copy.configure({"ablations": {"no_mirage": {"mirage": {"num_atoms": 4}, "sample": {"corrector_steps": 0}}}})
     assert copy.planned() == {name: count for name, count in AFTER_INFUSE.items() if name != "train"}
+
+
+def test_an_ablation_of_a_finished_run_costs_its_own_steps_and_a_new_report(copy):
+    copy.configure({"ablations": {"no_mirage": {"mirage": {"num_atoms": None}}}})
+    assert copy.planned(target="all") == {"infuse": 1, **AFTER_INFUSE, "export": 1, **SHOWN}
+    copy.configure({"ablations": {"no_mirage": {"mirage": {"num_atoms": 4}, "relax": {"max_steps": 2}}}})
+    later = {name: AFTER_INFUSE[name] for name in ("relax", "sun", "candidates", "report")}
+    assert copy.planned(target="all") == {**later, "export": 1, **SHOWN}
+
+
+def test_kept_models_are_sampled_and_judged_only_when_asked_for(copy):
+    copy.configure({"train": {"keep_every": 100}})
+    # The training is looked at again, and gives what it gave.
+    assert copy.planned() == {name: count for name, count in AFTER_INFUSE.items() if name != "infuse"}
+    copy.configure({"report": {"epochs": True}})
+    planned = copy.planned(target="all")
+    # Three models on the way to epoch 400, and the trained one; candidates are those of the trained one.
+    assert (planned["train"], planned["sample"], planned["sun"], planned["candidates"]) == (1, 4 * SHARDS, 4, 1)
 
 
 def test_own_files_are_followed_by_content(copy):
@@ -356,6 +401,7 @@ def rules() -> dict[str, str]:
 def test_every_rule_calls_its_step_with_log_and_environment():
     steps = {name: text for name, text in rules().items() if name != "all"}
     chain = {"dataset", "infuse", "train", "sample", "relax", "hull", "sun", "candidates", "report", "dft"}
+    chain |= {"compare", "figures", "page", "export"}
     assert chain <= set(steps)
     for name, text in steps.items():
         assert f"python -m miad {name if name in chain else ''}" in text
