@@ -99,12 +99,14 @@ class Potential(ABC):
         energy_frame: of the energies that the crystals get; `mp2020` unless a class says otherwise. Where the two
             differ, miad.corrections is applied, once, to relaxed crystals.
         elements: atomic numbers that it knows.
+        reach: Å, beyond which it does not look for neighbours.
         is_batched: whether evaluating many crystals together is faster than one by one; on a GPU.
     """
 
     native_frame: str
     energy_frame: str = "mp2020"
     elements: frozenset[int] = frozenset(range(1, 119))
+    reach: float = float("inf")
     is_batched: bool = False
 
     @property
@@ -177,6 +179,7 @@ class Chgnet(Potential):
 
     native_frame = "mp2020"
     is_batched = True
+    reach = 6.0
     # MPtrj, its training set, has 89 elements: none beyond Pu, no Po, At, Rn, Fr, Ra.
     elements = frozenset(range(1, 95)) - {84, 85, 86, 87, 88}
     weights_name = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"

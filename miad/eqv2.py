@@ -49,6 +49,7 @@ class Eqv2(Potential):
 
     native_frame = "uncorrected"
     is_batched = True
+    reach = 12.0
     elements = frozenset(range(1, 95)) - {84, 85, 86, 87, 88}  # the 89 of OMat24 and of its fine-tuning sets
 
     def __init__(self, checkpoint: str | None = None, checksum: str | None = None, mode: str = "relaxed") -> None:
@@ -149,6 +150,7 @@ def load_trainer(path: Path, device: str, *, is_trusted: bool) -> Any:
         MiadError: not such a file, or one that would run code when it is opened.
     """
     _import_fairchem()
+    import torch
     from fairchem.core.common.registry import registry
     from fairchem.core.common.utils import update_config
 
@@ -166,7 +168,7 @@ def load_trainer(path: Path, device: str, *, is_trusted: bool) -> Any:
             optimizer=config["optim"],
             identifier="",
             slurm={},
-            local_rank=0,
+            local_rank=torch.device(device).index or 0,
             is_debug=True,  # no folders, no loggers
             cpu=device == "cpu",
             amp=False,

@@ -22,6 +22,7 @@ from miad.relaxations import Geometry, Outcome, Relaxations, geometry_of
 
 log = logging.getLogger("miad")
 STEP = "relax"
+FILL = 0.9  # of the memory, when crystals enter
 
 
 class Flight:
@@ -53,7 +54,8 @@ class Flight:
 
     def _admit(self, waiting: deque[Crystal]) -> None:
         """Take in as many crystals as will fit, at least one if there is none."""
-        room = self.budget.capacity - sum(self.loads)
+        # Crystals mostly shrink, and then take more.
+        room = FILL * self.budget.capacity - sum(self.loads)
         new: list[Crystal] = []
         while waiting and (
             (room := room - self.load_per_atom * waiting[0].num_atoms) >= 0 or not (self.crystals or new)
@@ -187,7 +189,8 @@ def _ended(crystal: Crystal, reason: str | None, outcome: Outcome) -> Crystal:
 
 def _is_memory(error: Exception) -> bool:
     # torch has a class of its own for a full GPU, and a plain RuntimeError for a full host.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in str(error).lower()
+    said = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "memory" in said or "alloc_failed" in said
 
 
 def _reason(error: Exception) -> str:

@@ -142,7 +142,7 @@ def in_flight(crystals, settings: Relax, chosen: Potential, engine, limit: float
 
     sound = []
     for crystal in crystals:
-        reason = crystal.failure or why_not(crystal, settings, chosen.elements)
+        reason = crystal.failure or why_not(crystal, settings, chosen)
         if reason:
             yield crystal.failed(STEP, reason)
         else:
@@ -154,7 +154,7 @@ def in_flight(crystals, settings: Relax, chosen: Potential, engine, limit: float
         yield correct(crystal, chosen.energy_frame, STEP)
 
 
-def why_not(crystal: Crystal, settings: Relax, elements: frozenset[int]) -> str | None:
+def why_not(crystal: Crystal, settings: Relax, chosen: Potential) -> str | None:
     """Why a crystal cannot be relaxed at all, or None."""
     from pymatgen.core import Element
 
@@ -163,7 +163,7 @@ def why_not(crystal: Crystal, settings: Relax, elements: frozenset[int]) -> str 
         return "it has no atoms"
     if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
         return "its lattice or coordinates are not numbers"
-    unknown = sorted({int(z) for z in numbers} - elements)
+    unknown = sorted({int(z) for z in numbers} - chosen.elements)
     if unknown:
         names = [Element.from_Z(z).symbol if 1 <= z <= 118 else f"Z={z}" for z in unknown]
         return f"the potential does not know {', '.join(names)}"
@@ -172,4 +172,6 @@ def why_not(crystal: Crystal, settings: Relax, elements: frozenset[int]) -> str 
     distance = closest_distance(crystal.lattice, crystal.frac_coords)
     if distance < settings.min_distance:
         return f"atoms closer than {settings.min_distance} Å at the start ({distance:.3f} Å)"
+    if distance > chosen.reach:
+        return f"no atom has a neighbour within {chosen.reach:g} Å"
     return None

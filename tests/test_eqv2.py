@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tiny_eqv2
-from test_relax import SETTINGS, rocksalt
+from test_relax import SETTINGS, hostile, rocksalt
 
 from miad import relax
 from miad.calculators import Atoms, evaluate_with_ase, potential
@@ -107,6 +107,23 @@ def test_the_whole_step_relaxes_the_cell_and_corrects_once(checkpoint, tmp_path)
     assert added == pytest.approx(correction_per_atom(mgo.structure), abs=1e-6)
     assert added == pytest.approx(-0.34, abs=0.01)
     assert "Rn" in found[1].failure and "not numbers" in found[2].failure
+
+
+def test_hostile_crystals_fail_alone(checkpoint):
+    chosen = potential("eqv2", {"checkpoint": str(checkpoint)})
+    # Those are sound to any potential, or take too long for a test.
+    given = [one for one in hostile(26) if one.crystal_id.split("-")[0] not in ("dense", "two_hundred_atoms")]
+    settings = dataclasses.replace(SETTINGS, max_steps=1)
+    together = {one.crystal_id: one for one in relax.relax_batched(given, settings, chosen, "cpu", limit=1e9)}
+    assert together.keys() == {one.crystal_id for one in given}
+    assert {name.split("-")[0] for name, one in together.items() if not one.failure} >= {"far_away", "left_handed"}
+    for name in ("overlapping-0", "tiny_cell-1", "huge_cell-2", "flat_cell-3", "not_numbers-10", "no_atoms-12"):
+        assert together[name].failure.startswith("relax: ")
+    for one in given[4:8]:
+        [alone] = relax.relax_batched([one], settings, chosen, "cpu", limit=1e9)
+        assert alone.failure == together[one.crystal_id].failure
+        if not alone.failure:
+            assert alone.energy_per_atom == pytest.approx(together[one.crystal_id].energy_per_atom, abs=1e-6)
 
 
 @pytest.mark.parametrize("path", [None, "nowhere/eqV2_153M_omat_mp_salex.pt"])

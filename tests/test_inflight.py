@@ -13,7 +13,7 @@ from miad.config import Relax
 from miad.crystal import Crystal
 from miad.engine import ListEngine
 from miad.fire import Fire
-from miad.inflight import Flight
+from miad.inflight import FILL, Flight
 from miad.relax import relax_batched
 
 PER_ATOM = 100.0  # bytes that the toy engine counts for an atom
@@ -138,7 +138,7 @@ def test_the_waiting_enter_when_others_leave():
         return spring(1e-3, 40.0)(batch)
 
     crystals = [rocksalt(f"{i}", 5.5 + 0.1 * i) for i in range(9)]
-    treated = fly(crystals, evaluate, limit=4 * 2 * PER_ATOM)  # room for four
+    treated = fly(crystals, evaluate, limit=4 * 2 * PER_ATOM / FILL + 1)  # room for four
     assert max(together) == 4 and len(treated) == 9
     assert sum(together) == sum(crystal.num_steps + 1 for crystal in treated.values())
     # One that finishes is replaced at once: the batch is full until nobody waits any more.
