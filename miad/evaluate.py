@@ -10,6 +10,7 @@ from miad import candidates, relax, report, sun
 from miad.config import Hull, Relax, Report, Sun, from_record
 from miad.crystal import Crystal, write_crystals
 from miad.errors import MiadError
+from miad.files import checksum, write_text
 from miad.hull import FRAMES, must_match, write_table
 from miad.hull_sources import read_source
 from miad.ingest import is_ours, name_of, read_any
@@ -35,7 +36,8 @@ def run(
 ) -> None:
     """Evaluate crystals of any origin: the table, the ledger and the candidates in one folder.
 
-    Crystals that all carry energies are taken as relaxed; otherwise all are relaxed.
+    Crystals that all carry energies are taken as relaxed; otherwise all are relaxed. What was relaxed before with the
+    same settings, in the same folder, is not relaxed again: judging anew takes seconds.
 
     Args:
         crystals: extended XYZ, CIF, a folder or zip of CIFs, CSV with a cif column, pymatgen JSON or JSON lines,
@@ -56,30 +58,28 @@ def run(
         MiadError: unreadable input, energies of another frame than the hull, no known calculator.
     """
     hull_settings, relax_settings, sun_settings, report_settings = _settings(config)
+    relax_settings = dataclasses.replace(relax_settings, calculators=[calculator])
     name = name or name_of(crystals)
     given = _with_frame(read_any(crystals, name), energy_frame)
     as_drawn = joined(read_any(generated, f"{name}_generated"), given) if generated else None
-    chosen = dataclasses.replace(
-        hull_settings, source=hull, checksum=None, energy_frame=hull_frame, references=hull_references
+    needs_relaxation = not is_relaxed(given)
+    table = read_source(
+        dataclasses.replace(
+            hull_settings, source=hull, checksum=None, energy_frame=hull_frame, references=hull_references
+        ),
+        [],
     )
-    table = read_source(chosen, [])
-    relax_settings = dataclasses.replace(relax_settings, calculators=[calculator])
-    for whose, frame in {} if is_relaxed(given) else frames_compared(sun_settings, relax_settings).items():
+    for whose, frame in frames_compared(sun_settings, relax_settings).items() if needs_relaxation else ():
         must_match(whose, frame, table.name, table.energy_frame)
     out.mkdir(parents=True, exist_ok=True)
     write_table(out / "entries.csv.gz", table)
     known = _known(training, out)
-    write_crystals(out / "crystals.jsonl", as_drawn if as_drawn else given)
-    if is_relaxed(given):
-        write_crystals(out / "relaxed.jsonl", given)
+    write_crystals(out / "crystals.jsonl", as_drawn or given)
+    if needs_relaxation:
+        _relax(relax_settings, out, calculator)
     else:
-        relax.run(
-            relax_settings,
-            crystals=out / "crystals.jsonl",
-            relaxed=out / "relaxed.jsonl",
-            calculator=calculator,
-        )
-    _judge(sun_settings, out, name, known, has_generated=bool(as_drawn) or not is_relaxed(given))
+        write_crystals(out / "relaxed.jsonl", given)
+    _judge(sun_settings, out, name, known, has_generated=bool(as_drawn) or needs_relaxation)
     report.run(
         dataclasses.replace(report_settings, protocols=protocols or report_settings.protocols),
         rows=[out / "row.json"],
@@ -113,6 +113,19 @@ def joined(generated: list[Crystal], relaxed: list[Crystal]) -> list[Crystal]:
             " (crystal_id, material_id, id, or the file name of a CIF) into both inputs; rows are not joined by order."
         )
     return [by_id[one.source_id or one.crystal_id].replace(crystal_id=one.crystal_id) for one in relaxed]
+
+
+def _relax(settings: Relax, out: Path, calculator: str) -> None:
+    """Relax the crystals of the folder, unless it holds them relaxed with the same settings."""
+    key = {"crystals": checksum(out / "crystals.jsonl", "sha256"), **dataclasses.asdict(settings)}
+    text = json.dumps({name: value for name, value in key.items() if name not in ("workers", "device")}, indent=1)
+    done = out / "relaxed.json"
+    if done.is_file() and (out / "relaxed.jsonl").is_file() and done.read_text(encoding="utf-8") == text:
+        log.info("%s holds these crystals, relaxed with these settings", out)
+        return
+    done.unlink(missing_ok=True)
+    relax.run(settings, crystals=out / "crystals.jsonl", relaxed=out / "relaxed.jsonl", calculator=calculator)
+    write_text(done, text)
 
 
 def _judge(settings: Sun, out: Path, name: str, known: Path, has_generated: bool) -> None:

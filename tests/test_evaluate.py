@@ -53,6 +53,29 @@ def test_crystals_without_energies_are_relaxed_first(tmp_path: Path, flags: dict
     assert counts(flags["out"], "as_paper")["sun"] == 1
 
 
+def test_judging_anew_relaxes_nothing_again(tmp_path: Path, flags: dict, monkeypatch) -> None:
+    relaxed_with = []
+
+    def relaxation(settings, *, crystals, relaxed, calculator):
+        relaxed_with.append(settings.max_steps)
+        known = {"energy_per_atom": -3.0, "energy_frame": "mp2020", "calculator": calculator, "converged": True}
+        write_crystals(relaxed, [one.replace(**known) for one in read_crystals(crystals)])
+
+    monkeypatch.setattr(relax, "run", relaxation)
+    crystals = make_xyz(tmp_path)
+    evaluate.run(crystals, **flags)
+    (tmp_path / "hull.csv").write_text(HULL.replace("-2.9", "-3.1"))
+    evaluate.run(crystals, **flags)
+    assert counts(flags["out"])["stable"] == 0 and len(relaxed_with) == 1
+    # Other crystals, or other settings, are relaxed.
+    crystals.write_text(crystals.read_text().replace("2.82", "2.83"))
+    evaluate.run(crystals, **flags)
+    config = (Path(evaluate.__file__).parent.parent / "config.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(config.replace("max_steps: 300", "max_steps: 7"))
+    evaluate.run(crystals, config=str(tmp_path / "mine.yaml"), **flags)
+    assert relaxed_with == [300, 300, 7]
+
+
 def test_all_protocols_from_the_same_crystals(tmp_path: Path, flags: dict) -> None:
     (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
     evaluate.run(tmp_path / "theirs.extxyz", generated=make_xyz(tmp_path), protocols="all", **flags)
