@@ -21,7 +21,7 @@ from tiny import ROOT, Project
 
 from miad import published
 from miad.candidates import CANDIDATE_COLUMNS, LEDGER_COLUMNS
-from miad.crystal import read_crystals
+from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.judge import COUNTS, RATES, REASONS
 from miad.report import COLUMNS
 
@@ -353,6 +353,24 @@ def test_without_network_the_message_says_how_to_give_the_file(offline):
     assert CLOSED_PORT in message and "no connection" in message
     assert "dataset.files.train: /path/to/the/file" in message and str(project.folder / "cache") in message
     assert "Traceback" not in output and not (project.folder / "results/miad/train").exists()
+
+
+def test_hostile_names_reach_no_shell_and_leave_no_folder(copy):
+    name = "x; touch pwned $(touch pwned) `touch pwned` 'q\".jsonl"
+    evil = [
+        Crystal.from_structure(f"../../{index}; touch pwned", structure, energy_per_atom=19.0, energy_frame="mp2020")
+        for index, (structure, _) in enumerate(tiny.crystals()[:3])
+    ]
+    write_crystals(copy.folder / name, evil)
+    copy.configure({"external": {"evil": {"crystals": name}}})
+    before = {path for path in copy.folder.parent.rglob("*") if "external" not in path.parts}
+    code, output = copy.run("snakemake", "results/external/evil/ledger.csv")
+    assert code == 0, output
+    ledger = list(csv.DictReader(copy.text("results/external/evil/ledger.csv").splitlines()))
+    assert [line["crystal_id"] for line in ledger] == [crystal.crystal_id for crystal in evil]
+    after = {path for path in copy.folder.parent.rglob("*") if "external" not in path.parts}
+    new = {path for path in after - before if ".snakemake" not in path.parts and "__pycache__" not in path.parts}
+    assert new <= {copy.folder / "results/miad/dataset/train.reduced.jsonl.gz"}, new
 
 
 # ------------------------------------------------------------------------------------------------ the last stage
