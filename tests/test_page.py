@@ -40,7 +40,6 @@ def chromium():
 @pytest.fixture
 def screen(chromium, results):
     """The report, opened; what the page complains about fails the test."""
-    chromium.complaints.clear()
     chromium.open(results / "report.html")
     yield chromium
     assert chromium.complaints == []
@@ -147,7 +146,6 @@ def test_a_generation_can_be_played(screen):
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["laptop", "phone"])
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_it_fits_every_screen_and_can_be_read(chromium, results, width, height, dark, tmp_path):
-    chromium.complaints.clear()
     chromium.open(results / "report.html", width=width, height=height, dark=dark)
     assert chromium.value("document.documentElement.scrollWidth") <= width
     # Contrast of text and ground of the page and of what is set apart: at least 4.5 (WCAG 2.2, AA).
@@ -199,11 +197,15 @@ def test_one_file_without_network(results):
     assert HOSTILE not in text and str(results) not in shell.partition("<main")[0]
 
 
+def _lines(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as text:
+        return list(csv.DictReader(text))
+
+
 def test_every_rate_is_the_one_of_its_file(results):
     text = (results / "report.html").read_text(encoding="utf-8")
-    with (results / "sun_table.csv").open(encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
-    block = text[text.index('id="rates"') : text.index('id="candidates"')]
+    rows = _lines(results / "sun_table.csv")
+    block = text[text.index('id="rates"') : text.index("In the layout of the paper")]
     shown = re.findall(r'<tr class="(measured|published)"><th scope="row">([^<]+)', block)
     assert [(kind, name.strip()) for kind, name in shown] == [(row["kind"], row["run"]) for row in rows]
     first = rows[0]
@@ -211,6 +213,16 @@ def test_every_rate_is_the_one_of_its_file(results):
         value, low, high = (float(first[f"{rate}_percent{bound}"]) for bound in ("", "_low", "_high"))
         assert f"{value:.1f} <small>[{low:.1f}, {high:.1f}]</small>" in block
     assert f"{first['sun']} of {first['attempted']} samples of miad are stable, unique and novel" in text
+
+
+def test_tables_of_the_paper_are_those_of_their_files(results):
+    text = (results / "report.html").read_text(encoding="utf-8")
+    block = text[text.index("In the layout of the paper") : text.index('id="candidates"')]
+    for number in (2, 3):
+        [line, *_] = [one for one in _lines(results / f"tables/table_{number}.csv") if one["kind"] == "measured"]
+        value, low, high = (float(line[f"CHGNet: sun{bound}"]) for bound in ("", "_low", "_high"))
+        assert f"{value:.1f} <small>[{low:.1f}, {high:.1f}]</small>" in block
+    assert "MiAD (35)" in block and "tables/table_5.csv" in block
 
 
 def test_figures_are_inlined_with_their_tables(results):
