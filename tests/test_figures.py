@@ -1,6 +1,7 @@
 """Figures come from saved tables, and the tables from the results."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -63,6 +64,11 @@ def test_relaxations_tell_what_they_gained(results):
     assert float(line["energy_gain"]) == pytest.approx(one.initial_energy_per_atom - one.energy_per_atom)
     assert (line["num_steps"], line["converged"]) == ("7", "True")
     assert len(lines) == 34  # all but the one that failed
+
+
+def test_every_figure_has_a_caption_in_snakemakes_report():
+    text = (finished.ROOT / "workflow" / "report" / "figure.rst").read_text(encoding="utf-8")
+    assert set(re.findall(r'^    "(\w+)": ', text, re.MULTILINE)) == set(FIGURES)
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,11 @@ def test_a_shard_that_does_not_exist_is_refused(model, tmp_path, shard):
         lines(model, tmp_path, shard)
 
 
+def test_a_model_that_was_not_kept_is_named(tmp_path):
+    with pytest.raises(MiadError, match=r"epoch-000005\.safetensors does not exist.*kept no model of epoch 5"):
+        lines(tmp_path / "epoch-000005.safetensors", tmp_path, epoch=5)
+
+
 def test_an_empty_shard_is_an_empty_file(model, tmp_path):
     assert lines(model, tmp_path, 1, num_crystals=1, trajectories=tmp_path / "t.safetensors") == ""
 
