@@ -157,7 +157,7 @@ def _parse(name: str, path: Path, source: Path) -> tuple[tuple[bool, str], Calcu
     where = f"{source.name}: {path.parent.name}/{path.name}"
     try:
         run = Vasprun(path, parse_dos=False, parse_eigen=False, parse_potcar_file=False)
-        entry = run.get_computed_entry(inc_structure=True)
+        entry = run.get_computed_entry(inc_structure=True, entry_id=name)
     except Exception as error:  # the parser fails on broken files in as many ways as files can be broken
         reason = f"replay: {path.name} cannot be read ({type(error).__name__}: {str(error)[:200]})"
         return (False, str(path)), Calculation(name, failure=reason, source=where)

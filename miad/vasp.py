@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     pass
 
 log = logging.getLogger("miad")
+KEY = "key"  # in the folder of a crystal: id of its last job, which says what is calculated there
 # With any of these changed, a crystal that failed for good gets another chance.
 _MATTERS = ("command", "gamma_command", "potcars", "functional", "parallel", "max_errors", "max_attempts", "scratch")
 
@@ -85,6 +86,9 @@ def calculate(crystal: Crystal, settings: Vasp, folder: Path, deadline: float | 
     try:
         jobs = dict(zip(STAGES, stages(crystal, settings), strict=True))
         waiting = [stage for stage in STAGES if task_document(store, jobs[stage].uuid) is None]
+        clear_others(work, jobs["static"].uuid)
+        if waiting:
+            write_text(work / KEY, jobs["static"].uuid)
         reason = _failed_before(work, settings, waiting)
         for stage in waiting if reason is None else ():
             place = STAGES.index(stage)
@@ -104,8 +108,7 @@ def calculate(crystal: Crystal, settings: Vasp, folder: Path, deadline: float | 
             crystal.crystal_id, failure=reason, corrections=_corrections(work), source=f"work/{work.name}"
         )
     if work.exists():
-        corrections = _corrections(work)
-        pack(work, archive, documents["static"], corrections, settings.keep_wavefunctions)
+        pack(work, archive, documents["static"], _corrections(work), settings.keep_wavefunctions)
     return as_calculation(crystal.crystal_id, documents, archive)
 
 
@@ -151,7 +154,16 @@ def pack(work: Path, archive: Path, static: dict[str, Any], corrections: list[st
             member = tarfile.TarInfo(f"{work.name}/{name}")
             member.size = len(text.encode())
             file.addfile(member, io.BytesIO(text.encode()))
-    shutil.rmtree(work)
+    # Renamed first: what a kill leaves of a folder must not be packed once more.
+    shutil.rmtree(work.rename(work.with_name(f".done-{work.name}")))
+
+
+def clear_others(work: Path, key: str) -> None:
+    """Remove what was begun under the same id for another structure or with other pseudopotentials."""
+    shutil.rmtree(work.with_name(f".done-{work.name}"), ignore_errors=True)
+    if work.exists() and (not (work / KEY).is_file() or (work / KEY).read_text(encoding="utf-8") != key):
+        log.warning("%s was begun for another structure or with other pseudopotentials: it is removed", work)
+        shutil.rmtree(work)
 
 
 def _member(archive: Path, name: str) -> str:

@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from miad.config import Vasp
 from miad.errors import MiadError
+from miad.files import write_text
 from miad.vasp_flow import run_options
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 log = logging.getLogger("miad")
+SCRATCH = "scratch_link"  # custodian's link to the folder that it calculates in
+STOPPED = "stopped.json"  # in the folder of an attempt: why it ended; absent if it was killed
 WAVEFUNCTIONS = ("WAVECAR", "CHGCAR")  # what VASP can start from
 
 
@@ -62,9 +66,9 @@ def run_stage(
         error = _run(attempt, folder, store)
         if error is None:
             return
-        log.info("%s: %s", folder, error)
-        (folder / "stopped.json").write_text(json.dumps(_verdict(folder, error)), encoding="utf-8")
         verdict = _verdict(folder, error)
+        log.info("%s: %s", folder, verdict["reason"])
+        write_text(folder / STOPPED, json.dumps(verdict))
         if verdict["kind"] == "walltime":
             raise OutOfTime
         if verdict["kind"] == "failed":
@@ -78,6 +82,9 @@ def _run(job: "Job", folder: Path, store: "JobStore") -> Exception | None:
     try:
         with cd(folder):
             job.run(store)
+    except (KeyboardInterrupt, SystemExit):
+        write_text(folder / STOPPED, json.dumps({"kind": "stopped", "reason": "stopped from outside"}))
+        raise
     except Exception as error:  # custodian's verdicts, parsers, full disks: all of them end this attempt only
         return error
     finally:
@@ -124,10 +131,23 @@ def set_aside(folder: Path) -> Path | None:
         aside = earlier[-1]
     folder.mkdir(parents=True)
     if aside is not None:
+        _fetch_from_scratch(aside)
         for name in WAVEFUNCTIONS:
-            if _has_content(_calculated_in(aside) / name) and contcar_of(aside) is not None:
-                (_calculated_in(aside) / name).rename(folder / name)
+            if (aside / name).is_file() and _has_content(aside / name) and contcar_of(aside) is not None:
+                (aside / name).rename(folder / name)
     return aside
+
+
+def _fetch_from_scratch(attempt: Path) -> None:
+    """Move the files of a killed attempt here from custodian's scratch folder, if that is on this machine."""
+    scratch = _calculated_in(attempt)
+    if scratch == attempt:
+        return
+    for path in scratch.iterdir():
+        if path.is_file():
+            shutil.move(path, attempt / path.name)
+    (attempt / SCRATCH).unlink()
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def attempts(folder: Path) -> list[Path]:
@@ -137,8 +157,8 @@ def attempts(folder: Path) -> list[Path]:
 
 
 def crashes(folder: Path) -> list[Path]:
-    """The earlier attempts that were not ended by the walltime."""
-    return [path for path in attempts(folder) if _stopped(path).get("kind") != "walltime"]
+    """The earlier attempts that were not ended in an orderly way."""
+    return [path for path in attempts(folder) if _stopped(path).get("kind") not in ("walltime", "stopped")]
 
 
 def reason_of(attempt: Path) -> str:
@@ -151,7 +171,7 @@ def contcar_of(attempt: Path) -> "Structure | None":
     from pymatgen.io.vasp.inputs import Poscar
 
     try:
-        return Poscar.from_file(_calculated_in(attempt) / "CONTCAR", check_for_potcar=False).structure
+        return Poscar.from_file(attempt / "CONTCAR", check_for_potcar=False).structure
     except (OSError, ValueError, IndexError):  # absent, empty, or torn
         return None
 
@@ -227,14 +247,14 @@ def custodian_errors(folder: Path) -> list[str]:
 
 def _stopped(attempt: Path) -> dict[str, str]:
     try:
-        return json.loads((attempt / "stopped.json").read_text(encoding="utf-8"))
+        return json.loads((attempt / STOPPED).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # killed before it could be written
         return {}
 
 
 def _calculated_in(folder: Path) -> Path:
     """The folder that VASP works in: custodian's scratch folder, while it is there."""
-    link = folder / "scratch_link"
+    link = folder / SCRATCH
     return link.resolve() if link.is_dir() else folder
 
 

@@ -20,7 +20,7 @@ from miad.crystal import Crystal, write_crystals
 from miad.dft_energies import corrected
 from miad.errors import MiadError
 from miad.vasp_flow import STAGES, stages
-from miad.vasp_stage import attempts
+from miad.vasp_stage import attempts, contcar_of, set_aside
 from miad.vasp_store import open_store, task_document
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -200,6 +200,13 @@ def test_a_crystal_that_fails_for_good_keeps_a_row_with_the_reason(vasp_site, tm
 # ------------------------------------------------------------------------------------------------ killed and continued
 
 
+def waited_for(path: Path, process: subprocess.Popen) -> None:
+    """Wait until a stage has written a file."""
+    while not path.exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+
+
 def test_the_walltime_stops_a_stage_and_the_next_job_goes_on_from_contcar(vasp_site, tmp_path):
     start = rock_salt(6.0, "Na", "Cl")
     fault = {"kind": "walltime", "stage": "relax_1", "times": 1}
@@ -232,9 +239,7 @@ def test_kill_9_repeats_no_finished_stage(vasp_site, tmp_path):
     job = Job(tmp_path, vasp_site, structures, fault)
     process = job.start()
     contcar = tmp_path / "vasp" / "work" / "NaCl" / "relax_2" / "CONTCAR"
-    while not contcar.exists():
-        assert process.poll() is None, (tmp_path / "log").read_text()
-        time.sleep(0.1)
+    waited_for(contcar, process)
     with pytest.raises(MiadError, match="being calculated by another process"):
         job.run()
     process.kill()
@@ -252,10 +257,48 @@ def test_killed_too_often_is_given_up(vasp_site, tmp_path):
     work = tmp_path / "vasp" / "work" / "LiBr"
     for name in ("relax_1.1", "relax_1"):  # two attempts that left no word
         (work / name).mkdir(parents=True)
+    crystal = Crystal.from_structure("LiBr", CRYSTALS["LiBr"])
+    (work / vasp.KEY).write_text(stages(crystal, job.settings)[-1].uuid)
     assert job.run()["LiBr"].failure == (
         "relax_1: killed from outside, perhaps for lack of memory; gave up after 2 attempts"
     )
     assert job.calls == [] and len(attempts(work / "relax_1")) == 2
+
+
+def test_orderly_stops_do_not_count(vasp_site, tmp_path):
+    job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, {"kind": "hang", "times": 2}, max_attempts=1)
+    for _ in range(2):
+        process = job.start()
+        waited_for(tmp_path / "vasp" / "work" / "LiBr" / "relax_1" / "CONTCAR", process)
+        process.terminate()
+        assert process.wait() == 128 + signal.SIGTERM
+    assert job.run()["LiBr"].failure is None
+    assert job.calls.count(("LiBr", "relax_1")) == 3
+
+
+def test_another_structure_under_the_same_id_starts_afresh(tmp_path):
+    work = tmp_path / "LiBr"
+    (work / "relax_1").mkdir(parents=True)
+    (work / vasp.KEY).write_text("one")
+    vasp.clear_others(work, "one")
+    assert (work / "relax_1").exists()
+    vasp.clear_others(work, "other")
+    assert not work.exists()
+
+
+def test_files_of_a_killed_attempt_come_back_from_scratch(tmp_path):
+    scratch, folder = tmp_path / "scratch", tmp_path / "relax_1"
+    scratch.mkdir()
+    folder.mkdir()
+    (folder / "scratch_link").symlink_to(scratch)
+    CRYSTALS["LiBr"].to(str(scratch / "CONTCAR"), fmt="poscar")
+    (scratch / "WAVECAR").write_text("wavefunctions")
+    (scratch / "CHGCAR").touch()
+    aside = set_aside(folder)
+    assert aside == tmp_path / "relax_1.1" and contcar_of(aside) == CRYSTALS["LiBr"]
+    # What VASP can start from is at hand; an empty file is not.
+    assert sorted(path.name for path in folder.iterdir()) == ["WAVECAR"]
+    assert not scratch.exists()
 
 
 # ------------------------------------------------------------------------------------------------ what cannot run

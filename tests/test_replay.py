@@ -1,0 +1,151 @@
+"""Finished calculations from elsewhere: folders, archives and tables give what VASP here would have given."""
+
+import gzip
+import json
+import os
+import shutil
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from pymatgen.core import Structure
+from pymatgen.io.vasp.inputs import Kpoints, Poscar, Potcar
+from pymatgen.io.vasp.sets import MPRelaxSet, MPStaticSet
+from vasp_stand_in import potcars
+from vasp_stand_in.chain import SENT
+from vasp_stand_in.outputs import Outputs, Step
+
+from miad.calculation import NOT_DFT, Calculation
+from miad.crystal import Crystal, read_crystals
+from miad.errors import MiadError
+from miad.replay import read_runs, replayed, run
+
+
+@pytest.fixture(scope="module")
+def pseudopotentials(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("potcars")
+    potcars.write(folder)
+    return folder / "POT_GGA_PAW_PBE"
+
+
+def write_run(folder: Path, structure: Structure, energy: float, pseudopotentials: Path, is_static: bool) -> None:
+    """VASP's outputs of one ionic step at a given energy, eV per cell, written by the stand-in."""
+    import numpy as np
+
+    inputs = (MPStaticSet if is_static else MPRelaxSet)(structure)
+    symbols = [MPRelaxSet.CONFIG["POTCAR"][symbol] for symbol in Poscar(inputs.structure).site_symbols]
+    packed = [(pseudopotentials / f"POTCAR.{symbol}.gz").read_bytes() for symbol in symbols]
+    text = "".join(gzip.decompress(one).decode() for one in packed)
+    folder.mkdir(parents=True)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        outputs = Outputs(inputs.incar, Kpoints.gamma_automatic((2, 2, 2)), Potcar.from_str(text), inputs.structure, 5)
+        cell = inputs.structure
+        count = len(cell)
+        outputs.add(Step(energy, np.zeros((count, 3)), np.zeros((3, 3)), cell.lattice.matrix, cell.frac_coords))
+        outputs.finish(has_wavefunctions=True)
+    finally:
+        os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def runs(pseudopotentials, tmp_path_factory):
+    """FeO with both relaxations and the static run, gzipped; NaCl with one relaxation; a broken file."""
+    folder = tmp_path_factory.mktemp("runs") / "runs"
+    for stage, energy in (("relax_1", -12.0), ("relax_2", -13.0), ("static", -13.2)):
+        write_run(folder / "sample-1" / stage, SENT["FeO"], energy, pseudopotentials, stage == "static")
+        path = folder / "sample-1" / stage / "vasprun.xml"
+        path.with_name("vasprun.xml.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    write_run(folder / "sample-2", SENT["NaCl"], -6.8, pseudopotentials, False)
+    (folder / "sample-3").mkdir()
+    (folder / "sample-3" / "vasprun.xml").write_text("<modeling> <<<")
+    return folder
+
+
+def check(found: list[Calculation]) -> None:
+    by_id = {one.crystal_id: one for one in found}
+    assert list(by_id) == ["sample-1", "sample-2", "sample-3"]
+    # Of several runs the static one counts.
+    assert by_id["sample-1"].entry["energy"] == pytest.approx(-13.2)
+    assert by_id["sample-1"].entry["parameters"]["run_type"] == "GGA+U"
+    assert by_id["sample-2"].entry["energy"] == pytest.approx(-6.8)
+    assert by_id["sample-3"].failure.startswith("replay: vasprun.xml cannot be read")
+
+
+def test_a_folder_of_runs(runs):
+    check(read_runs(runs))
+
+
+def test_archives_of_runs(runs, tmp_path):
+    with tarfile.open(tmp_path / "runs.tar.gz", "w:gz") as archive:
+        archive.add(runs, arcname="runs")
+    check(read_runs(tmp_path / "runs.tar.gz"))
+    with zipfile.ZipFile(tmp_path / "runs.zip", "w") as archive:
+        for path in runs.rglob("vasprun*"):
+            archive.write(path, path.relative_to(runs))
+    check(read_runs(tmp_path / "runs.zip"))
+
+
+def test_a_folder_of_archives_one_per_crystal(runs, tmp_path):
+    for crystal in runs.iterdir():
+        with tarfile.open(tmp_path / f"{crystal.name}.tar.gz", "w:gz") as archive:
+            archive.add(crystal, arcname=crystal.name)
+    check(read_runs(tmp_path))
+
+
+def test_lone_files_are_named_by_what_stands_before_vasprun(runs, tmp_path):
+    shutil.copy(runs / "sample-2" / "vasprun.xml", tmp_path / "mp-22862.vasprun.xml")
+    assert [one.crystal_id for one in read_runs(tmp_path)] == ["mp-22862"]
+
+
+def test_nothing_is_unpacked_outside(tmp_path):
+    (tmp_path / "evil").write_text("x")
+    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
+        archive.add(tmp_path / "evil", arcname="../../vasprun.xml")
+    with pytest.raises(MiadError, match="cannot be unpacked"):
+        read_runs(tmp_path / "evil.tar")
+
+
+def test_a_table_of_entries(runs, tmp_path):
+    entries = [{**one.entry, "entry_id": one.crystal_id} for one in read_runs(runs) if one.entry]
+    entries[0]["correction"] = -5.0  # of an older scheme: not to be trusted, nor to be added to
+    bare = {key: value for key, value in entries[1].items() if key != "structure"}
+    with gzip.open(tmp_path / "entries.json.gz", "wt") as file:
+        json.dump({"entries": [*entries, {**bare, "entry_id": "bare"}]}, file)
+    found = {one.crystal_id: one for one in read_runs(tmp_path / "entries.json.gz")}
+    assert found["sample-1"].entry == {**entries[0], "correction": 0.0}
+    assert found["bare"].failure == "replay: the entry has no structure"
+
+
+def test_the_queue_is_joined_by_id(runs):
+    queue = [
+        Crystal.from_structure("miad-000-00001", SENT["FeO"], source_id="sample-1"),
+        Crystal.from_structure("sample-2", SENT["KBr"]),
+        Crystal.from_structure("miad-000-00002", SENT["NaCl"]),
+    ]
+    found = replayed(queue, runs)
+    assert [one.crystal_id for one in found] == [one.crystal_id for one in queue]
+    assert found[0].entry["energy"] == pytest.approx(-13.2)
+    assert found[1].failure == "replay: the run sample-2 is of NaCl"
+    assert "has no run of this id" in found[2].failure
+
+
+def test_published_runs_become_crystals_for_evaluate(runs, tmp_path):
+    run(runs, crystals=tmp_path / "crystals.jsonl", calculations=tmp_path / "calculations.jsonl")
+    iron, salt, broken = read_crystals(tmp_path / "crystals.jsonl")
+    assert iron.energy_per_atom == pytest.approx((-13.2 - 0.687 - 2.256) / 2)
+    assert salt.energy_per_atom == pytest.approx((-6.8 - 0.614) / 2)
+    assert {iron.energy_frame, salt.energy_frame} == {"mp2020"} and {iron.calculator, salt.calculator} == {NOT_DFT}
+    assert broken.failure.startswith("read: replay: vasprun.xml cannot be read")
+    # What was written can be read in the place of the runs.
+    assert read_runs(tmp_path / "calculations.jsonl") == read_runs(runs)
+
+
+def test_nothing_to_read_is_an_error(tmp_path):
+    with pytest.raises(MiadError, match=r"holds no vasprun\.xml"):
+        read_runs(tmp_path)
+    with pytest.raises(MiadError, match="does not exist"):
+        read_runs(tmp_path / "absent")
