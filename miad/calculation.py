@@ -74,7 +74,7 @@ def plain_entry(
     return {
         "@module": "pymatgen.entries.computed_entries",
         "@class": "ComputedStructureEntry",
-        "structure": structure,
+        "structure": json.loads(json.dumps(structure)),  # as it is read back: tuples become lists
         "energy": float(energy),
         "correction": 0.0,
         "parameters": {**kept, "potcar_symbols": potcars},

@@ -156,6 +156,8 @@ def _parameters(run: Outputs) -> dict[str, object]:
         "NEDOS": 11,
         "LDAU": bool(incar.get("LDAU", False)),
         "LHFCALC": False,
+        "AEXX": 0.0,
+        "HFSCREEN": 0.0,
         "LSORBIT": False,
         "LNONCOLLINEAR": False,
         "GGA": "--",

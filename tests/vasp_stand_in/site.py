@@ -63,11 +63,18 @@ class Site:
 
 def calls(script: Path) -> list[tuple[str, str]]:
     """(formula, stage) of each call of the stand-in under a script, in order."""
+    return [(line["formula"], line["stage"]) for line in _log(script)]
+
+
+def folders(script: Path) -> list[Path]:
+    """The folder of each call of the stand-in under a script, in order."""
+    return [Path(line["folder"]) for line in _log(script)]
+
+
+def _log(script: Path) -> list[dict[str, str]]:
     log = Path(f"{script}.log")
-    if not log.exists():
-        return []
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    return [(line["formula"], line["stage"]) for line in lines]
+    text = log.read_text(encoding="utf-8") if log.exists() else ""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 @contextmanager

@@ -181,7 +181,7 @@ def scripted_fault(formula: str, stage: str) -> str | None:
     if not script:
         return None
     with open(script + ".log", "a", encoding="utf-8") as log:
-        log.write(json.dumps({"formula": formula, "stage": stage, "pid": os.getpid()}) + "\n")
+        log.write(json.dumps({"formula": formula, "stage": stage, "folder": os.getcwd()}) + "\n")
     for number, rule in enumerate(json.loads(Path(script).read_text(encoding="utf-8"))):
         if rule.get("formula", formula) == formula and rule.get("stage", stage) == stage:
             for count in range(rule.get("times", 1 << 30)):
