@@ -166,6 +166,7 @@ def cured(vasp_site, tmp_path_factory):
     return job, job.run()
 
 
+@pytest.mark.vasp
 @pytest.mark.parametrize("kind", CURED)
 def test_a_fault_that_happens_once_is_cured(cured, kind):
     job, done = cured
@@ -176,6 +177,7 @@ def test_a_fault_that_happens_once_is_cured(cured, kind):
     assert any(named in correction for correction in done[formula].corrections) if named else True
 
 
+@pytest.mark.vasp
 def test_a_crystal_that_fails_for_good_keeps_a_row_with_the_reason(vasp_site, tmp_path):
     faults = [{"kind": "unconverged", "formula": "LiBr"}, {"kind": "crash", "formula": "CaO", "stage": "relax_2"}]
     structures = {name: CRYSTALS[name] for name in ("LiBr", "CaO")}
@@ -207,6 +209,7 @@ def waited_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.vasp
 def test_the_walltime_stops_a_stage_and_the_next_job_goes_on_from_contcar(vasp_site, tmp_path):
     start = rock_salt(6.0, "Na", "Cl")
     fault = {"kind": "walltime", "stage": "relax_1", "times": 1}
@@ -233,6 +236,7 @@ def test_the_walltime_stops_a_stage_and_the_next_job_goes_on_from_contcar(vasp_s
     assert job.calls == [("NaCl", "relax_1"), ("NaCl", "relax_1"), ("NaCl", "relax_2"), ("NaCl", "static")]
 
 
+@pytest.mark.vasp
 def test_kill_9_repeats_no_finished_stage(vasp_site, tmp_path):
     structures = {"LiBr": CRYSTALS["LiBr"], "NaCl": CRYSTALS["NaCl"]}
     fault = {"kind": "hang", "formula": "NaCl", "stage": "relax_2", "times": 1}
@@ -265,6 +269,7 @@ def test_killed_too_often_is_given_up(vasp_site, tmp_path):
     assert job.calls == [] and len(attempts(work / "relax_1")) == 2
 
 
+@pytest.mark.vasp
 def test_orderly_stops_do_not_count(vasp_site, tmp_path):
     job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, {"kind": "hang", "times": 2}, max_attempts=1)
     for _ in range(2):

@@ -1,6 +1,7 @@
 """From a ledger of judged samples to the table, through the steps dft, vasp and dft-energies, with the stand-in."""
 
 import csv
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,9 +107,11 @@ class Chain:
         inputs |= {"train": "train.jsonl", "val": "train.jsonl", "test": "train.jsonl", "hull": "entries.csv"}
         outputs = {"relaxed": "relaxed.jsonl", "dft_ledger": "ledger.jsonl", "verdicts": "verdicts.jsonl"}
         outputs |= {"row": "row.json", "energies": "energies.csv"}
+        sun = build(settings(), Sun)
+        only = {sun.protocol: sun.protocols[sun.protocol]}
         dft_energies.run(
             self.dft,
-            judge=build(settings(), Sun),
+            judge=dataclasses.replace(sun, protocols=only, workers=1),
             calculations=calculations,
             generated=[folder / "samples.jsonl"],
             name="chain",
