@@ -250,12 +250,11 @@ def _finish_row(path: Path, verdicts: Path, title: str, strata: dict[str, Any], 
 
 def _with_success(verdict: dict[str, Any]) -> dict[str, Any]:
     """A verdict with is_sun and is_msun, from what it says of the sample."""
-    bars = {"not decoded", "not relaxed", "not converged", "no hull", "incomparable", "one element"}
-    counts = bool(verdict["is_unique"] and verdict["is_novel"] and verdict["reason"] not in bars)
+    counts = verdict["is_unique"] and verdict["is_novel"] and verdict["reason"] not in ("one element", "not converged")
     return {
         **verdict,
-        "is_sun": counts and verdict["is_stable"],
-        "is_msun": counts and verdict["is_metastable"],
+        "is_sun": bool(counts and verdict["is_stable"]),
+        "is_msun": bool(counts and verdict["is_metastable"]),
     }
 
 

@@ -60,6 +60,7 @@ def measured_rows(record: dict[str, Any], protocols: str) -> list[dict[str, Any]
             "hull": record["hull"],
             "energy_frame": record["hull_energy_frame"],
             "seed": record["seed"],
+            "source": record.get("not_sent"),  # of DFT: how samples count that were not sent to it
             **judged["counts"],
             **{version: record["versions"][version] for version in VERSIONS},
         }
