@@ -80,7 +80,7 @@ def run(settings: Dft, *, ledger: Path, queue: Path, plan: Path, costs: Path, ex
     Args:
         ledger: judged crystals of the sun step, JSON lines.
         queue: the crystals to calculate, JSON lines.
-        plan: JSON to write: strata, their sizes, what is sent of them, and the estimated core-hours
+        plan: JSON to write: the estimated core-hours, how many are sent of each stratum, and all details
         costs: CSV to write: the queue with its stratum and estimated core-hours
         excluded: the others, CSV of crystal_id and reason.
     """
@@ -99,7 +99,7 @@ def run(settings: Dft, *, ledger: Path, queue: Path, plan: Path, costs: Path, ex
     heads = ("crystal_id", "reduced_formula", "num_atoms", "e_above_hull", "stratum", "core_hours")
     _write_csv(costs, heads, [(*line, f"{hours[line[0]]:.2f}") for line in lines])
     _write_csv(excluded, ("crystal_id", "reason"), list(reasons.items()))
-    record = summary(strata, hours)
+    record = summary(strata, hours, reasons)
     write_text(plan, json.dumps(record, indent=1) + "\n")
     log.info(
         "%d of %d crystals go to DFT, about %.0f core-hours; why the others do not is in %s",
@@ -110,13 +110,17 @@ def run(settings: Dft, *, ledger: Path, queue: Path, plan: Path, costs: Path, ex
     )
 
 
-def summary(strata: dict[str, dict[str, list[str]]], hours: dict[str, float]) -> dict[str, Any]:
-    """What a person wants to know before anything is submitted, and what the rates are later made from."""
+def summary(
+    strata: dict[str, dict[str, list[str]]], hours: dict[str, float], reasons: dict[str, str | None]
+) -> dict[str, Any]:
+    """What a person wants to know before anything is submitted, and what the samples are later counted by."""
     return {
         "core_hours": round(sum(hours.values()), 2),
         "sent": {name: len(part["sent"]) for name, part in strata.items()},
         "excluded": {name: len(part["all"]) - len(part["sent"]) for name, part in strata.items()},
         "strata": strata,
+        "core_hours_of": {identity: round(one, 3) for identity, one in hours.items()},
+        "reasons": reasons,
     }
 
 

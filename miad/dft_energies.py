@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miad import sun
-from miad.calculation import Calculation, label, read_calculations
+from miad.calculation import DFT, Calculation, label, read_calculations
 from miad.config import Dft, Sun
 from miad.corrections import CORRECTED, adjustments
 from miad.crystal import Crystal, read_crystals, write_crystals
+from miad.dft_estimate import estimates
 from miad.errors import MiadError
 from miad.files import open_text, write_text
-from miad.judge import RATES
-from miad.statistics import Stratum, stratified
 
 if TYPE_CHECKING:
     from pymatgen.entries.computed_entries import ComputedStructureEntry
@@ -116,8 +115,6 @@ def run(
     judge: Sun,
     ledger: Path,
     plan: Path,
-    costs: Path,
-    excluded: Path,
     calculations: list[Path],
     generated: list[Path],
     train: Path,
@@ -137,9 +134,7 @@ def run(
         settings: section dft of config.yaml.
         judge: section sun of config.yaml.
         ledger: the ledger that the triage read
-        plan: what the triage wrote, with the strata
-        costs: what the triage wrote, with the estimated core-hours
-        excluded: what the triage wrote, with the reasons
+        plan: what the triage wrote
         calculations: calculations of all chunks
         generated: crystals as generated, all shards
         train: training crystals
@@ -158,21 +153,11 @@ def run(
             stand-in energies.
     """
     done = {one.crystal_id: one for path in calculations for one in read_calculations(path)}
-    strata = json.loads(plan.read_text(encoding="utf-8"))["strata"]
-    sent = {identity: stratum for stratum, part in strata.items() for identity in part["sent"]}
-    absent = sorted(set(sent) - set(done))
-    if absent:
-        raise MiadError(
-            f"{absent[0]} was sent to DFT, but no calculation has it. Delete the folder vasp and run again."
-        )
+    planned = json.loads(plan.read_text(encoding="utf-8"))
     title = label(done.values())
-    if title != "DFT":
+    if title != DFT:
         log.warning("the energies are not DFT: the table calls them '%s'", title)
-    reasons = {line["crystal_id"]: line["reason"] for line in _read_csv(excluded)}
-    samples = [
-        with_dft(one, done.get(one.crystal_id) if one.crystal_id in sent else None, reasons.get(one.crystal_id), title)
-        for one in read_crystals(ledger)
-    ]
+    samples = [_of_plan(one, done, planned, title) for one in read_crystals(ledger)]
     write_crystals(relaxed, samples)
     sun.run(
         judge,
@@ -187,51 +172,22 @@ def run(
         row=row,
         name=name,
     )
-    hours = {line["crystal_id"]: line["core_hours"] for line in _read_csv(costs)}
-    _write_energies(energies, read_crystals(dft_ledger), done, sent, hours)
-    _finish_row(row, verdicts, title, strata, settings.not_sent)
+    _write_energies(energies, read_crystals(dft_ledger), done, planned)
+    _finish_row(row, verdicts, title, planned["strata"], settings.not_sent)
 
 
-def estimates(strata: dict[str, dict[str, list[str]]], judged: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Rates over all attempted samples from a stratified subsample, percent with intervals, for one protocol.
+def _of_plan(crystal: Crystal, done: dict[str, Calculation], planned: dict[str, Any], title: str) -> Crystal:
+    """A sample after DFT, or the reason for which the plan left it out.
 
-    Args:
-        strata: {name: {"all": ids, "sent": ids}} of the triage.
-        judged: {crystal_id: verdict of the protocol}.
-
-    Of duplicates in different strata the one in the stratum that was sampled most densely counts, so that a crystal
-    is not found once with weight one and again with the weight of a thinner stratum.
+    Raises:
+        MiadError: it was sent, but there is no calculation.
     """
-    share = {
-        identity: len(part["sent"]) / len(part["all"])
-        for part in strata.values()
-        if part["all"]
-        for identity in part["sent"]
-    }
-    successes: dict[str, set[str]] = {name: set() for name in RATES}
-    for identity in share:
-        verdict = judged[identity]
-        for rate, key in (("stable", "is_stable"), ("metastable", "is_metastable")):
-            if verdict[key]:
-                successes[rate].add(identity)
-    for rate, key in (("sun", "is_sun"), ("msun", "is_msun")):
-        for identity in share:
-            if judged[identity][key]:
-                group = [other for other in share if judged[other]["group"] == judged[identity]["group"]]
-                successes[rate].add(max(group, key=lambda one: (share[one], one)))
-    found = {}
-    for rate in ("stable", "metastable", "sun", "msun"):
-        parts = []
-        for part in strata.values():
-            # A stratum of failed samples has nothing to calculate: all of it is known not to succeed.
-            examined = len(part["sent"]) or len(part["all"])
-            parts.append(Stratum(len(part["all"]), examined, len(successes[rate] & set(part["sent"]))))
-        found[rate] = vars(stratified(parts).percent())
-    for part, whole in (("sun", "stable"), ("msun", "metastable")):
-        ratio = 100 * found[part]["value"] / found[whole]["value"] if found[whole]["value"] else None
-        # The two are estimated from the same samples: an interval of their ratio is not at hand.
-        found[f"unique_novel_among_{whole}"] = {"value": ratio, "low": None, "high": None}
-    return found
+    reason = planned["reasons"].get(crystal.crystal_id)
+    if reason is None and crystal.crystal_id not in done:
+        raise MiadError(
+            f"{crystal.crystal_id} was sent to DFT, but no calculation has it. Delete the folder vasp and run again."
+        )
+    return with_dft(crystal, done[crystal.crystal_id] if reason is None else None, reason, title)
 
 
 def _finish_row(path: Path, verdicts: Path, title: str, strata: dict[str, Any], rule: str) -> None:
@@ -243,28 +199,17 @@ def _finish_row(path: Path, verdicts: Path, title: str, strata: dict[str, Any], 
         judged = {one["crystal_id"]: one["protocols"] for one in map(json.loads, lines)}
     if rule == "estimate":
         for name, protocol in record["protocols"].items():
-            of_protocol = {identity: _with_success(verdict[name]) for identity, verdict in judged.items()}
-            protocol["rates"].update(estimates(strata, of_protocol))
+            protocol["rates"].update(estimates(strata, {one: verdict[name] for one, verdict in judged.items()}))
     write_text(path, json.dumps(record, indent=1) + "\n")
-
-
-def _with_success(verdict: dict[str, Any]) -> dict[str, Any]:
-    """A verdict with is_sun and is_msun, from what it says of the sample."""
-    counts = verdict["is_unique"] and verdict["is_novel"] and verdict["reason"] not in ("one element", "not converged")
-    return {
-        **verdict,
-        "is_sun": bool(counts and verdict["is_stable"]),
-        "is_msun": bool(counts and verdict["is_metastable"]),
-    }
 
 
 def _write_energies(
     path: Path,
     ledger: list[Crystal],
     done: dict[str, Calculation],
-    sent: dict[str, str],
-    hours: dict[str, str],
+    planned: dict[str, Any],
 ) -> None:
+    sent = {identity: name for name, part in planned["strata"].items() for identity in part["sent"]}
     lines = []
     for crystal in ledger:
         if crystal.crystal_id not in sent:
@@ -283,7 +228,7 @@ def _write_energies(
                 "custodian": "; ".join(calculation.corrections),
                 "failure": crystal.failure,
                 "core_hours": calculation.core_hours,
-                "estimated_core_hours": hours[crystal.crystal_id],
+                "estimated_core_hours": planned["core_hours_of"][crystal.crystal_id],
                 "vasp_version": calculation.vasp_version,
                 "source": calculation.source,
             }
@@ -310,8 +255,3 @@ def _raw(calculation: Calculation) -> dict[str, Any]:
         "mp2020_terms": "; ".join(terms),
         "run_type": entry.parameters.get("run_type"),
     }
-
-
-def _read_csv(path: Path) -> list[dict[str, str]]:
-    with open_text(path) as text:
-        return list(csv.DictReader(text))

@@ -10,7 +10,6 @@ import pytest
 from miad.config import Dft
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.dft import excluded_because, run, stratum, triage
-from miad.dft_cost import core_hours, valence_electrons
 
 SETTINGS = Dft(0, True, "chgnet", 0.1, 0, [0.2, 0.4], "not_sun", 40.0)
 
@@ -139,15 +138,3 @@ def test_the_plan_adds_up_the_costs(tmp_path):
         costs = [float(row["core_hours"]) for row in csv.DictReader(rows)]
     assert plan["core_hours"] == pytest.approx(sum(costs), abs=0.02) and plan["core_hours"] > 0
     assert plan["sent"]["chosen"] == 3 and plan["excluded"]["duplicate"] == 1
-
-
-def test_costs_grow_with_the_square_of_the_valence_electrons():
-    def cell(count: int, edge: float) -> Crystal:
-        return Crystal("x", edge * np.eye(3), np.random.default_rng(0).random((count, 3)), np.full(count, 14))
-
-    # Fe_pv: 3p6 3d7 4s1; Si: 3s2 3p2.
-    assert (valence_electrons(26), valence_electrons(14)) == (14, 4)
-    assert core_hours(cell(25, 8.0), 40.0) == pytest.approx(40.0)
-    assert core_hours(cell(50, 8.0), 40.0) == pytest.approx(160.0)
-    # Once a single k-point is left, a larger cell costs more.
-    assert core_hours(cell(25, 60.0), 40.0) > core_hours(cell(25, 20.0), 40.0)

@@ -13,10 +13,9 @@ from vasp_stand_in.site import Site, calls
 from miad.calculation import NOT_DFT, Calculation, plain_entry, read_calculations, write_calculations
 from miad.config import Dft, build
 from miad.crystal import Crystal, read_crystals
-from miad.dft_energies import corrected, estimates, with_dft
+from miad.dft_energies import corrected, with_dft
 from miad.errors import MiadError
 from miad.hull import Entry
-from miad.statistics import Stratum, stratified
 from miad.vasp_flow import STAGES
 
 DFT = dataclasses.replace(build(settings(), Dft), enabled=True)
@@ -172,36 +171,6 @@ def test_calculations_survive_a_round_trip(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------ estimates
-
-
-def verdict(success: bool, group: str) -> dict:
-    return {"is_stable": success, "is_metastable": success, "is_sun": success, "is_msun": success, "group": group}
-
-
-def test_a_subsample_is_weighted_with_its_stratum():
-    strata = {
-        "chosen": {"all": ["a", "b"], "sent": ["a", "b"]},
-        "high": {"all": [f"h{i}" for i in range(100)], "sent": ["h0", "h1", "h2", "h3"]},
-        "failed": {"all": [f"f{i}" for i in range(98)], "sent": []},
-    }
-    verdicts = {name: verdict(name in ("a", "h0"), name) for name in ("a", "b", "h0", "h1", "h2", "h3")}
-    found = estimates(strata, verdicts)
-    # One of two, a quarter of a hundred, none of ninety-eight.
-    assert found["sun"]["value"] == pytest.approx(100 * (1 + 25) / 200)
-    expected = stratified([Stratum(2, 2, 1), Stratum(100, 4, 1), Stratum(98, 98, 0)]).percent()
-    assert found["sun"] == vars(expected)
-    assert found["unique_novel_among_stable"]["value"] == pytest.approx(100)
-
-
-def test_a_duplicate_from_a_thin_stratum_does_not_count_with_its_weight():
-    strata = {
-        "chosen": {"all": ["a"], "sent": ["a"]},
-        "duplicate": {"all": [f"d{i}" for i in range(99)], "sent": ["d0"]},
-    }
-    # d0 is the same crystal as a, and has the lower energy: it represents both.
-    verdicts = {"a": {**verdict(True, "a"), "is_sun": False, "is_msun": False}, "d0": verdict(True, "a")}
-    found = estimates(strata, verdicts)
-    assert found["sun"]["value"] == pytest.approx(1.0) and found["stable"]["value"] == pytest.approx(100)
 
 
 def test_the_rule_is_written_down_and_used(tmp_path):

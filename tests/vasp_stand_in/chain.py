@@ -103,7 +103,7 @@ class Chain:
     def judge(self, calculations: list[Path]) -> None:
         """The step dft-energies, and the table of its row."""
         folder = self.folder
-        inputs = {"ledger": "samples.jsonl", "plan": "plan.json", "costs": "costs.csv", "excluded": "excluded.csv"}
+        inputs = {"ledger": "samples.jsonl", "plan": "plan.json"}
         inputs |= {"train": "train.jsonl", "val": "train.jsonl", "test": "train.jsonl", "hull": "entries.csv"}
         outputs = {"relaxed": "relaxed.jsonl", "dft_ledger": "ledger.jsonl", "verdicts": "verdicts.jsonl"}
         outputs |= {"row": "row.json", "energies": "energies.csv"}

@@ -58,8 +58,6 @@ rule dft_energies:
     input:
         ledger=ledger_of_dft,
         plan=result("dft", "plan.json"),
-        costs=result("dft", "queue.csv"),
-        excluded=result("dft", "excluded.csv"),
         calculations=chunks_of_vasp,
         generated=shards("sample", "{shard}.jsonl"),
         train=result("dataset", "train.jsonl.gz"),
@@ -87,8 +85,6 @@ rule dft_energies:
         MIAD_CORES={threads} python -m miad dft-energies \
             --ledger {input.ledger:q} \
             --plan {input.plan:q} \
-            --costs {input.costs:q} \
-            --excluded {input.excluded:q} \
             --calculations {input.calculations:q} \
             --generated {input.generated:q} \
             --train {input.train:q} \
