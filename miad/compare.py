@@ -165,7 +165,7 @@ def run_lines(outcomes: list[Outcome]) -> list[dict[str, Any]]:
     first: dict[str, Outcome] = {}
     lines = []
     for one in outcomes:
-        reference = first.setdefault(one.calculator, one)
+        reference = first.setdefault(one.record["calculator"] or one.calculator, one)
         line: dict[str, Any] = {
             "run": one.run.name,
             "calculator": one.record["calculator"],
