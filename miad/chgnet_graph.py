@@ -189,8 +189,9 @@ class Lists:
         pair = torch.where(self._corners < 0, -1 - self._corners, self._corners)
         corners_kept = near_kept[pair[:, 0]]
         corners = torch.where(self._corners < 0, -1 - rank[pair], rank[pair])
-        self._corners = corners[corners_kept]
-        self._near, self._far = self._near.take(near_kept), self._far.take(kept_atoms[self._far.starts])
+        near, far = self._near.take(near_kept), self._far.take(kept_atoms[self._far.starts])
+        # All at once, so that an error on the way leaves lists that belong together.
+        self._corners, self._near, self._far = corners[corners_kept], near, far
 
     def _num_corners(self, is_short: Tensor, geometry: Geometry) -> Tensor:
         """Angles of each crystal, (n_crystals,)."""

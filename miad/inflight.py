@@ -75,7 +75,7 @@ class Flight:
         """Evaluate all crystals and move them; yields those that leave."""
         start = time.monotonic()
         geometry = self.relaxations.geometry()
-        loads, reasons = self.engine.refresh(geometry)
+        loads, reasons = self._refresh(geometry)
         self.loads = loads.tolist()
         sound = [index for index in range(len(self.crystals)) if index not in reasons]
         self.load_per_atom = max(sum(self.loads[i] for i in sound) / max(int(geometry.sizes[sound].sum()), 1), 1.0)
@@ -93,6 +93,14 @@ class Flight:
         finished = [_ended(self.crystals[i], leaving[i], outcome) for i, outcome in zip(leaving, outcomes, strict=True)]
         self._keep(stay)
         yield from finished
+
+    def _refresh(self, geometry: Geometry) -> tuple[Tensor, dict[int, str]]:
+        try:
+            return self.engine.refresh(geometry)
+        except (MemoryError, torch.OutOfMemoryError):
+            log.info("out of memory between two evaluations: once more, with less held back")
+        self.budget.overflowed(sum(self.loads))
+        return self.engine.refresh(geometry)
 
     def _leaving(self, table: np.ndarray, reasons: dict[int, str]) -> dict[int, str | None]:
         """Which crystals are over, and why where they failed; `table` has rows: over, finite, volume ratio."""

@@ -5,6 +5,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from miad.journal import Journal
 from miad.model import pick_device
 from miad.pool import Limits, in_processes
 from miad.progress import track
+
+if TYPE_CHECKING:
+    from miad.engine import Engine
 
 log = logging.getLogger("miad")
 STEP = "relax"
@@ -127,7 +131,9 @@ def relax_batched(
     return in_flight(crystals, settings, chosen, engine, limit)
 
 
-def in_flight(crystals, settings: Relax, chosen: Potential, engine, limit: float | None) -> Iterator[Crystal]:
+def in_flight(
+    crystals: Iterable[Crystal], settings: Relax, chosen: Potential, engine: "Engine", limit: float | None
+) -> Iterator[Crystal]:
     """Relax crystals with an engine; yields them in the order of completion, in the frame that the potential promises.
 
     Args:
@@ -147,11 +153,12 @@ def in_flight(crystals, settings: Relax, chosen: Potential, engine, limit: float
             yield crystal.failed(STEP, reason)
         else:
             sound.append(crystal)
-    known = {"calculator": chosen.label, "energy_frame": chosen.native_frame}
     relaxations = chosen.relaxations(settings, engine.device)
     flight = Flight(relaxations, engine, settings, Budget(engine.device, limit))
-    for crystal in flight.run(crystal.replace(**known) for crystal in sound):
-        yield correct(crystal, chosen.energy_frame, STEP)
+    for crystal in flight.run(crystal.replace(calculator=chosen.label) for crystal in sound):
+        if not crystal.failure:
+            crystal = correct(crystal.replace(energy_frame=chosen.native_frame), chosen.energy_frame, STEP)
+        yield crystal
 
 
 def why_not(crystal: Crystal, settings: Relax, chosen: Potential) -> str | None:

@@ -118,6 +118,22 @@ def test_out_of_memory_halves_the_batch_and_goes_on():
         assert crystal.energy_per_atom == pytest.approx(roomy[name].energy_per_atom, abs=1e-8)
 
 
+def test_out_of_memory_between_evaluations_is_tried_again():
+    class Tight(ListEngine):
+        num_calls = 0
+
+        def refresh(self, geometry):
+            self.num_calls += 1
+            if self.num_calls == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return super().refresh(geometry)
+
+    engine = Tight(spring(1e-3, 40.0), "cpu", PER_ATOM)
+    flight = Flight(Fire(fmax=0.1, max_steps=9, device="cpu"), engine, SETTINGS, Budget("cpu", 1e6))
+    assert not any(crystal.failure for crystal in flight.run([rocksalt("a", 5.5), rocksalt("b", 5.6)]))
+    assert engine.num_calls > 2 and flight.budget.learnt < float("inf")
+
+
 def test_a_crystal_that_never_fits_does_not_stop_the_others():
     def evaluate(batch):
         if any(len(atoms.atomic_numbers) > 2 for atoms in batch):

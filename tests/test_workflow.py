@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+import tiny_eqv2
 import yaml
 from tiny import ROOT, Project
 
@@ -177,6 +178,20 @@ def test_num_atoms_reruns_infuse_and_all_after_it(finished):
 def test_a_threshold_reruns_only_the_verdicts(finished):
     planned = finished.planned("--config", 'sun={"protocols": {"strict": {"stable_below": -0.01}}}')
     assert planned == {"sun": 1, "candidates": 1, "report": 1}
+
+
+def test_a_second_calculator_is_a_second_row_and_leaves_the_first_as_it_is(copy):
+    tiny_eqv2.make(copy.folder / "tiny.pt")
+    before = copy.contents("results/miad/relax/chgnet/*")
+    relax = {"calculators": ["chgnet", "eqv2"], "potentials": {"eqv2": {"checkpoint": "tiny.pt", "max_steps": 2}}}
+    copy.configure({"relax": relax})
+    assert copy.planned() | {"relax": SHARDS, "sun": 1} == copy.planned()
+    code, output = copy.run("snakemake", "results/sun_table.csv")
+    assert code == 0, output
+    chgnet, eqv2 = [row for row in table_of(copy) if row["run"] == "miad"]
+    assert "CHGNet" in chgnet["calculator"] and eqv2["calculator"].startswith("tiny (fairchem-core 1.")
+    assert chgnet["attempted"] == eqv2["attempted"] == str(ATTEMPTED) and eqv2["energy_frame"] == "mp2020"
+    assert copy.contents("results/miad/relax/chgnet/*") == before
 
 
 def test_an_ablation_runs_its_own_steps_only(copy):
