@@ -112,7 +112,8 @@ def checkpoint(project: Project) -> Path:
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:
-    output, _ = process.communicate(timeout=600)
+    """The exit code and all that was printed; snakemake looks ever more rarely at long jobs, so give it time."""
+    output, _ = process.communicate(timeout=3600)
     return process.returncode, output
 
 
@@ -123,7 +124,7 @@ def finish(process: subprocess.Popen) -> tuple[int, str]:
 def finished(cluster, tmp_path_factory) -> Project:
     """Everything, through the queue."""
     project = new_project(tmp_path_factory.mktemp("finished") / "project")
-    code, output = project.run(*SNAKEMAKE, "all")
+    code, output = finish(project.start(*SNAKEMAKE, "all"))
     assert code == 0, output
     return project
 
@@ -238,7 +239,7 @@ def test_ctrl_c_cancels_the_queue_and_a_killed_snakemake_is_cleaned_up_by_one_co
     hold(project, 2, lambda: True)
     os.killpg(process.pid, signal.SIGINT)
     assert finish(process)[0] != 0
-    wait_until(lambda: not jobs_in_queue(project.folder), "an empty queue", limit=60)
+    wait_until(lambda: not jobs_in_queue(project.folder), "an empty queue")
     assert not steps_at_work(project.folder)
     # The same, but snakemake is killed: its jobs go on.
     process = project.start(*SNAKEMAKE, *SAMPLES)
@@ -253,7 +254,7 @@ def test_ctrl_c_cancels_the_queue_and_a_killed_snakemake_is_cleaned_up_by_one_co
     assert code == 0 and "cancelled Slurm jobs" in output and "removed the lock" in output, output
     assert jobs_in_queue(project.folder) == [] and not processes(project.folder)
     assert not any((project.folder / shard).exists() for shard in SAMPLES)
-    code, output = project.run(*SNAKEMAKE, *SAMPLES)
+    code, output = finish(project.start(*SNAKEMAKE, *SAMPLES))
     assert code == 0, output
     assert project.contents(*SAMPLES) == finished.contents(*SAMPLES)
 
@@ -274,7 +275,7 @@ def test_dft_runs_as_jobs_and_its_row_joins_the_table(finished, vasp_site, tmp_p
     project.configure({"dft": {"enabled": True}, "vasp": {**vasp_site.settings, "num_chunks": 2}})
     edit_profile(project, {"vasp": {"mpi": None, "tasks": None, "mem_mb": 4000}})  # the stand-in knows no MPI
     project.environment |= vasp_site.script(tmp_path / "script")
-    code, output = project.run(*SNAKEMAKE, "all")
+    code, output = finish(project.start(*SNAKEMAKE, "all"))
     assert code == 0, output
     jobs = jobs_of(project)
     assert [job["state"] for job in jobs if job["rule"] == "vasp"] == ["COMPLETED"] * 2
