@@ -109,8 +109,10 @@ def draw_epochs(figure: "Figure", lines: Lines) -> None:
             )
         axes.set_title(NAMES.get(name, name), fontsize=9)
         axes.set_xlabel("epoch")
+        axes.set_ylim(0)
     panels[0].set_ylabel("% of attempted samples")
-    legend(panels[-1], len(groups))
+    if len(groups) > 1:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
 
 def draw_waterfall(figure: "Figure", lines: Lines) -> None:
