@@ -10,10 +10,11 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miad.cancel import processes
 from miad.config import Vasp
 from miad.errors import MiadError
 from miad.files import write_text
@@ -178,13 +179,11 @@ def contcar_of(attempt: Path) -> "Structure | None":
 
 def stop_leftovers(folder: Path) -> None:
     """Kill processes that still work in a folder: VASP outlives a custodian that was killed."""
-    places = {folder.resolve(), _calculated_in(folder).resolve()}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if int(entry.name) != os.getpid() and (entry / "cwd").readlink() in places:
-                os.kill(int(entry.name), signal.SIGKILL)
-        except OSError:  # it has ended, or is somebody else's
-            continue
+    for place in {folder.resolve(), _calculated_in(folder).resolve()}:
+        for identity in processes(place):
+            if identity != os.getpid():
+                with suppress(ProcessLookupError):  # it has ended by itself
+                    os.kill(identity, signal.SIGKILL)
 
 
 @contextmanager

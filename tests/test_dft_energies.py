@@ -10,7 +10,7 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 from vasp_stand_in.chain import SENT, Chain, ledger, settings
 from vasp_stand_in.site import Site, calls
 
-from miad.calculation import NOT_DFT, Calculation, plain_entry, read_calculations, write_calculations
+from miad.calculation import NOT_DFT, Calculation, plain_entry, write_calculations
 from miad.config import Dft, build
 from miad.crystal import Crystal, read_crystals
 from miad.dft_energies import corrected, with_dft
@@ -80,14 +80,6 @@ def test_what_mp2020_does_not_cover_fails_with_its_reason():
     assert failed.failure.startswith("dft: MP2020 does not apply") and failed.energy_per_atom is None
 
 
-def test_known_problems_of_pseudopotentials_are_flagged():
-    flags = dataclasses.replace(
-        calculated("NaCl", SENT["NaCl"], -7.0), potcars=["PAW_PBE Yb_2 06Sep2000", "PAW_PBE W_pv 06Sep2000"]
-    ).flags
-    assert [flag[:4] for flag in flags] == ["Yb_2", "W_pv"]
-    assert calculated("NaCl", SENT["NaCl"], -7.0).flags == []
-
-
 # ------------------------------------------------------------------------------------------------ all attempted samples
 
 
@@ -146,12 +138,6 @@ def test_the_table_refuses_to_call_a_stand_in_dft(tmp_path):
     assert made.energies()["FeO"]["calculator"] == NOT_DFT
 
 
-def test_synthetic_pseudopotentials_are_enough_to_tell():
-    one = calculated("FeO", SENT["FeO"], -13.0, potcars=["PAW_PBE Fe_pv SYNTHETIC", "PAW_PBE O SYNTHETIC"])
-    assert not one.is_dft
-    assert calculated("FeO", SENT["FeO"], -13.0).is_dft
-
-
 def test_dft_and_stand_in_are_never_mixed(tmp_path):
     done = [
         calculated("FeO", SENT["FeO"], -13.0, version="0.0.0-stand-in-not-vasp"),
@@ -159,15 +145,6 @@ def test_dft_and_stand_in_are_never_mixed(tmp_path):
     ]
     with pytest.raises(MiadError, match=r"FeO was calculated by .*, which is not VASP, but NaCl by VASP"):
         judged(tmp_path, done, ["FeO", "NaCl"])
-
-
-def test_calculations_survive_a_round_trip(tmp_path):
-    done = [calculated("FeO", SENT["FeO"], -13.0), Calculation("x", failure="relax_1: no")]
-    write_calculations(tmp_path / "c.jsonl", done)
-    assert read_calculations(tmp_path / "c.jsonl") == done
-    (tmp_path / "c.jsonl").write_text('{"crystal": 1}\n')
-    with pytest.raises(MiadError, match="line 1 is not a calculation"):
-        read_calculations(tmp_path / "c.jsonl")
 
 
 # ------------------------------------------------------------------------------------------------ estimates

@@ -20,7 +20,7 @@ from miad.crystal import Crystal, write_crystals
 from miad.dft_energies import corrected
 from miad.errors import MiadError
 from miad.vasp_flow import STAGES, stages
-from miad.vasp_stage import attempts, contcar_of, set_aside
+from miad.vasp_stage import attempts
 from miad.vasp_store import open_store, task_document
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -213,8 +213,8 @@ def waited_for(path: Path, process: subprocess.Popen) -> None:
 def test_the_walltime_stops_a_stage_and_the_next_job_goes_on_from_contcar(vasp_site, tmp_path):
     start = rock_salt(6.0, "Na", "Cl")
     fault = {"kind": "walltime", "stage": "relax_1", "times": 1}
-    # Twenty seconds until the walltime is near.
-    job = Job(tmp_path, vasp_site, {"NaCl": start}, fault, walltime=10.0, walltime_buffer=580.0)
+    # A minute until the walltime is near: a busy machine is slow to start.
+    job = Job(tmp_path, vasp_site, {"NaCl": start}, fault, walltime=10.0, walltime_buffer=540.0)
     with pytest.raises(MiadError, match="walltime ends with 0 of 1 crystals"):
         job.run()
     assert not (tmp_path / "0.jsonl").exists()
@@ -289,21 +289,6 @@ def test_another_structure_under_the_same_id_starts_afresh(tmp_path):
     assert (work / "relax_1").exists()
     vasp.clear_others(work, "other")
     assert not work.exists()
-
-
-def test_files_of_a_killed_attempt_come_back_from_scratch(tmp_path):
-    scratch, folder = tmp_path / "scratch", tmp_path / "relax_1"
-    scratch.mkdir()
-    folder.mkdir()
-    (folder / "scratch_link").symlink_to(scratch)
-    CRYSTALS["LiBr"].to(str(scratch / "CONTCAR"), fmt="poscar")
-    (scratch / "WAVECAR").write_text("wavefunctions")
-    (scratch / "CHGCAR").touch()
-    aside = set_aside(folder)
-    assert aside == tmp_path / "relax_1.1" and contcar_of(aside) == CRYSTALS["LiBr"]
-    # What VASP can start from is at hand; an empty file is not.
-    assert sorted(path.name for path in folder.iterdir()) == ["WAVECAR"]
-    assert not scratch.exists()
 
 
 # ------------------------------------------------------------------------------------------------ what cannot run

@@ -1,0 +1,91 @@
+"""How a stage goes on after it was killed, and what its errors mean."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from vasp_stand_in.chain import SENT
+
+from miad.errors import MiadError
+from miad.vasp_stage import STOPPED, attempts, contcar_of, crashes, locked, reason_of, set_aside, stop_leftovers
+
+
+def test_attempts_are_set_aside_in_order(tmp_path):
+    folder = tmp_path / "relax_1"
+    assert set_aside(folder) is None
+    for count in range(1, 12):
+        assert set_aside(folder) == tmp_path / f"relax_1.{count}"
+    assert [path.suffix for path in attempts(folder)] == [f".{count}" for count in range(1, 12)]
+
+
+def test_only_crashes_and_kills_count(tmp_path):
+    folder = tmp_path / "relax_1"
+    kinds = {1: "walltime", 2: "crashed", 3: "stopped", 4: None}
+    for number, kind in kinds.items():
+        attempt = tmp_path / f"relax_1.{number}"
+        attempt.mkdir()
+        if kind:
+            (attempt / STOPPED).write_text(json.dumps({"kind": kind, "reason": "why"}))
+    assert [path.suffix for path in crashes(folder)] == [".2", ".4"]
+    assert [reason_of(path) for path in crashes(folder)] == ["why", "killed from outside, perhaps for lack of memory"]
+
+
+@pytest.mark.parametrize("text", ["", "Na\n1.0\n 1.0 0.0", "garbage\n" * 9])
+def test_a_torn_contcar_is_no_start(tmp_path, text):
+    (tmp_path / "CONTCAR").write_text(text)
+    assert contcar_of(tmp_path) is None
+
+
+def test_files_of_a_killed_attempt_come_back_from_scratch(tmp_path):
+    scratch, folder = tmp_path / "scratch", tmp_path / "relax_1"
+    scratch.mkdir()
+    folder.mkdir()
+    (folder / "scratch_link").symlink_to(scratch)
+    SENT["NaCl"].to(str(scratch / "CONTCAR"), fmt="poscar")
+    (scratch / "WAVECAR").write_text("wavefunctions")
+    (scratch / "CHGCAR").touch()
+    aside = set_aside(folder)
+    assert aside == tmp_path / "relax_1.1" and contcar_of(aside) == SENT["NaCl"]
+    # What VASP can start from is at hand; an empty file is not.
+    assert sorted(path.name for path in folder.iterdir()) == ["WAVECAR"]
+    assert not scratch.exists()
+
+
+def test_wavefunctions_without_a_structure_are_left(tmp_path):
+    folder = tmp_path / "relax_1"
+    folder.mkdir()
+    (folder / "WAVECAR").write_text("wavefunctions")
+    set_aside(folder)
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
+def test_a_vasp_that_outlived_its_custodian_is_stopped(tmp_path):
+    orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=tmp_path)
+    elsewhere = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=tmp_path.parent)
+    while os.readlink(f"/proc/{orphan.pid}/cwd") != str(tmp_path.resolve()):
+        time.sleep(0.05)
+    stop_leftovers(tmp_path)
+    assert orphan.wait(10) == -9 and elsewhere.poll() is None
+    elsewhere.kill()
+    elsewhere.wait()
+
+
+def test_two_processes_never_calculate_the_same_crystal(tmp_path):
+    path = tmp_path / "locks" / "one.lock"
+    hold = "import sys; from pathlib import Path; from miad.vasp_stage import locked\n"
+    hold += "with locked(Path(sys.argv[1])): print('held', flush=True); input()"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    command = [sys.executable, "-c", hold, str(path)]
+    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(MiadError, match="one is being calculated by another process"), locked(path):
+        pass
+    holder.kill()  # the lock dies with it
+    holder.communicate()
+    with locked(path):
+        pass
