@@ -105,7 +105,7 @@ def package_versions(pins: Path = ROOT / "envs" / "requirements.txt") -> Check:
     """Whether the installed packages are those that the results were tested with."""
     if not pins.is_file():
         return Check("packages", NOTE, f"{pins} is not there, so that versions cannot be compared")
-    wanted = dict(re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", pins.read_text(encoding="utf-8"), re.MULTILINE))
+    wanted = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", pins.read_text(encoding="utf-8"), re.MULTILINE))
     absent, others = [], []
     for package, version in wanted.items():
         try:
