@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -283,8 +284,10 @@ def test_dft_runs_as_jobs_and_its_row_joins_the_table(finished, vasp_site, tmp_p
     assert [job["state"] for job in jobs if job["rule"] == "vasp"] == ["COMPLETED"] * 2
     assert {job["rule"] for job in jobs} >= {"dft", "vasp", "dft_energies", "report"}
     sent = read_crystals(project.folder / "results/miad/dft/queue.jsonl")
-    assert len(calls(tmp_path / "script")) == 3 * len(sent) > 0  # relaxed twice, then a static run
-    assert "stand-in" in project.text("results/sun_table.csv")
+    # Relaxed twice, then a static run; custodian repeats a stage whose settings it mends.
+    stages = Counter(stage for _, stage in calls(tmp_path / "script"))
+    assert sent and set(stages) == {"relax_1", "relax_2", "static"} and min(stages.values()) >= len(sent)
+    assert "stand-in for VASP, not DFT" in project.text("results/sun_table.csv")
 
 
 def test_a_job_knows_when_its_walltime_ends(cluster, tmp_path):
