@@ -92,7 +92,8 @@ def main() -> int:
             time.sleep(0.5)
         if outputs.count == 2:
             code = strike(fault)
-        if code is not None or stop_was_asked():
+        # Two steps are made in any case, so that a stopped run has got somewhere.
+        if code is not None or (outputs.count >= 2 and stop_was_asked()):
             break
     else:
         if outputs.count < 2:  # it converged too early for a second step
