@@ -276,7 +276,7 @@ def test_orderly_stops_do_not_count(vasp_site, tmp_path):
         process = job.start()
         waited_for(tmp_path / "vasp" / "work" / "LiBr" / "relax_1" / "CONTCAR", process)
         process.terminate()
-        assert process.wait() == 128 + signal.SIGTERM
+        assert process.wait() in (-signal.SIGTERM, 128 + signal.SIGTERM)
     assert job.run()["LiBr"].failure is None
     assert job.calls.count(("LiBr", "relax_1")) == 3
 
