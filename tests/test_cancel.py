@@ -22,7 +22,9 @@ time.sleep(600)
 
 @pytest.fixture
 def no_slurm(monkeypatch):
+    """Here and in processes started from here, even where Slurm's programs lie on this machine."""
     monkeypatch.setattr(slurm, "jobs_of", lambda folder: [])
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen:

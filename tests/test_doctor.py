@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import os
 import stat
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ def site(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MIAD_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("PMG_VASP_PSP_DIR", raising=False)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))  # nothing of this machine's own Slurm
     return Site(tmp_path)
 
 
