@@ -55,4 +55,4 @@ def test_kill_9_of_the_workflow_repeats_no_finished_stage(vasp_site, tmp_path):
     rows = list(csv.DictReader(project.text("results/sun_table.csv").splitlines()))
     assert [row["calculator"] for row in rows[:2]][1] == NOT_DFT
     assert int(rows[1]["attempted"]) == tiny.SETTINGS["sample"]["num_crystals"]
-    assert project.planned(target="all") == {}
+    assert project.planned() == {}
