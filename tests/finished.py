@@ -73,9 +73,9 @@ def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
     ]
     curve.write_losses(home / "train" / "losses.csv", rows)
     (home / "train" / "model.safetensors").write_bytes(b"weights")
-    judged = home / "sun" / "chgnet"
+    names = {"ledger": "ledger.jsonl", "verdicts": "verdicts.jsonl", "row": "row.json"}
+    judged = {kind: home / "sun" / "chgnet" / name for kind, name in names.items()}
     write_crystals(home / "relaxed.jsonl", crystals)
-    outputs = {name: judged / name for name in ("ledger.jsonl", "verdicts.jsonl", "row.json")}
     sun.run(
         sun_settings(),
         relaxed=[home / "relaxed.jsonl"],
@@ -83,16 +83,21 @@ def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
         train=home / "dataset" / "train.jsonl.gz",
         entries=home / "hull" / "entries.csv.gz",
         name=run,
-        **{path.stem: path for path in outputs.values()},
+        **judged,
     )
+    write_candidates(judged, home)
+
+
+def write_candidates(judged: dict[str, Path], folder: Path) -> None:
+    """What people take away of one run, from the `ledger`, `verdicts` and `row` that `miad sun` wrote."""
     candidates.run(
-        ledgers=[outputs["ledger.jsonl"]],
-        verdicts=[outputs["verdicts.jsonl"]],
-        rows=[outputs["row.json"]],
-        candidates=home / "candidates.csv",
-        cif=home / "cif",
-        ledger_csv=home / "ledger.csv",
-        ledger_parquet=home / "ledger.parquet",
+        ledgers=[judged["ledger"]],
+        verdicts=[judged["verdicts"]],
+        rows=[judged["row"]],
+        candidates=folder / "candidates.csv",
+        cif=folder / "cif",
+        ledger_csv=folder / "ledger.csv",
+        ledger_parquet=folder / "ledger.parquet",
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
+from finished import write_candidates
 from pymatgen.core import Structure
 from test_matching import rock_salt
 from test_sun import SAMPLES, files, settings  # noqa: F401  the fixture of a small run
@@ -16,15 +17,7 @@ from miad.ingest import read_any
 
 def write(files: dict, folder: Path) -> None:  # noqa: F811
     sun.run(settings(), **files)
-    candidates.run(
-        ledgers=[files["ledger"]],
-        verdicts=[files["verdicts"]],
-        rows=[files["row"]],
-        candidates=folder / "candidates.csv",
-        cif=folder / "cif",
-        ledger_csv=folder / "ledger.csv",
-        ledger_parquet=folder / "ledger.parquet",
-    )
+    write_candidates(files, folder)
 
 
 def test_candidates_are_the_sun_crystals(files: dict, tmp_path: Path) -> None:  # noqa: F811
