@@ -40,34 +40,41 @@ def random_crystals(training: list, num_crystals: int, seed: int) -> list:
     return made
 
 
-def validation_loss(network, trained, run: Path) -> float:
-    """Weighted validation loss, with random numbers of its own that are the same for every network."""
+def mean_losses(network, process, clean, rounds: int = 4) -> dict[str, float]:
+    """Losses of the infused crystals, with random numbers of their own that are the same for every network."""
     import torch
 
-    from miad import infuse
-    from miad.diffusion.process import JointDiffusion, Noise, State
+    from miad.diffusion.process import Noise
 
-    tensors, _ = infuse.load(run / "infuse" / "val.safetensors")
-    clean = State(tensors["lattice"], tensors["frac_coords"], tensors["species"])
-    process = JointDiffusion(trained.diffusion, trained.mirage, center_scores=trained.center_scores)
-    total, rounds, num = 0.0, 4, len(clean.lattice)
+    means, num = dict.fromkeys(("lattice", "coords", "species"), 0.0), len(clean.lattice)
     with torch.no_grad():
         for seed in range(rounds):
             noise = Noise([torch.Generator().manual_seed(seed)], [num])
             infused = process.infuse(clean, noise)
             losses = process.losses(network, infused, process.times(noise, True, num), noise, process.counts(infused))
-            total += sum(losses.values()).item() / rounds
-    return total
+            means = {name: mean + losses[name].item() / rounds for name, mean in means.items()}
+    return means
 
 
-def ignorant_network(run: Path):
+def validation_loss(network, trained, run: Path) -> float:
+    """Sum of the three losses of the validation crystals."""
+    from miad.diffusion.process import JointDiffusion
+    from miad.train import read_state
+
+    process = JointDiffusion(trained.diffusion, trained.mirage, center_scores=trained.center_scores)
+    clean = read_state(run / "infuse" / "val.safetensors", trained.mirage.num_atoms)
+    return sum(mean_losses(network, process, clean).values())
+
+
+def ignorant_network(trained, run: Path):
     """The best prediction that does not look at the crystal."""
     import torch
 
-    from miad import infuse
+    from miad.train import read_state
 
-    species = infuse.load(run / "infuse" / "train.safetensors")[0]["species"]
-    logits = torch.log(torch.bincount(species.flatten(), minlength=100).float() + 1e-6)
+    known = read_state(run / "infuse" / "train.safetensors", trained.mirage.num_atoms)
+    species = known.species.flatten() if known.is_atom is None else known.species[known.is_atom]
+    logits = torch.log(torch.bincount(species, minlength=100).float() + 1e-6)
 
     def network(lattice, frac_coords, kinds, times, is_atom=None):
         return torch.zeros_like(lattice), torch.zeros_like(frac_coords), logits.expand(*kinds.shape, -1)
@@ -134,7 +141,7 @@ def main() -> None:
     folder = run / "benchmark" / "random"
     made = random_crystals(read_crystals(run / "dataset" / "train.jsonl.gz"), settings["sample"]["num_crystals"], 0)
     write_crystals(folder / "samples.jsonl", made)
-    losses["random"] = validation_loss(ignorant_network(run), trained, run)
+    losses["random"] = validation_loss(ignorant_network(trained, run), trained, run)
     counts["random"] = judged(folder / "samples.jsonl", run, settings, folder, options.calculator)
 
     print("| model | validation loss | within 0.1 eV/atom of the hull, % | samples |\n| --- | --- | --- | --- |")

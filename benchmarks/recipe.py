@@ -14,7 +14,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from baselines import mean_losses  # noqa: E402
 
 VARIANTS: dict[str, dict] = {
     "fast": {},
@@ -37,36 +39,24 @@ VARIANTS: dict[str, dict] = {
 }
 
 
-def measure(model: Path, val: Path, rounds: int = 4) -> dict[str, float]:
+def measure(model: Path, val: Path) -> dict[str, float]:
     """Losses of a model that do not depend on how it was trained."""
-    import torch
-
-    from miad import infuse
-    from miad.diffusion import species
-    from miad.diffusion.process import JointDiffusion, Noise, State
+    from miad.diffusion import coords, species
+    from miad.diffusion.process import JointDiffusion
     from miad.model import load
+    from miad.train import read_state
 
     network, trained = load(model)
-    tensors, _ = infuse.load(val)
-    clean = State(tensors["lattice"], tensors["frac_coords"], tensors["species"])
     process = JointDiffusion(trained.diffusion, trained.mirage, center_scores=True)
-    num, nats = len(clean.lattice), []
+    clean, nats = read_state(val, trained.mirage.num_atoms), []
 
     def centred(lattice, frac_coords, kinds, times, is_atom=None):
         epsilon, score, logits = network(lattice, frac_coords, kinds, times, is_atom)
-        weights = (infused.species > 0).to(score)[..., None]  # (n_crystals, n_atoms, 1)
-        score = score - (score * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
-        nats.append(species.cross_entropy(logits, infused.species).mean().item())
-        return epsilon, score, logits
+        nats.append(species.cross_entropy(logits, clean.species).mean().item())
+        return epsilon, coords.centre(score, process.scored(clean)), logits
 
-    totals = {"lattice": 0.0, "coords": 0.0}
-    with torch.no_grad():
-        for seed in range(rounds):
-            noise = Noise([torch.Generator().manual_seed(seed)], [num])
-            infused = process.infuse(clean, noise)
-            losses = process.losses(centred, infused, process.times(noise, True, num), noise, process.counts(infused))
-            totals = {name: total + losses[name].item() / rounds for name, total in totals.items()}
-    return {**totals, "species": sum(nats) / rounds}
+    means = mean_losses(centred, process, clean)
+    return {**means, "species": sum(nats) / len(nats)}
 
 
 def trained(name: str, seed: int, options: argparse.Namespace) -> Path:

@@ -33,6 +33,31 @@ EXPLOSION = 10.0  # an epoch's loss over the best one so far that counts as an e
 PREEMPTED = 75  # exit code after SIGTERM: EX_TEMPFAIL, "try again later"
 
 
+def read_state(path: Path, num_atoms: int | None, device: "torch.device | str" = "cpu") -> "State":
+    """The crystals of an infused file, as the process takes them.
+
+    Args:
+        path: what `miad infuse` wrote.
+        num_atoms: what they must have been infused with; None: not at all, so that some places are padding.
+        device: where the tensors go.
+
+    Raises:
+        MiadError: the file is missing, damaged, or infused otherwise.
+    """
+    from miad.diffusion.process import State
+
+    tensors, about = infuse.load(path)
+    if about["num_atoms"] != num_atoms:
+        raise MiadError(
+            f"{path} was infused with mirage.num_atoms {about['num_atoms']}, the training is set to {num_atoms}."
+            " Make it anew with: miad infuse."
+        )
+    parts = [tensors["lattice"], tensors["frac_coords"], tensors["species"]]
+    if num_atoms is None:
+        parts.append(infuse.padding_mask(tensors["num_atoms"], tensors["species"].shape[1]))
+    return State(*(part.to(device) for part in parts))
+
+
 class Trainer:
     """One session of a training.
 
@@ -56,7 +81,7 @@ class Trainer:
         self.rank = distributed.get_rank() if distributed.is_initialized() else 0
         self.device = torch.device(pick_device(settings.device))
         torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
-        self.train, self.val = (self._state(path) for path in (train, val))
+        self.train, self.val = (read_state(path, settings.mirage.num_atoms, self.device) for path in (train, val))
         torch.manual_seed(settings.seed)  # the initial weights
         self.source: Model | None = None
         network = CSPNet(settings.network).to(self.device)
@@ -79,23 +104,6 @@ class Trainer:
         self.is_stopping = False  # all processes know
         self.running = torch.zeros(len(LOSSES), device=self.device)  # losses of the epoch under way
         self._resume()
-
-    def _state(self, path: Path) -> "State":
-        from miad.diffusion.process import State
-
-        tensors, about = infuse.load(path)
-        wanted = self.settings.mirage.num_atoms
-        if about["num_atoms"] != wanted:
-            raise MiadError(
-                f"{path} was infused with mirage.num_atoms {about['num_atoms']}, the training is set to {wanted}."
-                " Make it anew with: miad infuse."
-            )
-        species = tensors["species"]
-        is_atom = None
-        if wanted is None:
-            is_atom = infuse.padding_mask(tensors["num_atoms"], species.shape[1]).to(self.device)
-        parts = (tensors["lattice"], tensors["frac_coords"], species)
-        return State(*(part.to(self.device) for part in parts), is_atom)
 
     def _start_from(self, network: "torch.nn.Module", path: Path) -> None:
         """Give the network the weights of a trained model, which has to be of the same make."""
