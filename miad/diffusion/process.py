@@ -153,15 +153,16 @@ class JointDiffusion:
         """
         num_atoms = clean.species.shape[1]
         epsilon = noise.normal(3, 3)  # (n_crystals, 3, 3)
-        shift = self.sigma[times][:, None, None] * noise.normal(num_atoms, 3)  # (n_crystals, n_atoms, 3)
+        sigma = self.sigma[times][:, None, None]  # (n_crystals, 1, 1)
+        moves = noise.normal(num_atoms, 3)  # (n_crystals, n_atoms, 3)
         keep = self.species_alpha_bar[times][:, None]  # (n_crystals, 1)
         noisy = State(
             lattice.add_noise(clean.lattice, self.lattice_alpha_bar[times], epsilon),
-            torch.remainder(clean.frac_coords + shift, 1.0),
+            coords.add_noise(clean.frac_coords, sigma, moves),
             species.add_noise(clean.species, keep, noise.uniform(num_atoms), noise.classes(num_atoms)),
             clean.is_atom,
         )
-        target = coords.wrapped_normal_score(shift, self.sigma[times][:, None, None])  # (n_crystals, n_atoms, 3)
+        target = coords.wrapped_normal_score(sigma * moves, sigma)  # (n_crystals, n_atoms, 3)
         weights = self.scored(clean)  # (n_crystals, n_atoms)
         if self.center_scores:
             target = coords.centre(target, weights)
