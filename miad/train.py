@@ -83,7 +83,8 @@ class Trainer:
         torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
         self.train, self.val = (read_state(path, settings.mirage.num_atoms, self.device) for path in (train, val))
         torch.manual_seed(settings.seed)  # the initial weights
-        self.source: Model | None = None
+        # Of the trained model that this one starts from: its provenance, its epochs, its coordinate target.
+        self.earlier, self.earlier_epochs, self.is_centred = "", 0, settings.center_scores
         network = CSPNet(settings.network).to(self.device)
         if settings.start_from:
             self._start_from(network, Path(settings.start_from))
@@ -107,9 +108,9 @@ class Trainer:
 
     def _start_from(self, network: "torch.nn.Module", path: Path) -> None:
         """Give the network the weights of a trained model, which has to be of the same make."""
-        trained, self.source = load(path)
+        trained, source = load(path)
         for section in ("network", "diffusion"):
-            theirs, ours = (dataclasses.asdict(getattr(one, section)) for one in (self.source, self.settings))
+            theirs, ours = (dataclasses.asdict(getattr(one, section)) for one in (source, self.settings))
             if theirs != ours:
                 other = {key: value for key, value in theirs.items() if value != ours[key]}
                 raise MiadError(
@@ -117,6 +118,10 @@ class Trainer:
                     f" Write them under {section} in config.yaml, or start from another model."
                 )
         network.load_state_dict(trained.state_dict())
+        self.earlier = f", started from {self.settings.start_from} ({source.origin})"
+        self.earlier_epochs = source.num_epochs
+        if not self.settings.num_epochs:  # its weights are taken as they are
+            self.is_centred = source.center_scores
 
     def _resume(self) -> None:
         found, stale = checkpoint.find(self.folder, self.progress.key, self._comes_by)
@@ -154,13 +159,10 @@ class Trainer:
             weights = self.optimiser.average if s.ema_decay else self.optimiser.state()["weights"]
             counts = (self.train.species > 0).sum(1).bincount().tolist()
             longest = float(self.train.lattice.norm(dim=-1).max())
-            origin = f"run {self.name}, {len(self.train.lattice)} crystals"
-            epochs, is_centred = self.progress.epoch, s.center_scores
-            if self.source is not None:
-                origin += f", started from {s.start_from} ({self.source.origin})"
-                epochs += self.source.num_epochs
-                is_centred = s.center_scores if s.num_epochs else self.source.center_scores
-            save(path, weights, Model(s.mirage, s.diffusion, s.network, is_centred, counts, longest, epochs, origin))
+            origin = f"run {self.name}, {len(self.train.lattice)} crystals{self.earlier}"
+            epochs = self.progress.epoch + self.earlier_epochs
+            model = Model(s.mirage, s.diffusion, s.network, self.is_centred, counts, longest, epochs, origin)
+            save(path, weights, model)
 
     def fit(self) -> None:
         """Train to the end, with a checkpoint every few minutes."""
