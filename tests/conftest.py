@@ -52,6 +52,16 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def results(tmp_path_factory) -> Path:
+    """Two finished runs of hand-made crystals with their tables, figures and report; tests do not write to it."""
+    import finished
+
+    folder = tmp_path_factory.mktemp("results")
+    finished.write(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def vasp_site(tmp_path_factory):
     """A site with the stand-in for VASP (tests/vasp_stand_in)."""
     from vasp_stand_in.site import running

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import finished
 import pytest
-from finished import samples, write_run
 
 from miad.calculation import NOT_DFT
 from miad.caveats import caveats
@@ -14,12 +13,8 @@ from miad.runs import runs_of
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
-    write_run(folder, "miad", samples("miad"))
-    given = finished.config()
-    given["ablations"] = None
-    runs, _ = runs_of(json.dumps(given), folder)
+def made(results):
+    runs, _ = runs_of(json.dumps(finished.config(ablations=None)), results)
     return outcomes_of(runs)
 
 

@@ -21,13 +21,6 @@ NUM_CANDIDATES = NUM_SALTS + NUM_SALTS - 5 + 1
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("results")
-    finished.write(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def chromium():
     program = browser.find()
     if program is None:

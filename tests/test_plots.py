@@ -1,0 +1,88 @@
+"""What is drawn stands where the numbers of the table say."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+
+from miad import plots
+from miad.figure_tables import COMPONENTS, Lines
+
+
+def panels(draw: Callable[[Figure, Lines], None], lines: Lines) -> list[Axes]:
+    """The panels of a figure."""
+    figure = Figure()
+    draw(figure, lines)
+    return figure.axes
+
+
+def test_the_waterfall_stands_on_what_is_left():
+    steps = [("attempted", 0, 10), ("failed", 4, 6), ("not_stable", 5, 1)]
+    lines = [{"run": "a", "reason": reason, "dropped": goes, "left": stays} for reason, goes, stays in steps]
+    [axes] = panels(plots.draw_waterfall, lines)
+    left, dropped = axes.containers
+    assert [bar.get_width() for bar in left] == [10, 6, 1]
+    assert [(bar.get_x(), bar.get_width()) for bar in dropped] == [(10, 0), (6, 4), (1, 5)]
+    assert axes.yaxis_inverted()  # read downwards
+
+
+def test_bars_of_two_runs_stand_side_by_side_and_a_rate_of_zero_can_be_drawn():
+    # Wilson's interval of 0 of n begins at 0, give or take the last digit: no bar may reach below its foot.
+    rate = {"percent": 0.0, "percent_low": 1e-15, "percent_high": 3.0}
+    lines = [{"run": run, "component": name, **rate} for run in "ab" for name in COMPONENTS]
+    lines[len(COMPONENTS)]["percent"] = 40.0
+    [axes] = panels(plots.draw_components, lines)
+    first, second = (one for one in axes.containers if isinstance(one, BarContainer))
+    assert [bar.get_height() for bar in second] == [40.0] + [0.0] * (len(COMPONENTS) - 1)
+    for here, there in zip(first, second, strict=True):
+        assert here.get_x() + here.get_width() <= there.get_x()
+    assert axes.get_legend() is not None
+
+
+def test_histograms_count_every_crystal_once():
+    """Percent of the crystals: what lies beyond the edges is in the outermost bins, what is unknown in none."""
+    values = [-9.0, -0.49, 0.01, 0.02, 0.99, 50.0, 70.0, None]
+    lines = [{"run": "a", "calculator": "x", "e_above_hull": value} for value in values]
+    [axes] = panels(plots.draw_e_above_hull, lines)
+    heights = axes.patches[0].get_xy()[1:-1:2, 1]  # an outline: twice every edge, and down to zero at both ends
+    assert heights.sum() == pytest.approx(100) and len(heights) == 60
+    assert heights[[0, 20, 59]] == pytest.approx(100 / 7 * np.array([2, 2, 3]))
+
+
+def test_families_come_in_the_order_of_symmetry_and_absent_ones_have_no_height():
+    lines = [{"run": "a", "family": "cubic", "sun": "3"}, {"run": "a", "family": "trigonal", "sun": "1"}]
+    [axes] = panels(plots.draw_space_groups, [*lines, {"run": "b", "family": "cubic", "sun": "2"}])
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["trigonal", "cubic"]
+    assert [[bar.get_height() for bar in group] for group in axes.containers] == [[1, 3], [0, 2]]
+
+
+def test_validation_is_drawn_where_it_was_measured_and_time_is_in_minutes():
+    parts = {"lattice": "1", "coords": "1", "species": "1", "total": "3", "learning_rate": "0.1"}
+    lines = [
+        {"run": "a", "epoch": str(epoch), "seconds": str(90 * epoch), "val_total": "2" if epoch % 2 else None, **parts}
+        for epoch in range(1, 5)
+    ]
+    by_epoch, by_time, *_ = panels(plots.draw_losses, lines)
+    trained, checked = by_epoch.lines
+    assert list(trained.get_xdata()) == [1, 2, 3, 4] and list(checked.get_xdata()) == [1, 3]
+    assert by_time.lines[0].get_xdata() == pytest.approx([1.5, 3, 4.5, 6])
+
+
+def test_a_generation_runs_from_noise_on_the_left_to_the_crystal_on_the_right():
+    lines = [{"run": "a", "time": str(time), "real": str(1 - time / 1000), "mirage": "1"} for time in (1000, 500, 0)]
+    [axes] = panels(plots.draw_settled, lines)
+    assert axes.xaxis_inverted()
+    assert axes.lines[0].get_ydata() == pytest.approx([0, 50, 100])  # percent
+
+
+def test_calculators_are_named_only_where_there_are_several():
+    lines = [{"run": "a", "calculator": "CHGNet 0.3.0 (sha256:d1)"}, {"run": "a", "calculator": "DFT"}]
+    assert list(plots.series(lines[:1])) == ["a"]
+    assert list(plots.series(lines)) == ["a, CHGNet 0.3.0", "a, DFT"]
+
+
+def test_two_dozen_runs_look_different():
+    assert len({tuple(plots.look(index).values()) for index in range(24)}) == 24
