@@ -83,45 +83,22 @@ def test_nested_settings_follow_their_section_and_nothing_else_changes(config):
 # ------------------------------------------------------------------------------------------------- what is refused
 
 
-def refused(config: dict, *path_and_value) -> str:
-    """Set a value, and return the words in which the config is refused."""
+def put(config: dict, *path_and_value) -> None:
+    """Set a value at a path of keys."""
     *parents, key, setting = path_and_value
     block = config
     for parent in parents:
         block = block.setdefault(parent, {})
     block[key] = setting
+
+
+def refused(config: dict, *path_and_value) -> str:
+    """Set a value that the schema allows, and return the words in which the config is refused."""
+    put(config, *path_and_value)
+    check(config, SCHEMA)
     with pytest.raises(MiadError) as caught:
-        check(config, SCHEMA)
         resolve(config)
     return str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("path", "words"),
-    [
-        (("trian", {}), ("trian is not a known key", "Did you mean train?")),
-        (("train", "learning_rat", 1.0), ("train.learning_rat is not a known key", "learning_rate?")),
-        (("ablations", "x", "mirage", "num_atom", 9), ("ablations.x.mirage.num_atom", "num_atoms?")),
-        (("recipes", "fast", "ema", 0.9), ("recipes.fast.ema", "ema_decay?")),
-        (("laptop", "sample", "steps", 4), ("laptop.sample.steps is not a known key",)),
-        (("train", "mirage", {"num_atoms": 3}), ("train.mirage is not a known key",)),
-        (("mirage", "num_atoms", "nine"), ("mirage.num_atoms", "'nine'", "integer", "N_m")),
-        (("mirage", "mask_loss", 1), ("mirage.mask_loss", "boolean")),
-        (("sample", "num_crystals", 10.5), ("sample.num_crystals", "10.5", "integer")),
-        (("mirage", "coordinates", "centre"), ("mirage.coordinates", "'centre'", "uniform, center")),
-        (("train", "learning_rate", -1.0), ("train.learning_rate", "-1.0")),
-        (("train", "keep_every", 0), ("train.keep_every", "0")),
-        (("diffusion", "sigma_max", 0.1), ("diffusion.sigma_max", "0.3", "prior")),
-        (("sample", "device", "gpu"), ("sample.device", "gpu")),
-        (("run", "my-run"), ("run", "my-run", "letters")),
-        (("train", None), ("train", "object")),
-        (("scale", "huge"), ("scale", "'huge'", "laptop, paper")),
-    ],
-)
-def test_words_of_the_check(config, path, words):
-    message = refused(config, *path)
-    for word in words:
-        assert word in message
 
 
 @pytest.mark.parametrize(
