@@ -1,0 +1,99 @@
+"""What a site lacks for VASP is named before anything is submitted, each with its remedy."""
+
+import os
+import sys
+
+import pytest
+from pymatgen.io.vasp.sets import MPRelaxSet
+from vasp_stand_in.site import Site
+
+from miad.config import Vasp
+from miad.vasp_site import (
+    potcar_folder,
+    potcar_symbol,
+    problem_of_command,
+    problem_of_potcars,
+    problem_of_scratch,
+    problems,
+    without_potcar,
+)
+
+
+@pytest.fixture
+def settings(tmp_path) -> Vasp:
+    """The stand-in, with pseudopotentials of iron and oxygen in both of pymatgen's layouts."""
+    folder = tmp_path / "potcars" / "POT_GGA_PAW_PBE"
+    (folder / "O").mkdir(parents=True)
+    (folder / "O" / "POTCAR").touch()
+    (folder / "POTCAR.Fe_pv.gz").touch()
+    return Site(tmp_path).vasp()
+
+
+def changed(settings: Vasp, **changes) -> Vasp:
+    return Vasp(**{**vars(settings), **changes})
+
+
+def test_a_complete_site_has_no_problem(settings):
+    assert problems(settings, ["Fe", "O"]) == []
+
+
+def test_all_problems_are_told_together(settings):
+    odd = changed(settings, command="absent", gamma_command="absent_too", potcars="/nowhere", scratch="/nowhere")
+    found = problems(odd, ["Fe"])
+    assert [text.partition(":")[0] for text in found] == [
+        "vasp.command",
+        "vasp.gamma_command",
+        "vasp.potcars",
+        "vasp.scratch",
+    ]
+    assert problems(changed(odd, gamma_command=None), []) == [found[0], *found[2:]]
+
+
+@pytest.mark.parametrize(
+    ("command", "absent"),
+    [
+        (f"{sys.executable} -n 4 {sys.executable}", None),
+        (f"no_launcher -n 4 {sys.executable}", "no_launcher"),
+        (f"{sys.executable} -n 4 no_vasp", "no_vasp"),
+        ("'$HERE/a b/vasp_std'", None),
+        ("$NOWHERE/vasp_std", "$NOWHERE/vasp_std"),
+    ],
+)
+def test_both_the_launcher_and_the_program_have_to_be_there(command, absent, tmp_path, monkeypatch):
+    monkeypatch.setenv("HERE", str(tmp_path))
+    program = tmp_path / "a b" / "vasp_std"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    found = problem_of_command("command", command)
+    assert (found is None) == (absent is None)
+    assert absent is None or found.startswith(f"vasp.command: {absent} is not on the PATH.")
+
+
+def test_missing_pseudopotentials_are_named_as_the_sets_name_them(settings):
+    found = problem_of_potcars(settings, ["O", "Na", "Fe", "Yb"])
+    assert "lacks Na_pv, Yb_2." in found  # in the order of the elements
+
+
+def test_the_version_decides_the_folder_and_tungsten(settings, monkeypatch, tmp_path):
+    newer = changed(settings, functional="PBE_54", potcars="$HOME_OF_POTCARS")
+    monkeypatch.setenv("HOME_OF_POTCARS", str(tmp_path))
+    assert potcar_folder(newer) == tmp_path / "POT_GGA_PAW_PBE_54"
+    assert (potcar_symbol(settings, "W"), potcar_symbol(newer, "W")) == ("W_pv", "W_sv")
+    for element in ("Fe", "O", "Yb"):
+        assert potcar_symbol(newer, element) == MPRelaxSet.CONFIG["POTCAR"][element]
+
+
+def test_elements_without_a_pseudopotential_of_the_sets():
+    assert without_potcar(["Rn", "Fe", "At", "O"]) == ["At", "Rn"]
+
+
+def test_scratch_may_name_a_variable_of_the_job(settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCRATCH", str(tmp_path))
+    assert problem_of_scratch(changed(settings, scratch="$SCRATCH")) is None
+    assert problem_of_scratch(settings) is None
+    (tmp_path / "file").touch()
+    assert f"{tmp_path / 'file'} is no folder" in problem_of_scratch(changed(settings, scratch="$SCRATCH/file"))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert f"{tmp_path} is no folder that can" in problem_of_scratch(
+        changed(settings, scratch="$SCRATCH")
+    )
