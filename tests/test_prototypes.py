@@ -10,11 +10,7 @@ import pytest
 from miad.crystal import Crystal, read_crystals
 from miad.dataset import standardise
 from miad.hull import element_counts
-from miad.prototypes import candidates, crystal_of, relax_settings, selection
-from miad.prototypes.decorations import Decoration, decorations
-from miad.prototypes.properties import ANIONS, CATIONS, VOLUMES
-from miad.prototypes.salts import tolerance
-from miad.prototypes.structures import STRUCTURE_TYPES
+from miad.prototypes import candidates, relax_settings, selection
 
 FOLDER = files("miad") / "data"
 SPLITS = ("train", "val", "test")
@@ -32,53 +28,7 @@ def crystals(shipped) -> list[Crystal]:
     return [crystal for part in shipped.values() for crystal in part]
 
 
-# The recipe
-
-
-@pytest.mark.parametrize("name", STRUCTURE_TYPES)
-def test_structure_type_has_its_space_group_and_is_primitive(name):
-    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
-
-    kind = STRUCTURE_TYPES[name]
-    elements = dict(zip(kind.roles, ("Na", "Cl", "O"), strict=False))
-    structure = kind.build(elements, volumes=dict.fromkeys(kind.roles, 15.0))
-    assert SpacegroupAnalyzer(structure, symprec=0.01).get_space_group_number() == kind.group
-    assert len(structure) == len(structure.get_primitive_structure()) <= selection.MAX_ATOMS
-
-
-@pytest.mark.parametrize(
-    ("kind", "elements", "radii", "edge"),
-    [
-        ("rocksalt", {"A": "Na", "X": "Cl"}, {"A": 1.02, "X": 1.81}, 5.66),
-        ("fluorite", {"A": "Ca", "X": "F"}, {"A": 1.12, "X": 1.31}, 5.61),
-        ("perovskite", {"A": "Sr", "B": "Ti", "X": "O"}, {"A": 1.3, "B": 0.605, "X": 1.4}, 4.01),
-        ("fcc", {"A": "Cu"}, {}, 3.63),
-    ],
-)
-def test_cell_follows_from_radii_or_volumes(kind, elements, radii, edge):
-    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
-
-    crystal = crystal_of("x", Decoration(kind, elements, radii))
-    conventional = SpacegroupAnalyzer(crystal.structure).get_conventional_standard_structure()
-    assert conventional.lattice.a == pytest.approx(edge, abs=0.01)
-
-
-def test_salts_are_neutral():
-    charges = {symbol: charge for charge, table in ANIONS.items() for symbol in table}
-    for decoration in decorations():
-        if not decoration.radii or decoration.kind not in ("rocksalt", "fluorite", "rutile", "alpha-nafeo2"):
-            continue
-        counts = element_counts(crystal_of("x", decoration))
-        metals = [symbol for role, symbol in decoration.elements.items() if role != "X"]
-        needed = charges[decoration.elements["X"]] * counts[decoration.elements["X"]]
-        options = [{charge * counts[m] for charge, table in CATIONS.items() if m in table} for m in metals]
-        sums = options[0] if len(options) == 1 else {a + b for a in options[0] for b in options[1]}
-        assert needed in sums, decoration
-
-
-def test_tolerance_factor_of_strontium_titanate():
-    # Goldschmidt: close to 1 for the cubic perovskite.
-    assert tolerance(1.18, 0.605, 1.4) == pytest.approx(0.96, abs=0.01)
+# The candidates
 
 
 def test_candidates_depend_on_the_seed_only_in_their_order():
@@ -88,40 +38,6 @@ def test_candidates_depend_on_the_seed_only_in_their_order():
     assert len({c.crystal_id for c in first}) == len(first)
     names = [c.source_id for c in first]
     assert {"rutile", "heusler", "perovskite"} <= {name.split(":")[0] for name in names}
-
-
-def test_no_radioactive_elements_and_no_noble_gases():
-    assert not {"He", "Ne", "Ar", "Kr", "Xe", "Rn", "Tc", "Pm", "Po", "At", "Ac", "Th", "U"} & set(VOLUMES)
-
-
-# The sifting
-
-
-def copper(name: str, energy: float, edge: float = 3.6) -> Crystal:
-    """Copper with a made-up energy."""
-    lattice = edge / 2 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0.0]])
-    known = {"energy_per_atom": energy, "energy_frame": "mp2020", "calculator": "test", "converged": True}
-    return Crystal(name, lattice, np.zeros((1, 3)), np.array([29]), source_id="fcc:Cu", **known)
-
-
-def test_the_lowest_of_equal_crystals_is_kept():
-    kept = selection.without_duplicates([copper("a", -1.0), copper("b", -1.2, 3.62), copper("c", -1.1)], workers=1)
-    assert [crystal.crystal_id for crystal in kept] == ["b"]
-
-
-def test_failed_unconverged_and_collapsed_are_dropped():
-    assert selection.is_sane(copper("a", -1.0))
-    assert not selection.is_sane(copper("a", -1.0).failed("relax", "…"))
-    assert not selection.is_sane(copper("a", -1.0).replace(converged=False))
-    salt = copper("a", -1.0).replace(atomic_numbers=np.array([29, 17]), frac_coords=np.array([[0, 0, 0], [0.5] * 3]))
-    assert not selection.is_sane(salt)  # two atoms in the volume of one
-    assert selection.is_sane(salt.replace(lattice=salt.lattice * 1.5))
-
-
-def test_split_is_disjoint_complete_and_60_20_20():
-    parts = selection.split([copper(f"{index}", -1.0) for index in range(100)], seed=0)
-    assert {name: len(part) for name, part in parts.items()} == {"train": 60, "val": 20, "test": 20}
-    assert len({crystal.crystal_id for part in parts.values() for crystal in part}) == 100
 
 
 # What is shipped
@@ -168,9 +84,9 @@ def test_no_two_crystals_are_the_same(crystals):
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     formulas = Counter(crystal.reduced_formula for crystal in crystals)
-    many = [formula for formula, count in formulas.most_common() if count > 1][::5]
+    many = [formula for formula, count in formulas.most_common() if count > 1][::10]
     judge = StructureMatcher()
-    for formula in many[:60]:
+    for formula in many[:30]:
         group = [crystal.structure for crystal in crystals if crystal.reduced_formula == formula]
         assert len(judge.group_structures(group)) == len(group), formula
 
@@ -203,11 +119,3 @@ def test_shipped_crystals_are_at_rest(crystals):
     for crystal in chosen:
         assert again[crystal.crystal_id].energy_per_atom == pytest.approx(crystal.energy_per_atom, abs=1e-4)
         assert again[crystal.crystal_id].converged, crystal.source_id
-
-
-def test_card_tells_the_counts(crystals):
-    card = (FOLDER / "prototypes.md").read_text(encoding="utf-8")
-    assert f"{len(crystals)} crystals" in card
-    kinds = Counter(crystal.source_id.split(":")[0] for crystal in crystals)
-    for kind, count in kinds.items():
-        assert any(line.startswith(f"| {kind} |") and line.endswith(f"| {count} |") for line in card.splitlines()), kind

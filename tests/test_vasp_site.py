@@ -94,6 +94,4 @@ def test_scratch_may_name_a_variable_of_the_job(settings, tmp_path, monkeypatch)
     (tmp_path / "file").touch()
     assert f"{tmp_path / 'file'} is no folder" in problem_of_scratch(changed(settings, scratch="$SCRATCH/file"))
     monkeypatch.setattr(os, "access", lambda *_: False)
-    assert f"{tmp_path} is no folder that can" in problem_of_scratch(
-        changed(settings, scratch="$SCRATCH")
-    )
+    assert f"{tmp_path} is no folder that can" in problem_of_scratch(changed(settings, scratch="$SCRATCH"))

@@ -73,17 +73,21 @@ def tidied(crystal: Crystal) -> Crystal:
 
 
 def hull_heights(crystals: list[Crystal]) -> list[float]:
-    """Height of the hull of all these crystals at the composition of each, eV/atom."""
+    """Height of the hull of all these crystals at the composition of each, eV/atom.
+
+    Raises:
+        ValueError: an element is in compounds only. Each of them would lie on a hull made of itself.
+    """
+    contents = [set(element_counts(crystal)) for crystal in crystals]
+    absent = set().union(*contents).difference(*(symbols for symbols in contents if len(symbols) == 1))
+    if absent:
+        raise ValueError(f"no pure {', '.join(sorted(absent))} among the sane candidates, so there is no hull")
     entries = [Entry(crystal.reduced_formula, crystal.energy_per_atom, crystal.crystal_id) for crystal in crystals]
     table = HullTable(NAME, crystals[0].energy_frame or "", NAME, lowest_entries(entries))
     hull, known = ConvexHull(table), {}
     for crystal in crystals:
         if crystal.reduced_formula not in known:
-            point = hull.height(element_counts(crystal))
-            # Without the pure elements there is no hull; every element used must have a reference.
-            if point.energy_per_atom is None:
-                raise ValueError(f"{crystal.crystal_id} {crystal.source_id}: {point.problem}")
-            known[crystal.reduced_formula] = point.energy_per_atom
+            known[crystal.reduced_formula] = hull.height(element_counts(crystal)).energy_per_atom
     return [known[crystal.reduced_formula] for crystal in crystals]
 
 
