@@ -40,15 +40,19 @@ def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
+def cache_folder() -> Path:
+    """Where files that can be had again are kept: $MIAD_CACHE, or ~/.cache/miad."""
+    return Path(os.environ.get("MIAD_CACHE") or Path.home() / ".cache" / "miad")
+
+
 def cache_path(url: str) -> Path:
-    """Where the file behind `url` is kept: in $MIAD_CACHE, or ~/.cache/miad.
+    """Where the file behind `url` is kept, in the cache folder.
 
     The name is a digest and the harmless letters of the last part of the URL, so no URL reaches outside the folder.
     """
-    folder = Path(os.environ.get("MIAD_CACHE") or Path.home() / ".cache" / "miad")
     last = urllib.parse.urlsplit(url).path.rsplit("/", 1)[-1]
     readable = re.sub(r"[^A-Za-z0-9._-]", "_", last).lstrip(".")[-60:]
-    return folder / f"{hashlib.sha256(url.encode()).hexdigest()[:10]}-{readable or 'file'}"
+    return cache_folder() / f"{hashlib.sha256(url.encode()).hexdigest()[:10]}-{readable or 'file'}"
 
 
 def fetch(

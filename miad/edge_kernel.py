@@ -285,22 +285,3 @@ def _transposed_product(left: Tensor, right: Tensor) -> Tensor:
     if left.dtype == torch.float32 or left.device.type == "cpu":  # torch has the mixed product on GPUs only
         return torch.mm(left.t().float(), right.float())
     return torch.mm(left.t(), right, out_dtype=torch.float32)
-
-
-def edge_mean(
-    receiver: Tensor,
-    sender: Tensor,
-    even: Tensor,
-    odd: Tensor,
-    alone: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    share: Tensor | None,
-) -> Tensor:
-    """Mean message to every atom: see `miad.edges.edge_mean`, whose arguments these are.
-
-    `receiver` is float32, bfloat16 or float16 and decides the precision; hidden is a multiple of 16.
-    """
-    to = receiver.dtype
-    sender, even, odd = (tensor.to(to).contiguous() for tensor in (sender, even, odd))
-    return EdgeKernel.apply(receiver.contiguous(), sender, even, odd, alone.to(to), weight, bias.to(to), share)

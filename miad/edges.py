@@ -5,8 +5,9 @@ u_ij = r_i + s_j + even_ij ± odd_ij comes apart because the first edge layer is
 projections per atom, and of the Fourier features of d = F_j − F_i the cosines are even and the sines odd in d, so that
 each unordered pair is projected once. No edge list, no scatter: every crystal has the same number of atoms.
 
-The backward pass is written out. It keeps two tensors per edge (u and the second pre-activation) where the plain
-formulation keeps about nine, and it works in pieces that stay in a processor's cache.
+The backward pass is written out. It keeps two tensors per edge (u and v = W₂ SiLU(u)) where the plain formulation
+keeps about nine, and it works in pieces that stay in a processor's cache. What lies between the matrix products is in
+miad/edge_loops.py, compiled for a processor where that can be done.
 
 On a GPU the kernels of miad/edge_kernel.py take its place.
 """
@@ -19,7 +20,8 @@ import shutil
 
 import torch
 from torch import Tensor
-from torch.nn.functional import silu
+
+from miad.edge_loops import PairIndex, loops_for
 
 log = logging.getLogger("miad")
 # Numbers per piece on a CPU. Measured from 2^17 to 2^23: smaller pieces pay in calls (bf16 most of all, by a quarter),
@@ -27,92 +29,60 @@ log = logging.getLogger("miad")
 PIECE = 1 << 20
 
 
-class PairIndex:
-    """Where the unordered pairs i < j of n atoms stand among the n² ordered ones (row-major).
-
-    Attributes:
-        first, second: i and j of each pair, (n_pairs,).
-        forward: index of (receiver i, sender j), (n_pairs,).
-        backward: index of (receiver j, sender i), (n_pairs,).
-        diagonal: index of (i, i), (n_atoms,).
-    """
-
-    def __init__(self, num_atoms: int, device: torch.device | str = "cpu") -> None:
-        self.num_atoms = num_atoms
-        self.first, self.second = torch.triu_indices(num_atoms, num_atoms, 1, device=device)
-        self.forward = self.first * num_atoms + self.second
-        self.backward = self.second * num_atoms + self.first
-        self.diagonal = torch.arange(num_atoms, device=device) * (num_atoms + 1)
-
-
-def _pre_activation(
-    u: Tensor, receiver: Tensor, sender: Tensor, even: Tensor, odd: Tensor, alone: Tensor, pairs: PairIndex
-) -> None:
-    """Fill u_ij of a few crystals, (n_crystals, n_atoms², hidden)."""
-    num, atoms, hidden = receiver.shape
-    u.index_copy_(1, pairs.forward, even + odd)
-    u.index_copy_(1, pairs.backward, even - odd)
-    u.index_copy_(1, pairs.diagonal, alone.expand(num, atoms, hidden))
-    grid = u.view(num, atoms, atoms, hidden)
-    grid += receiver[:, :, None]
-    grid += sender[:, None]
-
-
 class EdgeMean(torch.autograd.Function):
     """Mean over senders of SiLU(W₂ SiLU(u) + b₂), with a hand-written backward pass."""
 
     @staticmethod
-    def forward(ctx, receiver, sender, even, odd, alone, weight, bias, share, pairs):  # type: ignore[override]
-        """See `edge_mean`; tensors already have the dtype of the computation."""
+    def forward(  # type: ignore[override]
+        ctx, receiver, sender, even, odd, alone, weight, bias, share, pairs, has_backward
+    ):
+        """See `edge_mean`; tensors are contiguous and have the dtype of the computation, `weight` and `share` maybe a
+        wider one."""
         num, atoms, hidden = receiver.shape
-        step = max(1, PIECE // (atoms * atoms * hidden)) if receiver.device.type == "cpu" else num
-        first = receiver.new_empty(num, atoms * atoms, hidden)
-        second = torch.empty_like(first)
-        mean = receiver.new_empty(num, atoms, hidden)
+        low_weight = weight.to(receiver.dtype)
+        loops = loops_for(receiver)
+        step = max(1, PIECE // (atoms * atoms * hidden)) if receiver.device.type == "cpu" else max(1, num)
+        first = receiver.new_empty(num if has_backward else min(num, step), atoms * atoms, hidden)
+        second, mean = torch.empty_like(first), torch.empty_like(receiver)
+        activation = torch.empty_like(first[:step])  # of one piece
         for start in range(0, num, step):
             part = slice(start, start + step)
-            u, v = first[part], second[part]  # (step, n_atoms², hidden)
-            _pre_activation(u, receiver[part], sender[part], even[part], odd[part], alone, pairs)
-            torch.addmm(bias, silu(u).view(-1, hidden), weight.t(), out=v.view(-1, hidden))
-            message = silu(v).view(-1, atoms, atoms, hidden)
-            if share is None:
-                torch.mean(message, 2, out=mean[part])
-            else:
-                torch.sum(message * share[part, None, :, None], 2, out=mean[part])
-        ctx.save_for_backward(first, second, weight, share)
-        ctx.pairs, ctx.step = pairs, step
+            here = part if has_backward else slice(0, min(step, num - start))
+            u, v = first[here], second[here]  # (step, n_atoms², hidden)
+            a = activation[: len(u)]
+            loops.first(u, a, receiver[part], sender[part], even[part], odd[part], alone, pairs)
+            torch.mm(a.view(-1, hidden), low_weight.t(), out=v.view(-1, hidden))
+            loops.second(mean[part], v, bias, share[part])
+        ctx.save_for_backward(first, second, weight, bias, share)
+        ctx.pairs, ctx.step, ctx.loops = pairs, step, loops
         return mean
 
     @staticmethod
     def backward(ctx, grad):  # type: ignore[override]
         """Gradients with respect to the projections and the second layer."""
-        first, second, weight, share = ctx.saved_tensors
-        num, atoms, hidden = grad.shape
-        pairs, silu_backward = ctx.pairs, torch.ops.aten.silu_backward
+        first, second, weight, bias, share = ctx.saved_tensors
+        num, _, hidden = grad.shape
+        grad, loops, low_weight = grad.contiguous(), ctx.loops, weight.to(grad.dtype)
         receiver, sender = torch.empty_like(grad), torch.empty_like(grad)
-        even = grad.new_empty(num, len(pairs.first), hidden)
+        even = grad.new_empty(num, len(ctx.pairs.first), hidden)
         odd = torch.empty_like(even)
-        wide = torch.promote_types(grad.dtype, torch.float32)  # sums over many edges, never in half precision
-        alone, d_bias = grad.new_zeros(2, hidden, dtype=wide)
+        d_v, activation, d_a = (torch.empty_like(first[: ctx.step]) for _ in range(3))  # of one piece
+        wide = share.dtype  # sums over many edges, never in half precision
+        d_alone, d_bias = grad.new_zeros(2, hidden, dtype=wide)
         d_weight = torch.zeros_like(weight, dtype=wide)
         for start in range(0, num, ctx.step):
             part = slice(start, start + ctx.step)
-            spread = share[part, None, :, None] if share is not None else 1.0 / atoms
-            d_message = (grad[part, :, None] * spread).expand(-1, -1, atoms, -1)  # (step, n_atoms, n_atoms, hidden)
-            d_v = silu_backward(d_message, second[part].view(d_message.shape)).reshape(-1, hidden)  # (n_edges, hidden)
-            u = first[part]
-            d_weight += torch.mm(d_v.t(), silu(u).view(-1, hidden))
-            d_bias += d_v.sum(0)
-            d_u = silu_backward(torch.mm(d_v, weight).view(u.shape), u)  # (step, n_atoms², hidden)
-            grid = d_u.view(-1, atoms, atoms, hidden)
-            torch.sum(grid, 2, out=receiver[part])
-            torch.sum(grid, 1, out=sender[part])
-            forward, backward = d_u.index_select(1, pairs.forward), d_u.index_select(1, pairs.backward)
-            torch.add(forward, backward, out=even[part])
-            torch.sub(forward, backward, out=odd[part])
-            alone += d_u.index_select(1, pairs.diagonal).sum((0, 1))
-        to = grad.dtype
-        return receiver, sender, even, odd, alone.to(to), d_weight.to(to), d_bias.to(to), None, None
+            u, v = first[part], second[part]  # (step, n_atoms², hidden)
+            d_second, a, d_first = d_v[: len(u)], activation[: len(u)], d_a[: len(u)]
+            d_bias += loops.second_backward(d_second, a, grad[part], u, v, bias, share[part])
+            d_second, a = d_second.view(-1, hidden), a.view(-1, hidden)  # (n_edges, hidden)
+            d_weight += torch.mm(d_second.t(), a)
+            torch.mm(d_second, low_weight, out=d_first.view(-1, hidden))
+            d_alone += loops.first_backward(
+                receiver[part], sender[part], even[part], odd[part], d_first, u, ctx.pairs
+            )
+        ends = d_alone.to(grad.dtype), d_weight.to(weight.dtype), d_bias.to(bias.dtype)
+        return receiver, sender, even, odd, *ends, None, None, None
 
 
 @functools.cache
@@ -163,18 +133,13 @@ def edge_mean(
         (n_crystals, n_atoms, hidden), in the dtype of `receiver`.
     """
     to = receiver.dtype
+    tensors = [tensor.to(to).contiguous() for tensor in (receiver, sender, even, odd, alone)]
+    tensors += [weight, bias.to(to)]
     if fits_kernel(receiver):
-        from miad.edge_kernel import edge_mean as fused
+        from miad.edge_kernel import EdgeKernel
 
-        return fused(receiver, sender, even, odd, alone, weight, bias, share)
-    return EdgeMean.apply(
-        receiver,
-        sender.to(to),
-        even.to(to),
-        odd.to(to),
-        alone.to(to),
-        weight.to(to),
-        bias.to(to),
-        None if share is None else share.to(to),
-        pairs,
-    )
+        return EdgeKernel.apply(*tensors, share)
+    wide = torch.promote_types(to, torch.float32)
+    if share is None:
+        share = torch.full(receiver.shape[:2], 1 / max(1, receiver.shape[1]), dtype=wide, device=receiver.device)
+    return EdgeMean.apply(*tensors, share.to(wide).contiguous(), pairs, torch.is_grad_enabled())

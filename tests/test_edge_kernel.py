@@ -16,7 +16,7 @@ triton = pytest.importorskip("triton", reason="triton is not installed: the plai
 
 from miad import edge_kernel, edges  # noqa: E402
 from miad.config import Network  # noqa: E402
-from miad.edge_kernel import Tiles, edge_mean, tiles_for  # noqa: E402
+from miad.edge_kernel import EdgeKernel, Tiles, tiles_for  # noqa: E402
 from miad.edges import PairIndex  # noqa: E402
 from miad.network import CSPNet  # noqa: E402
 
@@ -78,8 +78,10 @@ def outcome(function, tensors, share, dtype, device):
 
 
 def plain(*arguments):
-    """The plain path, which edge_mean of miad.edges takes on a CPU."""
-    return edges.EdgeMean.apply(*arguments, PairIndex(arguments[0].shape[1]))
+    """The path in torch, which `edge_mean` takes on a CPU without a compiler."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIAD_EDGES", "plain")
+        return edges.edge_mean(*arguments, PairIndex(arguments[0].shape[1]))
 
 
 def error(found, expected) -> float:
@@ -93,7 +95,7 @@ SHAPES = [(2, 5, 32, False), (2, 7, 48, True), (2, 1, 16, False), (2, 2, 16, Tru
 @pytest.mark.parametrize("shape", SHAPES)
 def test_single_precision_is_the_plain_path_in_double(shape):
     tensors, share = inputs(*shape)
-    found = outcome(edge_mean, tensors, share, torch.float32, DEVICE)
+    found = outcome(EdgeKernel.apply, tensors, share, torch.float32, DEVICE)
     expected = outcome(plain, tensors, share, torch.float64, "cpu")
     for name, ours, theirs in zip(NAMES, found, expected, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-5 * float(theirs.abs().max()) if theirs.numel() else 0), name
@@ -106,7 +108,7 @@ def test_half_precision_is_at_least_as_good_as_the_plain_path(shape):
     tensors = [tensor.bfloat16() for tensor in tensors]  # what is rounded before is the same for all
     share = None if share is None else share.bfloat16()
     exact = outcome(plain, tensors, share, torch.float64, "cpu")
-    found = outcome(edge_mean, tensors, share, torch.bfloat16, DEVICE)
+    found = outcome(EdgeKernel.apply, tensors, share, torch.bfloat16, DEVICE)
     rounded = outcome(plain, tensors, share, torch.bfloat16, "cpu")
     for name, ours, theirs, truth in zip(NAMES, found, rounded, exact, strict=True):
         assert error(ours, truth) < 1.1 * error(theirs, truth) and error(ours, truth) < 2**-7, name
@@ -115,7 +117,7 @@ def test_half_precision_is_at_least_as_good_as_the_plain_path(shape):
 def test_crystals_larger_than_a_tile(monkeypatch):
     monkeypatch.setattr(edge_kernel, "tiles_for", lambda *_: Tiles(16, 16, 16, 4, 2))
     tensors, share = inputs(1, 17, 16, is_ragged=True)  # two passes of nine senders
-    found = outcome(edge_mean, tensors, share, torch.float32, DEVICE)
+    found = outcome(EdgeKernel.apply, tensors, share, torch.float32, DEVICE)
     expected = outcome(plain, tensors, share, torch.float64, "cpu")
     for name, ours, theirs in zip(NAMES, found, expected, strict=True):
         assert error(ours, theirs) < 1e-5, name
@@ -126,11 +128,11 @@ def test_a_crystal_depends_on_no_other():
     (*tensors, alone, weight, bias), _ = inputs(3, 5, 32)
     tensors = [tensor.to(DEVICE) for tensor in tensors]
     layer = [tensor.to(DEVICE) for tensor in (alone, weight, bias)]
-    together = edge_mean(*tensors, *layer, None)
+    together = EdgeKernel.apply(*tensors, *layer, None)
     for k in range(3):
-        assert torch.equal(edge_mean(*(tensor[k : k + 1] for tensor in tensors), *layer, None)[0], together[k])
+        assert torch.equal(EdgeKernel.apply(*(tensor[k : k + 1] for tensor in tensors), *layer, None)[0], together[k])
     tensors[0][1, 0] = float("nan")
-    spoilt = edge_mean(*tensors, *layer, None)
+    spoilt = EdgeKernel.apply(*tensors, *layer, None)
     assert torch.equal(spoilt[[0, 2]], together[[0, 2]]) and spoilt[1].isnan().any()
 
 
@@ -147,8 +149,8 @@ def test_the_network_takes_the_kernel(monkeypatch):
     }
     data = {name: tensor.to(DEVICE) for name, tensor in data.items()}
     calls, results = [], []
-    kernel = edge_kernel.edge_mean
-    monkeypatch.setattr(edge_kernel, "edge_mean", lambda *arguments: calls.append(1) or kernel(*arguments))
+    counted = SimpleNamespace(apply=lambda *arguments: calls.append(1) or EdgeKernel.apply(*arguments))
+    monkeypatch.setattr(edge_kernel, "EdgeKernel", counted)
     for is_kernel in (True, False):
         monkeypatch.setattr(edges, "fits_kernel", lambda _, is_kernel=is_kernel: is_kernel)
         network.zero_grad()

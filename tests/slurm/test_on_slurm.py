@@ -204,7 +204,7 @@ def test_a_job_out_of_memory_is_retried_with_more(finished):
 
 def test_preempted_trainings_go_on_from_their_checkpoints(finished, past_walltime, tmp_path):
     # In `gpu` jobs get ten seconds of grace: the training saves, ends, and snakemake submits it again. In `cpu` they
-    # get none: Slurm stops the job and puts the same one back into the queue.
+    # get none: Slurm kills the job and puts the same one back into the queue, where the last checkpoint is all it has.
     projects = {name: untrained(finished, tmp_path / name) for name in ("gpu", "cpu")}
     started = {}
     for name, project in projects.items():
@@ -214,9 +214,8 @@ def test_preempted_trainings_go_on_from_their_checkpoints(finished, past_walltim
         hold(project, 1, checkpoint(project).exists)
     urgent = ["sbatch", "--parsable", "--partition=urgent", "--gpus=2", "--mem=100", "--output=/dev/null"]
     subprocess.run([*urgent, "--wrap=sleep 1"], check=True, capture_output=True, cwd=tmp_path)
-    for project in projects.values():
-        # In time: snakemake begins the second life of a job by removing the log of the first.
-        wait_until(lambda log=project.folder / LOG: "stopped by a signal" in log.read_text(), "a training that saves")
+    # In time: snakemake begins the second life of a job by removing the log of the first.
+    wait_until(lambda: "stopped by a signal" in (projects["gpu"].folder / LOG).read_text(), "a training that saves")
     wait_until(lambda: jobs_of(projects["cpu"])[0]["state"] == "PENDING", "the preempted job back in the queue")
     # Slurm holds back a requeued job for two minutes; here it is wanted at once.
     job = jobs_of(projects["cpu"])[0]["job"]

@@ -1,0 +1,144 @@
+"""The compiled loops against those in torch, in double precision where it matters, and what is done without them."""
+
+import math
+import shutil
+import subprocess
+
+import pytest
+import torch
+
+from miad import edge_loops
+from miad.edge_loops import CompiledLoops, PairIndex, PlainLoops, compiled_loops, loops_for
+
+has_compiler = any(map(shutil.which, ("cc", "gcc", "clang")))
+needs_compiler = pytest.mark.skipif(not has_compiler, reason="no C compiler: the loops in torch are all there is")
+KINDS = {torch.float32: 2e-6, torch.bfloat16: 2**-7}
+SHAPES = [(2, 5, 24), (1, 1, 16), (3, 2, 200), (2, 25, 130)]  # more channels than a block; no whole vectors
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch, tmp_path_factory):
+    """Built here, not taken from an earlier run."""
+    monkeypatch.setenv("MIAD_CACHE", str(tmp_path_factory.getbasetemp() / "loops"))
+    compiled_loops.cache_clear()
+    yield
+    compiled_loops.cache_clear()
+
+
+def outcome(loops, shape, dtype, *, is_ragged=False, poison=False):
+    """All outputs of the four parts, in double precision, from the same rounded inputs."""
+    num, atoms, hidden = shape
+    g = torch.Generator().manual_seed(0)
+    pairs = PairIndex(atoms)
+
+    def draw(*size):
+        kind = torch.bfloat16 if torch.bfloat16 in (dtype, rounding) else torch.float32
+        return (2 * torch.randn(size, generator=g)).to(kind).to(dtype)
+
+    rounding = dtype if dtype != torch.float64 else outcome.rounding
+    receiver, sender, grad = (draw(num, atoms, hidden) for _ in range(3))
+    even, odd = (draw(num, len(pairs.first), hidden) for _ in range(2))
+    alone, bias = draw(hidden), draw(hidden)
+    v, d_a = (draw(num, atoms**2, hidden) for _ in range(2))
+    share = torch.full((num, atoms), 1 / atoms, dtype=torch.promote_types(dtype, torch.float32))
+    if is_ragged:
+        share[:, 1:] = 0.0
+    if poison:
+        receiver[0, 0, 3] = math.nan
+        v[0, 0, 3] = math.nan
+    u, a, d_v, again = (torch.empty_like(v) for _ in range(4))
+    mean, d_receiver, d_sender = (torch.empty_like(receiver) for _ in range(3))
+    d_even, d_odd = torch.empty_like(even), torch.empty_like(even)
+    loops.first(u, a, receiver, sender, even, odd, alone, pairs)
+    loops.second(mean, v, bias, share)
+    d_bias = loops.second_backward(d_v, again, grad, u, v, bias, share)
+    d_alone = loops.first_backward(d_receiver, d_sender, d_even, d_odd, d_a, u, pairs)
+    names = ("u", "a", "mean", "d_v", "again", "d_bias", "d_receiver", "d_sender", "d_even", "d_odd", "d_alone")
+    parts = (u, a, mean, d_v, again, d_bias, d_receiver, d_sender, d_even, d_odd, d_alone)
+    return {name: part.double() for name, part in zip(names, parts, strict=True)}
+
+
+@needs_compiler
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", list(KINDS))
+@pytest.mark.parametrize("is_ragged", [False, True])
+def test_compiled_is_torch_in_double_precision(shape, dtype, is_ragged):
+    loops = compiled_loops(dtype == torch.bfloat16)
+    assert isinstance(loops, CompiledLoops)
+    found = outcome(loops, shape, dtype, is_ragged=is_ragged)
+    outcome.rounding = dtype
+    expected = outcome(PlainLoops(), shape, torch.float64, is_ragged=is_ragged)
+    for name, theirs in expected.items():
+        scale = float(theirs.abs().max()) if theirs.numel() else 0.0
+        assert torch.allclose(found[name], theirs, rtol=0, atol=KINDS[dtype] * scale), name
+
+
+@needs_compiler
+def test_what_is_no_number_stays_none():
+    found = outcome(compiled_loops(False), (2, 3, 16), torch.float32, poison=True)
+    assert found["a"][0, 0, 3].isnan() and found["mean"][0, 0, 3].isnan() and found["d_v"][0, 0, 3].isnan()
+    assert not any(part[1].isnan().any() for name, part in found.items() if part.dim() == 3)  # the other crystal
+
+
+@needs_compiler
+def test_far_out_activations():
+    """SiLU is 0 on the left and x on the right, however far; bfloat16 rounds to even as torch does."""
+    x = torch.tensor([-1e4, -200.0, -88.0, -20.0, 0.0, 88.0, 200.0, 1e30] * 2)
+    mean = torch.empty(1, 1, 16)
+    compiled_loops(False).second(mean, x.view(1, 1, 16), torch.zeros(16), torch.ones(1, 1))
+    assert torch.allclose(mean[0, 0], torch.nn.functional.silu(x), rtol=1e-6, atol=1e-30)
+    numbers = torch.linspace(100, 130, 1600).view(1, 1, -1)
+    half = torch.empty(numbers.shape, dtype=torch.bfloat16)
+    zero = torch.zeros(1600, dtype=torch.bfloat16)
+    compiled_loops(True).second(half, numbers.bfloat16(), zero, torch.full((1, 1), 1.003))
+    assert torch.equal(half, (numbers.bfloat16().float() * torch.tensor(1.003)).bfloat16())
+
+
+@needs_compiler
+def test_the_number_of_threads_does_not_matter():
+    shape, before = (3, 7, 300), torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append(outcome(compiled_loops(False), shape, torch.float32))
+    finally:
+        torch.set_num_threads(before)
+    one, two = results
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_where_the_compiled_ones_are_chosen(monkeypatch):
+    monkeypatch.setattr(edge_loops, "compiled_loops", lambda is_half: "compiled")
+    monkeypatch.delenv("MIAD_EDGES", raising=False)
+    assert loops_for(torch.empty(1, 4, 8)) == "compiled"
+    assert loops_for(torch.empty(1, 4, 8, dtype=torch.bfloat16)) == "compiled"
+    assert isinstance(loops_for(torch.empty(1, 4, 8, dtype=torch.float64)), PlainLoops)
+    assert isinstance(loops_for(torch.empty(1, edge_loops.MOST_ATOMS + 1, 8)), PlainLoops)
+    assert isinstance(loops_for(torch.empty(1, 4, 8, device="meta")), PlainLoops)
+    monkeypatch.setenv("MIAD_EDGES", "plain")
+    assert isinstance(loops_for(torch.empty(1, 4, 8)), PlainLoops)
+
+
+def test_without_a_compiler_and_with_one_that_fails(monkeypatch, tmp_path, caplog):
+    caplog.set_level("INFO", "miad")
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert isinstance(loops_for(torch.empty(1, 4, 8)), PlainLoops) and "no C compiler" in caplog.text
+    compiled_loops.cache_clear()
+    broken = tmp_path / "cc"
+    broken.write_text("#!/bin/sh\necho does not know -fopenmp >&2\nexit 1\n")
+    broken.chmod(0o755)
+    assert isinstance(loops_for(torch.empty(1, 4, 8)), PlainLoops) and "does not know -fopenmp" in caplog.text
+
+
+@needs_compiler
+def test_built_once_for_this_processor(monkeypatch):
+    first = compiled_loops(False).library._name
+    compiled_loops.cache_clear()
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("built twice"))
+    assert compiled_loops(False).library._name == first
+    compiled_loops.cache_clear()
+    monkeypatch.setattr(edge_loops, "_processor", lambda: "another")
+    with pytest.raises(pytest.fail.Exception):
+        compiled_loops(False)
