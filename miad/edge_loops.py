@@ -163,7 +163,7 @@ def compiled_loops(is_half: bool) -> CompiledLoops | None:
     """Build the library, or take it from the cache folder; None, and a word in the log, where that cannot be done."""
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", ""), "cc", "gcc", "clang"))), None)
     if compiler is None:
-        log.info("no C compiler: the network's edge block runs without compiled loops, about a third slower.")
+        log.info("no C compiler: the network's edge block runs without compiled loops.")
         return None
     command = [compiler, *OPTIONS, *(["-DHALF"] if is_half else [])]
     # Machine code for this very processor: a home folder may be shared with others.
@@ -176,7 +176,7 @@ def compiled_loops(is_half: bool) -> CompiledLoops | None:
         return CompiledLoops(path)
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
-        log.info("the edge block runs without compiled loops, about a third slower: %s", str(reason).strip())
+        log.info("the edge block runs without compiled loops: %s", str(reason).strip())
         return None
 
 

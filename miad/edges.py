@@ -26,7 +26,7 @@ from miad.edge_loops import PairIndex, loops_for
 log = logging.getLogger("miad")
 # Numbers per piece on a CPU. Measured from 2^17 to 2^23: smaller pieces pay in calls (bf16 most of all, by a quarter),
 # larger ones leave the cache.
-PIECE = 1 << 20
+PIECE = 1 << 19
 
 
 class EdgeMean(torch.autograd.Function):
