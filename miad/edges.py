@@ -78,9 +78,7 @@ class EdgeMean(torch.autograd.Function):
             d_second, a = d_second.view(-1, hidden), a.view(-1, hidden)  # (n_edges, hidden)
             d_weight += torch.mm(d_second.t(), a)
             torch.mm(d_second, low_weight, out=d_first.view(-1, hidden))
-            d_alone += loops.first_backward(
-                receiver[part], sender[part], even[part], odd[part], d_first, u, ctx.pairs
-            )
+            d_alone += loops.first_backward(receiver[part], sender[part], even[part], odd[part], d_first, u, ctx.pairs)
         ends = d_alone.to(grad.dtype), d_weight.to(weight.dtype), d_bias.to(bias.dtype)
         return receiver, sender, even, odd, *ends, None, None, None
 
