@@ -1,5 +1,6 @@
 """The definitions of the paper, asserted against independent derivations."""
 
+import functools
 import itertools
 import math
 
@@ -22,6 +23,12 @@ K = 100
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+@functools.cache
+def process_of(variant: Mirage) -> JointDiffusion:
+    """The process at full length; the quadrature of its thousand norms takes seconds, and no test changes it."""
+    return JointDiffusion(DIFFUSION, variant)
 
 
 # ------------------------------------------------------------------------------------------------ schedules
@@ -116,8 +123,7 @@ def transition(keep: float) -> np.ndarray:
 def test_species_posterior_against_explicit_matrices(t, s):
     alpha_bar = schedules.species_alpha_bar(DIFFUSION).numpy()
     steps = [transition(alpha_bar[k] / alpha_bar[k - 1]) for k in range(1, t + 1)]
-    q_s = np.linalg.multi_dot([np.eye(K), *steps[:s], np.eye(K)])
-    q_st = np.linalg.multi_dot([np.eye(K), *steps[s:], np.eye(K)])
+    q_s, q_st = (functools.reduce(np.matmul, part, np.eye(K)) for part in (steps[:s], steps[s:]))
     clean = torch.softmax(torch.randn(1, 3, K, generator=seeded(), dtype=torch.float64), -1)
     noisy = torch.tensor([[0, 17, 99]])
     found = species.posterior(noisy, clean, torch.tensor(alpha_bar[t]), torch.tensor(alpha_bar[s]))
@@ -177,7 +183,7 @@ def test_reduction_undoes_infusion():
 
 def test_mirage_atoms_move_every_time_and_real_ones_never():
     tensors = to_tensors([crystal()], 8)
-    process = JointDiffusion(DIFFUSION, MIRAGE)
+    process = process_of(MIRAGE)
     clean = State(tensors["lattice"], tensors["frac_coords"], tensors["species"])
     noise = Noise([seeded()], [1])
     first, second = process.infuse(clean, noise).frac_coords, process.infuse(clean, noise).frac_coords
@@ -212,7 +218,7 @@ class Fixed(torch.nn.Module):
 def test_masked_loss_ignores_mirage_atoms(mask_loss):
     tensors = to_tensors([crystal(), crystal(5)], 8)
     clean = State(tensors["lattice"], tensors["frac_coords"], tensors["species"])
-    process = JointDiffusion(DIFFUSION, Mirage(8, "uniform", mask_loss))
+    process = process_of(Mirage(8, "uniform", mask_loss))
     network = Fixed(clean)
     losses = process.losses(network, clean, torch.tensor([300, 900]), Noise([seeded()], [2]), process.counts(clean))
     losses["coords"].backward()
@@ -225,7 +231,7 @@ def test_coordinate_loss_is_averaged_over_real_atoms_of_the_batch():
     """A zero prediction costs E[score²/λ] = 1 per real atom, however many mirage atoms there are."""
     tensors = to_tensors([crystal(n % 8 + 1) for n in range(800)], 8)
     clean = State(tensors["lattice"], tensors["frac_coords"], tensors["species"])
-    process = JointDiffusion(DIFFUSION, MIRAGE)
+    process = process_of(MIRAGE)
     network = Fixed(clean)
     network.score.data.zero_()
     noise = Noise([seeded()], [800])
@@ -254,7 +260,7 @@ class Turned:
 def test_a_whole_sampling_step_is_equivariant():
     torch.manual_seed(1)
     network = CSPNet(Network(32, 2, 4, 16, 0.1)).double()
-    process = JointDiffusion(DIFFUSION, MIRAGE)
+    process = process_of(MIRAGE)
     g = seeded(2)
     state = State(
         3 * torch.randn(2, 3, 3, generator=g, dtype=torch.float64),
@@ -296,7 +302,7 @@ class Oracle(torch.nn.Module):
 
 @pytest.mark.parametrize(("stride", "denoise_last", "limit"), [(1, False, 0.04), (5, True, 1e-3), (10, True, 1e-3)])
 def test_a_network_that_knows_the_score_recovers_the_data(stride, denoise_last, limit):
-    process = JointDiffusion(DIFFUSION, MIRAGE)
+    process = process_of(MIRAGE)
     tensors = to_tensors([crystal(8)], 8)
     truth = State(tensors["lattice"], tensors["frac_coords"], tensors["species"])
     network, noise = Oracle(process, truth), Noise([seeded()], [32])
