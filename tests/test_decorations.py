@@ -31,5 +31,4 @@ def test_every_element_has_a_reference_for_the_hull(found):
 
 
 def test_choices_are_all_pairs():
-    assert list(combine("Fe Co", "O S Se"))[:4] == [("Fe", "O"), ("Fe", "S"), ("Fe", "Se"), ("Co", "O")]
-    assert len(list(combine("Fe Co", "O S Se"))) == 6
+    assert list(combine("Fe Co", "O S")) == [("Fe", "O"), ("Fe", "S"), ("Co", "O"), ("Co", "S")]
