@@ -4,6 +4,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.entries.computed_entries import ComputedStructureEntry
+from symmetric import symmetric
 from test_relax import rocksalt
 
 from miad.corrections import correct, correction_per_atom, hubbard_values
@@ -12,7 +13,7 @@ from miad.errors import MiadError
 
 def salt(cation: str, anion: str, edge: float) -> Structure:
     """A rock salt."""
-    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(edge), [cation, anion], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    return symmetric("Fm-3m", Lattice.cubic(edge), [cation, anion], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
+from symmetric import symmetric
 
 from miad import dataset
 from miad.config import Dataset
@@ -18,9 +19,9 @@ from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.dataset import run, standardise
 from miad.errors import MiadError
 
-ROCK_SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
-FLUORITE = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.5), ["Ca", "F"], [[0, 0, 0], [0.25, 0.25, 0.25]])
-QUARTZ = Structure.from_spacegroup(  # chiral: P3_221
+ROCK_SALT = symmetric("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+FLUORITE = symmetric("Fm-3m", Lattice.cubic(5.5), ["Ca", "F"], [[0, 0, 0], [0.25, 0.25, 0.25]])
+QUARTZ = symmetric(  # chiral: P3_221
     "P3_221", Lattice.hexagonal(4.91, 5.43), ["Si", "O"], [[0.465, 0, 2 / 3], [0.415, 0.272, 0.786]]
 )
 ROWS = [

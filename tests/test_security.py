@@ -7,7 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Lattice
+from symmetric import symmetric
 
 from miad import candidates, ingest
 from miad.crystal import Crystal, read_crystals, write_crystals
@@ -15,7 +16,7 @@ from miad.errors import MiadError
 from miad.files import Unpacked, open_text
 
 ROOT = Path(__file__).resolve().parent.parent
-SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
+SALT = symmetric("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 EVIL = "../../x; rm -rf $(touch pwned) `touch pwned`"
 # Where pickles are read: two unpicklers of our own that run nothing, and eqV2's weights after their checksum.
 READERS_OF_PICKLES = {"torch_file.py", "patched_diagram.py", "eqv2.py"}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from pymatgen.core import Lattice, Structure
+from symmetric import symmetric
 from vasp_stand_in.site import calls
 
 from miad import vasp
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def rock_salt(edge: float, first: str, second: str) -> Structure:
-    made = Structure.from_spacegroup("Fm-3m", Lattice.cubic(edge), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    made = symmetric("Fm-3m", Lattice.cubic(edge), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]])
     return made.get_primitive_structure()
 
 

@@ -3,8 +3,9 @@
 import dataclasses
 
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Lattice
 from pymatgen.io.vasp.sets import MPRelaxSet, MPStaticSet
+from symmetric import symmetric
 from vasp_stand_in.site import Site
 
 from miad.crystal import Crystal
@@ -17,7 +18,7 @@ def settings(tmp_path):
 
 
 def cell(group: str, lattice: Lattice, species: list[str], sites: list[list[float]]) -> Crystal:
-    structure = Structure.from_spacegroup(group, lattice, species, sites).get_primitive_structure()
+    structure = symmetric(group, lattice, species, sites).get_primitive_structure()
     return Crystal.from_structure("one", structure)
 
 

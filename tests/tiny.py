@@ -10,6 +10,7 @@ from pathlib import Path
 
 import yaml
 from pymatgen.core import Lattice, Structure
+from symmetric import symmetric
 
 ROOT = Path(__file__).resolve().parent.parent
 CATIONS = {"Li": 0.76, "Na": 1.02, "K": 1.38}  # ionic radii, Å
@@ -49,15 +50,15 @@ def crystals() -> list[tuple[Structure, float]]:
     """
     made = []
     for element, radius in {**CATIONS, **ANIONS}.items():
-        made.append((Structure.from_spacegroup("Im-3m", Lattice.cubic(3 * radius), [element], [[0, 0, 0]]), 20.0))
-        made.append((Structure.from_spacegroup("Fm-3m", Lattice.cubic(4 * radius), [element], [[0, 0, 0]]), 20.1))
+        made.append((symmetric("Im-3m", Lattice.cubic(3 * radius), [element], [[0, 0, 0]]), 20.0))
+        made.append((symmetric("Fm-3m", Lattice.cubic(4 * radius), [element], [[0, 0, 0]]), 20.1))
     for cation, small in CATIONS.items():
         for anion, large in ANIONS.items():
             distance = small + large
             for group, edge, energy in (("Fm-3m", 2 * distance, 19.5), ("Pm-3m", 2 * distance / 3**0.5, 19.6)):
                 places = [[0, 0, 0], [0.5, 0.5, 0.5]]
                 made.append(
-                    (Structure.from_spacegroup(group, Lattice.cubic(edge), [cation, anion], places), energy),
+                    (symmetric(group, Lattice.cubic(edge), [cation, anion], places), energy),
                 )
     return made
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pymatgen.core import Lattice, Structure
+from symmetric import symmetric
 
 from miad import dft, dft_energies, report, vasp
 from miad.config import Dft, Report, Sun, Vasp, build
@@ -21,13 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def rock_salt(edge: float, first: str, second: str) -> Structure:
     """A primitive cell of the rock salt structure, edge of the cubic cell in Å."""
-    made = Structure.from_spacegroup("Fm-3m", Lattice.cubic(edge), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    made = symmetric("Fm-3m", Lattice.cubic(edge), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]])
     return made.get_primitive_structure()
 
 
 def caesium_chloride(edge: float, first: str, second: str) -> Structure:
     """A cell of the CsCl structure."""
-    return Structure.from_spacegroup("Pm-3m", Lattice.cubic(edge), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]])
+    return symmetric("Pm-3m", Lattice.cubic(edge), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]])
 
 
 # A +U oxide, halides, an intermetallic, an oxide without U.
