@@ -68,12 +68,13 @@ def test_imported_weights_train_on_and_sample(tmp_path):
     torch.manual_seed(0)
     torch.save(published(CSPNet(SIZE), "module."), tmp_path / "weights.pt")
     run(tmp_path / "weights.pt", out=tmp_path, num_atoms=toy.MIRAGE.num_atoms)
+    data = toy.infused(tmp_path / "data")
     for num_epochs in (0, 1):
         settings = toy.changed(
             network=SIZE, diffusion=DIFFUSION, num_epochs=num_epochs, start_from=str(tmp_path / "model.safetensors")
         )
         model = tmp_path / f"{num_epochs}" / "model.safetensors"
-        train.run(settings, **toy.infused(tmp_path / "data"), model=model, losses=model.with_name("losses.csv"))
+        train.run(settings, **data, model=model, losses=model.with_name("losses.csv"))
         few = Sample(0, 3, 1, 100, 1e-5, 0, True, 1.2, 0, None, "float32", "cpu")
         sample.run(few, model=model, crystals=tmp_path / "samples.jsonl", shard=0)
         assert len(read_crystals(tmp_path / "samples.jsonl")) == 3
