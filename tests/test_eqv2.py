@@ -48,7 +48,7 @@ def test_agrees_with_fairchems_own_calculator_alone_and_in_a_batch(checkpoint, m
     from fairchem.core.common.relaxation.ase_utils import OCPCalculator
 
     monkeypatch.chdir(tmp_path)  # it makes folders
-    plain = torch.load(checkpoint)
+    plain = torch.load(checkpoint, weights_only=True)
     plain["config"]["is_debug"] = True
     torch.save(plain, "plain.pt")
     theirs = evaluate_with_ase(OCPCalculator(checkpoint_path="plain.pt", cpu=True, seed=0), atoms_of(crystals()))
@@ -152,7 +152,7 @@ def test_a_file_that_would_run_code_is_opened_only_after_its_checksum(checkpoint
 
     from miad.files import checksum
 
-    odd = torch.load(checkpoint) | {"odd": np.random.default_rng(0)}
+    odd = torch.load(checkpoint, weights_only=True) | {"odd": np.random.default_rng(0)}
     torch.save(odd, tmp_path / "odd.pt")
     with pytest.raises(MiadError, match="checksum"):
         potential("eqv2", {"checkpoint": str(tmp_path / "odd.pt")}).evaluator("cpu")

@@ -65,7 +65,7 @@ def runs(pseudopotentials, tmp_path_factory):
     return folder
 
 
-def check(found: list[Calculation]) -> None:
+def check_runs(found: list[Calculation]) -> None:
     by_id = {one.crystal_id: one for one in found}
     assert list(by_id) == ["sample-1", "sample-2", "sample-3"]
     # Of several runs the static one counts.
@@ -76,24 +76,24 @@ def check(found: list[Calculation]) -> None:
 
 
 def test_a_folder_of_runs(runs):
-    check(read_runs(runs))
+    check_runs(read_runs(runs))
 
 
 def test_archives_of_runs(runs, tmp_path):
     with tarfile.open(tmp_path / "runs.tar.gz", "w:gz") as archive:
         archive.add(runs, arcname="runs")
-    check(read_runs(tmp_path / "runs.tar.gz"))
+    check_runs(read_runs(tmp_path / "runs.tar.gz"))
     with zipfile.ZipFile(tmp_path / "runs.zip", "w") as archive:
         for path in runs.rglob("vasprun*"):
             archive.write(path, path.relative_to(runs))
-    check(read_runs(tmp_path / "runs.zip"))
+    check_runs(read_runs(tmp_path / "runs.zip"))
 
 
 def test_a_folder_of_archives_one_per_crystal(runs, tmp_path):
     for crystal in runs.iterdir():
         with tarfile.open(tmp_path / f"{crystal.name}.tar.gz", "w:gz") as archive:
             archive.add(crystal, arcname=crystal.name)
-    check(read_runs(tmp_path))
+    check_runs(read_runs(tmp_path))
 
 
 def test_lone_files_are_named_by_what_stands_before_vasprun(runs, tmp_path):
