@@ -105,15 +105,12 @@ def _start(make: Callable, arguments: tuple) -> _Worker:
 
 def _work(pipe: Connection, make: Callable, arguments: tuple) -> None:
     treat = make(*arguments)
-    pipe.send(READY)
-    while True:
-        try:
-            crystal = pipe.recv()
-            if crystal is None:
-                return
+    try:
+        pipe.send(READY)
+        while (crystal := pipe.recv()) is not None:
             pipe.send(treat(crystal))
-        except (EOFError, BrokenPipeError):  # the parent is gone
-            return
+    except (EOFError, BrokenPipeError):  # the parent is gone
+        return
 
 
 def _ready_or_beyond(workers: list[_Worker], limits: Limits) -> list[_Worker]:

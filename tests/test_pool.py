@@ -1,5 +1,6 @@
 """Workers may die; the crystals that killed them are the only ones lost."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -9,7 +10,7 @@ import pytest
 
 from miad.crystal import Crystal
 from miad.errors import MiadError
-from miad.pool import Limits, in_processes
+from miad.pool import Limits, _work, in_processes
 
 
 def crystals(*ids: str) -> list[Crystal]:
@@ -82,3 +83,9 @@ def test_nothing_to_do():
 def test_a_worker_that_cannot_start_is_an_error():
     with pytest.raises(MiadError, match="could not start"):
         list(in_processes(crystals("a"), make_nothing, (), num_workers=1, limits=Limits(60), step="relax"))
+
+
+def test_a_worker_whose_parent_died_meanwhile_ends_without_a_word():
+    ours, theirs = multiprocessing.Pipe()
+    ours.close()
+    _work(theirs, make, ())  # else BrokenPipeError, on everybody's terminal
