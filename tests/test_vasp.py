@@ -273,9 +273,9 @@ def test_killed_too_often_is_given_up(vasp_site, tmp_path):
 @pytest.mark.vasp
 def test_orderly_stops_do_not_count(vasp_site, tmp_path):
     job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, {"kind": "hang", "times": 2}, max_attempts=1)
-    for _ in range(2):
+    for count in range(2):
         process = job.start()
-        waited_for(tmp_path / "vasp" / "work" / "LiBr" / "relax_1" / "CONTCAR", process)
+        waited_for(Path(f"{job.script}.0.{count}"), process)  # the stand-in's mark: it hangs from now on
         process.terminate()
         assert process.wait() in (-signal.SIGTERM, 128 + signal.SIGTERM)
     assert job.run()["LiBr"].failure is None
