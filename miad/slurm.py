@@ -1,6 +1,7 @@
 """What Slurm knows of our jobs."""
 
 import datetime
+import logging
 import os
 import shutil
 import subprocess
@@ -8,18 +9,23 @@ from pathlib import Path
 
 from miad.errors import MiadError
 
+log = logging.getLogger("miad")
+
 
 def jobs_of(folder: Path) -> list[str]:
     """Ids of this user's Slurm jobs that snakemake has submitted from a folder; none where there is no Slurm.
 
     Raises:
-        MiadError: Slurm does not answer.
+        MiadError: Slurm does not answer, and snakemake has submitted jobs from there.
     """
     if shutil.which("squeue") is None:
         return []
     # The comment is that of snakemake's plugin: rule_NAME or group_NAME; last the folder, which may hold anything.
     command = ["squeue", "--me", "--noheader", "--format=%i|%k|%Z"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    if answer.returncode and not (folder / ".snakemake" / "slurm_logs").exists():
+        log.warning("squeue does not answer (%s), but no job was ever submitted from %s", answer.stderr.strip(), folder)
+        return []
     if answer.returncode:
         raise MiadError(f"squeue failed: {answer.stderr.strip()}. Run this where squeue works, on a login node.")
     rows = [line.split("|", 2) for line in answer.stdout.splitlines() if line.count("|") >= 2]

@@ -16,13 +16,16 @@ echo "14|group_a|{folder}"
 """
 
 
-def test_jobs_are_those_that_snakemake_submitted_from_this_folder(tmp_path, monkeypatch):
+def test_jobs_are_those_that_snakemake_submitted_from_this_folder(tmp_path, monkeypatch, caplog):
     tool = tmp_path / "squeue"
     tool.write_text(SQUEUE.format(folder=tmp_path))
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert slurm.jobs_of(tmp_path) == ["11", "14"]
     tool.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2\nexit 1\n")
+    # Programs without a cluster, as on a laptop: what never submitted has no jobs; what did may have some.
+    assert slurm.jobs_of(tmp_path) == [] and "no job was ever submitted" in caplog.text
+    (tmp_path / ".snakemake" / "slurm_logs").mkdir(parents=True)
     with pytest.raises(MiadError, match=r"Unable to contact slurm controller.*login node"):
         slurm.jobs_of(tmp_path)
     tool.unlink()
