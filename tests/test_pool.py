@@ -88,4 +88,4 @@ def test_a_worker_that_cannot_start_is_an_error():
 def test_a_worker_whose_parent_died_meanwhile_ends_without_a_word():
     ours, theirs = multiprocessing.Pipe()
     ours.close()
-    _work(theirs, make, ())  # else BrokenPipeError, on everybody's terminal
+    assert _work(theirs, make, ()) is None  # else BrokenPipeError, on everybody's terminal
