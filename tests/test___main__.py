@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 MIRAGE = '{"num_atoms": 5, "coordinates": "uniform", "mask_loss": true}'
 # Modules that do nothing but compute, and are imported by functions only; all others leave torch to their functions.
 COMPUTING = {
-    *("network", "edges", "edge_kernel", "predictor", "optimise", "torch_file"),
+    *("network", "edges", "edge_kernel", "edge_loops", "predictor", "optimise", "torch_file"),
     *("relaxations", "fire", "lbfgs", "neighbours", "chgnet_batch", "chgnet_graph", "engine", "inflight"),
 }
 
