@@ -24,8 +24,8 @@
     return viewer;
   };
 
-  const project = (viewer, structure, { cells = 1, keep = false, ...settings }) => {
-    viewer.load(structure, undefined, { supercell: [cells, cells, cells], keepOrientation: keep });
+  const project = (viewer, structure, { cells = 1, ...settings } = {}) => {
+    viewer.load(structure, undefined, { supercell: [cells, cells, cells] });
     viewer.applySettings({ atoms: true, bonds: true, unitCell: true, ...settings });
     viewer.resize(); // draws
   };
@@ -188,7 +188,7 @@
     const frame = () => {
       const index = Number($("moment").value);
       const snapshot = film.frames[index];
-      project(projector, snapshot, { keep: true });
+      project(projector, snapshot); // each fitted to the view: cells of different size have different centres
       $("moment-text").textContent = `t = ${film.times[index]}, ${snapshot.size} atoms`;
     };
     const stop = () => {
@@ -206,9 +206,6 @@
     };
     $("start").addEventListener("click", () => {
       projector = viewerIn($("film"));
-      // The largest cell sets how far away we look from, so that all of them fit.
-      const size = (snapshot) => Math.hypot(...snapshot.cell);
-      project(projector, film.frames.reduce((a, b) => (size(b) > size(a) ? b : a)), {});
       $("play").disabled = $("moment").disabled = false;
       frame();
       $("play").focus();
