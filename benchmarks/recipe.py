@@ -83,11 +83,12 @@ def main() -> None:
     parser.add_argument("--run", default="miad")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=list(VARIANTS), metavar="NAME")
     parser.add_argument("--out", type=Path, default=Path("results/benchmark/recipe"))
     options = parser.parse_args()
     val = options.results / options.run / "infuse" / "val.safetensors"
     print("| training | lattice | coordinates | species, nats |\n| --- | --- | --- | --- |")
-    for name in VARIANTS:
+    for name in options.only:
         num_seeds = max(options.seeds, 2) if name == "fast" else options.seeds  # two are the least that show a spread
         found = [measure(trained(name, seed, options), val) for seed in range(num_seeds)]
         means = {part: sum(one[part] for one in found) / len(found) for part in found[0]}
