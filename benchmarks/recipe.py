@@ -1,6 +1,6 @@
 """What each choice of the `fast` recipe is worth at laptop scale: the same short training with one choice taken back.
 
-    python benchmarks/recipe.py [--results results] [--run miad] [--epochs 60] [--seeds 1] [--out FOLDER]
+    python benchmarks/recipe.py [--results results] [--run miad] [--epochs 60] [--seeds 1] [--only NAME …] [--out …]
 
 Needs the infused data of a run (`make run`). All trainings see the same number of steps; all are measured with the same
 random numbers on the validation crystals, by losses that do not depend on the recipe: of the lattice noise, of the
