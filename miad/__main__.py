@@ -4,6 +4,7 @@ import argparse
 import importlib
 import inspect
 import logging
+import os
 import re
 import signal
 import sys
@@ -51,6 +52,9 @@ STEPS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one step; the exit code is 0, 2 after a message that a user can act on, or 130 after Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    # Threads that wait for another spin, a millisecond by default: beside other jobs a training was several times
+    # slower, because one spun where the other should have run. libgomp reads it when torch loads it.
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     parser = argparse.ArgumentParser(
         prog="miad",
         description=miad.__doc__,

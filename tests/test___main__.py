@@ -38,6 +38,16 @@ def test_help_lists_every_step_without_loading_torch():
     assert max(map(len, done.stdout.splitlines())) <= 110
 
 
+def test_waiting_threads_give_way_unless_the_user_says_otherwise(monkeypatch):
+    for set_before, found in (("7", "7"), (None, "3000")):
+        monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+        if set_before is None:
+            monkeypatch.delenv("GOMP_SPINCOUNT")
+        with pytest.raises(SystemExit):
+            main(["--version"])
+        assert os.environ["GOMP_SPINCOUNT"] == found
+
+
 def test_importing_does_nothing():
     """No torch, no pymatgen, no output, no files: in the modules of the steps and in what they are made of."""
     names = sorted(path.stem for path in (ROOT / "miad").glob("*.py") if path.stem not in COMPUTING)
