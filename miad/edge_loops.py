@@ -87,7 +87,7 @@ class PlainLoops:
         grid = u.view(num, atoms, atoms, hidden)
         grid += receiver[:, :, None]
         grid += sender[:, None]
-        a.copy_(silu(u))
+        torch.ops.aten.silu.out(u, out=a)
 
     def second(self, mean, v, bias, share) -> None:  # type: ignore[no-untyped-def]
         """See `Loops`."""
@@ -98,8 +98,8 @@ class PlainLoops:
     def second_backward(self, d_v, a, grad, u, v, bias, share) -> Tensor:  # type: ignore[no-untyped-def]
         """See `Loops`."""
         d_message = grad[:, :, None] * share[:, None, :, None].to(grad.dtype)  # (n_crystals, n_atoms, n_atoms, hidden)
-        d_v.copy_(torch.ops.aten.silu_backward(d_message.view(v.shape), v + bias))
-        a.copy_(silu(u))
+        torch.ops.aten.silu_backward.grad_input(d_message.view(v.shape), v + bias, grad_input=d_v)
+        torch.ops.aten.silu.out(u, out=a)
         return d_v.sum((0, 1), dtype=share.dtype)
 
     def first_backward(self, receiver, sender, even, odd, d_a, u, pairs) -> Tensor:  # type: ignore[no-untyped-def]

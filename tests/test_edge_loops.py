@@ -25,17 +25,15 @@ def own_cache(monkeypatch, tmp_path_factory):
     compiled_loops.cache_clear()
 
 
-def outcome(loops, shape, dtype, *, is_ragged=False, poison=False):
-    """All outputs of the four parts, in double precision, from the same rounded inputs."""
+def outcome(loops, shape, rounded, dtype=None, *, is_ragged=False, poison=False):
+    """All outputs of the four parts in double precision; inputs are of type `rounded`, and computed with in `dtype`."""
     num, atoms, hidden = shape
     g = torch.Generator().manual_seed(0)
-    pairs = PairIndex(atoms)
+    pairs, dtype = PairIndex(atoms), dtype or rounded
 
     def draw(*size):
-        kind = torch.bfloat16 if torch.bfloat16 in (dtype, rounding) else torch.float32
-        return (2 * torch.randn(size, generator=g)).to(kind).to(dtype)
+        return (2 * torch.randn(size, generator=g)).to(rounded).to(dtype)
 
-    rounding = dtype if dtype != torch.float64 else outcome.rounding
     receiver, sender, grad = (draw(num, atoms, hidden) for _ in range(3))
     even, odd = (draw(num, len(pairs.first), hidden) for _ in range(2))
     alone, bias = draw(hidden), draw(hidden)
@@ -66,8 +64,7 @@ def test_compiled_is_torch_in_double_precision(shape, dtype, is_ragged):
     loops = compiled_loops(dtype == torch.bfloat16)
     assert isinstance(loops, CompiledLoops)
     found = outcome(loops, shape, dtype, is_ragged=is_ragged)
-    outcome.rounding = dtype
-    expected = outcome(PlainLoops(), shape, torch.float64, is_ragged=is_ragged)
+    expected = outcome(PlainLoops(), shape, dtype, torch.float64, is_ragged=is_ragged)
     for name, theirs in expected.items():
         scale = float(theirs.abs().max()) if theirs.numel() else 0.0
         assert torch.allclose(found[name], theirs, rtol=0, atol=KINDS[dtype] * scale), name
