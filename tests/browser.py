@@ -115,8 +115,10 @@ class Browser:
         self._loop_run(self._new_tab())
         phone = width < 700
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
-        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        self.send("Emulation.setEmulatedMedia", features=scheme)
+        # Without motion: a page still gliding to the last field would move away under the next click.
+        wishes = {"prefers-color-scheme": "dark" if dark else "light", "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in wishes.items()]
+        self.send("Emulation.setEmulatedMedia", features=features)
         self.send("Page.navigate", url=path.resolve().as_uri())
         self.wait(lambda: self.value("document.readyState") == "complete")
 
