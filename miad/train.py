@@ -214,8 +214,10 @@ class Trainer:
             total = sum(s.loss_weights[name] * losses[name] for name in LOSSES)
         # DDP averages gradients over processes; ours are shares of one sum.
         (total * self.world).backward()
-        self.optimiser.step(p.step, self.num_steps)
+        norm = self.optimiser.step(p.step, self.num_steps)
         values = torch.stack([losses[name].detach() for name in LOSSES])  # (3,)
+        # Gradients that are no number spoil the weights before any loss shows it: no checkpoint of them either.
+        values = torch.where(norm.isfinite(), values, torch.nan)
         self.running += self._shared(values)
         p.step, p.batch = p.step + 1, index + 1
 

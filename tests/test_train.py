@@ -207,6 +207,19 @@ def test_a_loss_that_is_no_number_stops(data, tmp_path):
         fit(toy.changed(), {**data, "train": tmp_path / "nan.safetensors"}, tmp_path / "run")
 
 
+def test_gradients_that_are_no_number_never_reach_a_checkpoint(data, tmp_path):
+    """The loss of their step is still sound, and the weights that they spoil are not."""
+    trainer = train.Trainer(toy.changed(checkpoint_minutes=0.0), **data, folder=tmp_path)
+    calls = iter(range(100))
+    weight = next(trainer.network.parameters())
+    weight.register_hook(lambda grad: grad * torch.nan if next(calls) == 4 else grad)
+    with pytest.raises(MiadError, match=r"the loss of epoch 2 is nan.*Last good checkpoint: \S*last.safetensors"):
+        trainer.fit()
+    progress, groups = checkpoint.load(tmp_path / checkpoint.LAST)
+    assert progress.step == 4
+    assert all(tensor.isfinite().all() for part in groups.values() for tensor in part.values())
+
+
 def test_data_infused_otherwise_than_the_settings_say_is_refused(data, tmp_path):
     with pytest.raises(MiadError, match=r"num_atoms 5, the training is set to None.*miad infuse"):
         fit(toy.changed(mirage=toy.BASELINE), data, tmp_path / "run")
