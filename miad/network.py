@@ -147,13 +147,15 @@ class CSPNet(nn.Module):
             density; logits of the clean species (n_crystals, n_atoms, n_species). All in the parameters' dtype.
         """
         pairs = self.pairs(species.shape[1], species.device)
-        gram = (lattice @ lattice.transpose(1, 2)).flatten(1) * self.settings.gram_scale  # (n_crystals, 9)
+        with torch.autocast(lattice.device.type, enabled=False):
+            gram = (lattice @ lattice.transpose(1, 2)).flatten(1) * self.settings.gram_scale  # (n_crystals, 9)
+            # What all layers add to stays in full precision: rounded after each, it would be half of the whole error.
+            h = self.embed(species, times)  # (n_crystals, n_atoms, hidden)
         sine, cosine = fourier_features(frac_coords, self.settings.num_frequencies, pairs)
         if torch.is_autocast_enabled(lattice.device.type):
             half = torch.get_autocast_dtype(lattice.device.type)
             sine, cosine = sine.to(half), cosine.to(half)
         share = None if is_atom is None else is_atom.to(lattice.dtype) / is_atom.sum(1, keepdim=True)
-        h = self.embed(species, times)  # (n_crystals, n_atoms, hidden)
         for layer in self.csp_layers:
             h = layer(h, gram, sine, cosine, share, pairs)
         # The heads stay in full precision: their outputs are differences of large numbers.

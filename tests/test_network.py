@@ -83,6 +83,19 @@ def test_half_precision_trains_in_the_same_direction():
     assert torch.cosine_similarity(*gradients, dim=0) > 0.999
 
 
+def test_half_precision_rounds_what_layers_add_and_not_what_they_add_to():
+    """Rounded after every layer, the features of the atoms would bring more than half of the error."""
+    torch.manual_seed(0)
+    network = CSPNet(SMALL)
+    data = {k: v.float() if v.is_floating_point() else v for k, v in batch([6] * 8)["padded"].items()}
+    features = []
+    for layer in network.csp_layers:
+        layer.register_forward_hook(lambda _, inputs, output: features.append((inputs[0], output)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        network(**data)
+    assert {part.dtype for pair in features for part in pair} == {torch.float32}
+
+
 def test_symmetries():
     """Permutation, rotation and reflection of the lattice, translation across the cell border."""
     torch.manual_seed(0)
