@@ -46,7 +46,15 @@ def shard_size(settings: Sample, shard: int) -> int:
 
 
 def times_of(num_timesteps: int, stride: int) -> list[int]:
-    """The times visited, T … 0; consecutive ones are a step."""
+    """The times visited, T … 0; consecutive ones are a step.
+
+    Raises:
+        MiadError: strides of this length do not end at 0, which would leave noise in every crystal.
+    """
+    if num_timesteps % stride:
+        raise MiadError(
+            f"sample.stride {stride} does not divide the {num_timesteps} time steps of the model. Give a divisor of it."
+        )
     return list(range(num_timesteps, -1, -stride))
 
 

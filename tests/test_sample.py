@@ -169,6 +169,8 @@ def test_the_padding_of_the_baseline_is_dropped():
 def test_steps_and_correctors_as_set():
     times = times_of(20, 5)
     assert times == [20, 15, 10, 5, 0]
+    with pytest.raises(MiadError, match=r"sample\.stride 3 does not divide the 20 time steps"):
+        times_of(20, 3)
     assert [is_corrected(position, 4, 1) for position in range(4)] == [False, False, False, True]
     assert all(is_corrected(position, 4, None) for position in range(4))
     assert not any(is_corrected(position, 4, 0) for position in range(4))
