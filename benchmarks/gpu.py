@@ -168,7 +168,9 @@ def choose_path(path: str) -> None:
 def command(*words: str) -> None:
     """Run another program of this repository and show what it says; a failure is shown and ends nothing."""
     print(f"\n$ {' '.join(words)}", flush=True)
-    code = subprocess.run([sys.executable, *words], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}).returncode
+    # Unbuffered: a machine that is taken away after ten minutes has then shown what was measured.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    code = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment).returncode
     print(f"exit code {code}", flush=True)
 
 
@@ -183,7 +185,7 @@ def main() -> None:
         return
     name, memory = torch.cuda.get_device_name(), torch.cuda.get_device_properties(0).total_memory
     print(f"{name}, {memory / 2**30:.0f} GiB, torch {torch.__version__}, CUDA {torch.version.cuda}", flush=True)
-    command("-m", "pytest", "-x", "tests/test_edge_kernel.py", "tests/test_predictor.py", "tests/test_network.py")
+    command("-m", "pytest", "tests/test_edge_kernel.py", "tests/test_predictor.py", "tests/test_network.py")
     command("benchmarks/network.py", "--device", "cuda", "--repeats", "5")
 
 
