@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import tarfile
 import tempfile
@@ -20,10 +21,15 @@ from miad.files import open_text
 from miad.progress import track
 
 log = logging.getLogger("miad")
-# Folders named like a stage say nothing about which crystal was calculated: the folder above them does.
-_STAGE = re.compile(r"(pre|double|mp|gga)?[-_ ]?(relax|static|scf|opt)([-_. ]?\w*)*", re.IGNORECASE)
-_FILE = re.compile(r"(?P<name>.*?)[._-]?vasprun(?P<stage>.*)\.xml(\.gz|\.bz2|\.xz)?", re.IGNORECASE)
+# Folders named like a stage say nothing about which crystal was calculated: the folder above them does. Numbers of
+# stages are short: relax_2 is a stage, relax_mp-149 is a crystal.
+_STAGE = re.compile(
+    r"(?:(?:pre|double|mp|gga|pbe)[-_ ]?){0,4}(?:relax|static|scf|opt)[-_. ]?\d{0,2}(?:\.\d{1,2})?", re.IGNORECASE
+)
+# The stage may also stand behind: custodian's double relaxation leaves vasprun.xml.relax1.gz and vasprun.xml.relax2.gz.
+_FILE = re.compile(r"(?P<name>.*?)[._-]?vasprun[^/]*?\.xml([._-](relax|static)\d*)?(\.gz|\.bz2|\.xz)?", re.IGNORECASE)
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_OF_CUSTODIAN = re.compile(r"(error\.\d+|custodian\.chk.*)\.tar\.gz")  # what it set aside before it mended a run
 
 
 def run(runs: Path, *, crystals: Path, calculations: Path | None = None) -> None:
@@ -85,8 +91,8 @@ def read_runs(path: Path) -> list[Calculation]:
     if path.is_file() and not path.name.endswith(_ARCHIVES):
         found = _from_table(path)
     else:
-        with _unpacked(path) as folder:
-            runs = _grouped(folder)
+        with _unpacked(path) as places:
+            runs = _grouped(places)
             found = [_final(name, files, path) for name, files in track(sorted(runs.items()), what="runs read")]
     if not found:
         raise MiadError(
@@ -97,20 +103,37 @@ def read_runs(path: Path) -> list[Calculation]:
 
 
 @contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
-    """A folder that holds the runs; archives, also those inside a folder, are unpacked as far as needed."""
-    archives = [path] if path.is_file() else sorted(one for one in path.rglob("*") if one.name.endswith(_ARCHIVES))
+def _unpacked(path: Path) -> Iterator[list[Path]]:
+    """The folders that hold the runs; each archive, also those inside a folder, is unpacked into one of its own."""
+    archives = [path] if path.is_file() else [one for one in _files(path) if _is_archive(one)]
     with tempfile.TemporaryDirectory(prefix="miad-replay-") as name:
-        folder = Path(name)
-        for archive in archives:
-            _unpack(archive, folder)
-        if path.is_dir():
-            (folder / "given").symlink_to(path.resolve())
-        yield folder
+        places = [] if path.is_file() else [path]
+        for number, archive in enumerate(archives):
+            stem = next(archive.name.removesuffix(end) for end in _ARCHIVES if archive.name.endswith(end))
+            # Files that lie in no folder there are named by the archive.
+            _unpack(archive, Path(name) / str(number) / stem.removesuffix(".tar"))
+            places.append(Path(name) / str(number))
+        yield places
+
+
+def _is_archive(path: Path) -> bool:
+    return path.name.endswith(_ARCHIVES) and not _OF_CUSTODIAN.fullmatch(path.name)
+
+
+def _files(folder: Path) -> list[Path]:
+    """All files below a folder, also behind links to folders, each folder once."""
+    found, seen = [], {os.path.realpath(folder)}
+    for place, folders, names in os.walk(folder, followlinks=True):
+        # Before it is walked: os.walk reads the list after this.
+        folders[:] = [one for one in sorted(folders) if os.path.realpath(os.path.join(place, one)) not in seen]
+        seen.update(os.path.realpath(os.path.join(place, one)) for one in folders)
+        found += [Path(place) / name for name in names]
+    return sorted(path for path in found if path.is_file())
 
 
 def _unpack(archive: Path, folder: Path) -> None:
     """Unpack the vasprun.xml files of an archive, and nothing outside of the folder."""
+    folder.mkdir(parents=True)
     try:
         if archive.name.endswith(".zip"):
             with zipfile.ZipFile(archive) as content:
@@ -126,14 +149,13 @@ def _unpack(archive: Path, folder: Path) -> None:
         raise MiadError(f"{archive} cannot be unpacked ({error}). Get it again, or leave it out.") from error
 
 
-def _grouped(folder: Path) -> dict[str, list[Path]]:
+def _grouped(places: list[Path]) -> dict[str, list[Path]]:
     """{id: its vasprun files}: the name of the folder, stages left out, or what stands before `vasprun` in the name."""
     runs: dict[str, list[Path]] = {}
-    places = [folder, *([folder / "given"] if (folder / "given").exists() else [])]
     for place in places:
-        for path in sorted(place.rglob("*")):
+        for path in _files(place):
             match = _FILE.fullmatch(path.name)
-            if match is None or not path.is_file():
+            if match is None:
                 continue
             folders = [part for part in path.relative_to(place).parts[:-1] if not _STAGE.fullmatch(part)]
             name = match["name"] or (folders[-1] if folders else "run")
@@ -142,12 +164,18 @@ def _grouped(folder: Path) -> dict[str, list[Path]]:
 
 
 def _final(name: str, files: list[Path], source: Path) -> Calculation:
-    """The calculation whose energy counts: the static one if there is one, else the last relaxation."""
+    """The calculation whose energy counts: the static one if there is one, else the last relaxation.
+
+    Where that one is broken or not converged there is no energy: that of an earlier stage would be of another cell.
+    """
     static = [path for path in files if "static" in f"{path.parent.name} {path.name}".lower()]
     parsed = [_parse(name, path, source) for path in static or files]
-    good = [one for one in parsed if one[1].failure is None]
+    formulas = sorted({_as_given(one).reduced_formula for _, one in parsed if one.entry is not None})
+    if len(formulas) > 1:
+        reason = f"replay: files named {name} are of {', '.join(formulas)}; give each crystal a folder of its own"
+        return Calculation(name, failure=reason, source=source.name)
     # Among equals the last name: relax_2 comes after relax_1.
-    return max(good or parsed, key=lambda one: one[0])[1]
+    return max(parsed, key=lambda one: one[0])[1]
 
 
 def _parse(name: str, path: Path, source: Path) -> tuple[tuple[bool, str], Calculation]:

@@ -149,3 +149,66 @@ def test_nothing_to_read_is_an_error(tmp_path):
         read_runs(tmp_path)
     with pytest.raises(MiadError, match="does not exist"):
         read_runs(tmp_path / "absent")
+
+
+# ------------------------------------------------------------------------------------------------ names of others
+
+
+def packed(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(gzip.compress(source.read_bytes()))
+
+
+def test_names_of_a_double_relaxation_by_custodian(pseudopotentials, tmp_path):
+    for number, energy in ((1, -6.8), (2, -6.9)):
+        write_run(tmp_path / str(number), SENT["NaCl"], energy, pseudopotentials, False)
+        packed(tmp_path / str(number) / "vasprun.xml", tmp_path / "runs" / "mp-1" / f"vasprun.xml.relax{number}.gz")
+    (found,) = read_runs(tmp_path / "runs")
+    assert (found.crystal_id, found.entry["energy"]) == ("mp-1", pytest.approx(-6.9))
+
+
+def test_a_folder_that_begins_like_a_stage_is_a_crystal(runs, tmp_path):
+    for name in ("relax_mp-1", "optimized_NaCl", "static-LiCoO2"):
+        shutil.copytree(runs / "sample-2", tmp_path / name)
+    assert [one.crystal_id for one in read_runs(tmp_path)] == ["optimized_NaCl", "relax_mp-1", "static-LiCoO2"]
+
+
+def test_names_of_any_length_are_told_at_once(runs, tmp_path):
+    # With nested repetitions in the pattern this one took hours.
+    shutil.copytree(runs / "sample-2", tmp_path / "sample-2" / ("relax_" + "a" * 60 + "+"))
+    assert len(read_runs(tmp_path)) == 1
+
+
+def test_files_of_different_crystals_are_never_one_run(pseudopotentials, tmp_path):
+    write_run(tmp_path / "one" / "relax_1", SENT["NaCl"], -6.8, pseudopotentials, False)
+    write_run(tmp_path / "one" / "relax_2", SENT["KBr"], -6.0, pseudopotentials, False)
+    (found,) = read_runs(tmp_path)
+    assert found.entry is None and "files named one are of KBr, NaCl" in found.failure
+
+
+def test_archives_may_hold_files_of_the_same_name(runs, tmp_path):
+    for name in ("mp-1", "mp-2"):
+        with tarfile.open(tmp_path / f"{name}.tar.gz", "w:gz") as archive:
+            archive.add(runs / "sample-2" / "vasprun.xml", arcname="vasprun.xml")
+    found = read_runs(tmp_path)
+    assert [one.crystal_id for one in found] == ["mp-1", "mp-2"] and all(one.entry for one in found)
+
+
+def test_what_custodian_set_aside_is_no_run(runs, tmp_path):
+    shutil.copytree(runs / "sample-2", tmp_path / "mp-1")
+    with tarfile.open(tmp_path / "mp-1" / "error.1.tar.gz", "w:gz") as archive:
+        archive.add(runs / "sample-2" / "vasprun.xml", arcname="vasprun.xml")
+    assert [one.crystal_id for one in read_runs(tmp_path)] == ["mp-1"]
+
+
+def test_links_to_folders_are_followed_but_not_in_circles(runs, tmp_path):
+    (tmp_path / "mp-1").symlink_to(runs / "sample-2")
+    (tmp_path / "again").symlink_to(tmp_path)
+    assert [one.crystal_id for one in read_runs(tmp_path)] == ["mp-1"]
+
+
+def test_an_earlier_stage_does_not_stand_in_for_a_broken_one(runs, tmp_path):
+    shutil.copytree(runs / "sample-2", tmp_path / "mp-1" / "relax_1")
+    shutil.copytree(runs / "sample-3", tmp_path / "mp-1" / "relax_2")
+    (found,) = read_runs(tmp_path)
+    assert found.entry is None and "cannot be read" in found.failure
