@@ -188,7 +188,7 @@ def elements_of(name: str, sections: dict) -> tuple[list[str], str]:
 
 def vasp(settings: Vasp, elements: tuple[list[str], str]) -> Iterator[Check]:
     """The programs, the pseudopotentials of all elements, the scratch folder and the job store."""
-    from miad.vasp_site import problem_of_command, problem_of_potcars, problem_of_scratch
+    from miad.vasp_site import problem_of_command, problem_of_potcars, problem_of_scratch, scratch_folder
 
     symbols, known_from = elements
     looked_at = {
@@ -203,8 +203,9 @@ def vasp(settings: Vasp, elements: tuple[list[str], str]) -> Iterator[Check]:
         yield Check(name, MISSING if problem else OK, problem or message)
     if looked_at["vasp.potcars"][0] is None:
         yield genuine_potcars(settings, symbols)
-    if settings.scratch is not None and looked_at["vasp.scratch"][0] is None:
-        yield free_space("vasp.scratch", Path(settings.scratch))
+    scratch = scratch_folder(settings)
+    if scratch is not None and looked_at["vasp.scratch"][0] is None:
+        yield free_space("vasp.scratch", scratch)
     yield job_store(settings)
 
 
@@ -215,16 +216,24 @@ def genuine_potcars(settings: Vasp, symbols: list[str]) -> Check:
     from pymatgen.io.vasp.inputs import PotcarSingle
 
     from miad.vasp_flow import use_potcars
-    from miad.vasp_site import potcar_symbol
+    from miad.vasp_site import potcar_folder, potcar_symbol
 
     use_potcars(settings)
-    strange = []
+    strange, broken = [], []
     for element in symbols:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            single = PotcarSingle.from_symbol_and_functional(potcar_symbol(settings, element), settings.functional)
-            if not single.is_valid:
-                strange.append(single.symbol)
+            symbol = potcar_symbol(settings, element)
+            try:
+                single = PotcarSingle.from_symbol_and_functional(symbol, settings.functional)
+                if not single.is_valid:
+                    strange.append(single.symbol)
+            except Exception:  # pymatgen fails on broken files in as many ways as files can be broken
+                broken.append(symbol)
+    if broken:
+        place = potcar_folder(settings)
+        message = f"{', '.join(broken)} in {place} cannot be read. Copy them again from VASP's archive."
+        return Check("POTCAR contents", MISSING, message)
     if not strange:
         return Check("POTCAR contents", OK, f"{len(symbols)} as distributed, {settings.functional}")
     few = ", ".join(strange[:8]) + (", …" if len(strange) > 8 else "")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from miad.config import Vasp
 from miad.crystal import Crystal
+from miad.vasp_site import scratch_folder
 
 if TYPE_CHECKING:
     from atomate2.vasp.flows.mp import MPGGADoubleRelaxStaticMaker
@@ -72,6 +73,7 @@ def run_options(settings: Vasp, seconds_left: float | None) -> dict[str, Any]:
     from atomate2.vasp.run import DEFAULT_HANDLERS
     from custodian.vasp.handlers import WalltimeHandler
 
+    scratch = scratch_folder(settings)
     # New ones for each stage: they count errors, and one process calculates many crystals.
     handlers = [type(handler)() for handler in DEFAULT_HANDLERS]
     if seconds_left is not None:
@@ -84,7 +86,8 @@ def run_options(settings: Vasp, seconds_left: float | None) -> dict[str, Any]:
         "vasp_cmd": settings.command,
         "vasp_gamma_cmd": settings.gamma_command or settings.command,
         "max_errors": settings.max_errors,
-        "scratch_dir": settings.scratch,
+        # Filled in here: custodian takes "$TMPDIR" for a folder that is not there, and goes without.
+        "scratch_dir": None if scratch is None else str(scratch),
         "handlers": handlers,
         "vasp_job_kwargs": {"auto_gamma": settings.gamma_command is not None},
         "custodian_kwargs": {"polling_time_step": settings.polling, "monitor_freq": settings.monitor_every},

@@ -74,11 +74,16 @@ def problem_of_potcars(settings: Vasp, elements: Iterable[str]) -> str | None:
     return None
 
 
+def scratch_folder(settings: Vasp) -> Path | None:
+    """The scratch folder, variables of the job filled in; None: there is none."""
+    return None if settings.scratch is None else Path(os.path.expandvars(settings.scratch)).expanduser().absolute()
+
+
 def problem_of_scratch(settings: Vasp) -> str | None:
     """Why the scratch folder cannot be used, or None."""
-    if settings.scratch is None:
+    folder = scratch_folder(settings)
+    if folder is None:
         return None
-    folder = Path(os.path.expandvars(settings.scratch))
     if folder.is_dir() and os.access(folder, os.W_OK):
         return None
     return f"vasp.scratch: {folder} is no folder that can be written to. Correct it in config.yaml, or set it to null."

@@ -63,6 +63,20 @@ def test_synthetic_pseudopotentials_do_not_pass_as_vasps(site):
     assert check.state == NOTE and "not known to pymatgen" in check.message
 
 
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b\x08torn", b"no pseudopotential"])
+def test_broken_pseudopotentials_are_named(site, content):
+    (site.folder / "potcars" / "POT_GGA_PAW_PBE" / "POTCAR.Na_pv.gz").unlink()
+    (site.folder / "potcars" / "POT_GGA_PAW_PBE" / "POTCAR.Na_pv").write_bytes(content)
+    check = found(site)["POTCAR contents"]
+    assert check.state == MISSING and check.message.startswith("Na_pv in ")
+
+
+def test_space_is_that_of_the_scratch_folder(site, tmp_path, monkeypatch):
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setenv("OF_THE_JOB", str(tmp_path / "scratch"))
+    assert f"at {tmp_path / 'scratch'}" in found(site, scratch="$OF_THE_JOB")["space vasp.scratch"].message
+
+
 def test_what_is_missing_for_vasp_is_named(site):
     states = found(site, command="srun_that_is_absent vasp_std", potcars="/nowhere", scratch="/nowhere/scratch")
     for name, words in {

@@ -94,3 +94,9 @@ def test_handlers_are_fresh_for_each_stage(settings):
     assert not {id(one) for one in first["handlers"]} & {id(one) for one in second["handlers"]}
     assert len(second["handlers"]) == len(first["handlers"]) + 1
     assert second["handlers"][-1].wall_time == 100.0 and second["handlers"][-1].raises_runtime_error
+
+
+def test_custodian_gets_the_scratch_folder_that_was_checked(settings, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCRATCH", str(tmp_path))
+    assert run_options(dataclasses.replace(settings, scratch="$SCRATCH"), None)["scratch_dir"] == str(tmp_path)
+    assert run_options(settings, None)["scratch_dir"] is None
