@@ -57,6 +57,7 @@ def run(settings: Vasp, *, queue: Path, calculations: Path, folder: Path, chunk:
     folder = folder.resolve()  # jobs change into folders of their own
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that VASP does not outlive us
     deadline = _deadline(settings)
+    _check_time(settings, deadline)
     use_potcars(settings)
     _check(settings, crystals)
     done = []
@@ -205,6 +206,22 @@ def _deadline(settings: Vasp) -> float | None:
         return time.monotonic() + 60 * settings.walltime
     end = slurm.end_of_job()
     return None if end is None else time.monotonic() + end - time.time()
+
+
+def _check_time(settings: Vasp, deadline: float | None) -> None:
+    """Say at once that a job is too short for any stage; running it again would change nothing.
+
+    Raises:
+        MiadError: the walltime is not longer than the part of it that is kept for the end.
+    """
+    if deadline is None or deadline - time.monotonic() > settings.walltime_buffer:
+        return
+    granted = max(deadline - time.monotonic(), 0.0) / 60
+    raise MiadError(
+        f"the job has {granted:.0f} minutes left, but vasp.walltime_buffer keeps {settings.walltime_buffer / 60:.0f}"
+        " for its end: no stage can start. Ask for a longer job (runtime of rule vasp in the profile, vasp.walltime), or"
+        " make the buffer smaller."
+    )
 
 
 def _check(settings: Vasp, crystals: list[Crystal]) -> None:

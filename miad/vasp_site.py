@@ -8,6 +8,7 @@ from pathlib import Path
 
 from miad.config import Vasp
 
+CONTAINERS = ("apptainer", "singularity", "docker", "podman", "podman-hpc", "shifter")  # what follows is inside
 FOLDERS = {"PBE": "POT_GGA_PAW_PBE", "PBE_52": "POT_GGA_PAW_PBE_52", "PBE_54": "POT_GGA_PAW_PBE_54"}
 
 
@@ -26,9 +27,13 @@ def problems(settings: Vasp, elements: Iterable[str]) -> list[str]:
 
 
 def problem_of_command(key: str, command: str) -> str | None:
-    """Why a command cannot be run, or None; both the launcher and the program must be there."""
+    """Why a command cannot be run, or None; both the launcher and the program must be there.
+
+    Of a container only its runtime is looked for: the program is inside.
+    """
     words = shlex.split(os.path.expandvars(command))
-    absent = [word for word in (words[:1] + words[-1:]) if shutil.which(word) is None]
+    runtimes = [word for word in words if Path(word).name in CONTAINERS]
+    absent = [word for word in (words[:1] + (runtimes[:1] or words[-1:])) if shutil.which(word) is None]
     if not absent:
         return None
     return f"vasp.{key}: {absent[0]} is not on the PATH. Load VASP's module, or write its path into config.yaml."

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from miad.cancel import processes
 from miad.config import Vasp
 from miad.errors import MiadError
-from miad.files import write_text
+from miad.files import is_out_of_space, write_text
 from miad.vasp_flow import run_options
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ def _run(job: "Job", folder: Path, store: "JobStore") -> Exception | None:
         write_text(folder / STOPPED, json.dumps({"kind": "stopped", "reason": "stopped from outside"}))
         raise
     except Exception as error:  # custodian's verdicts, parsers, full disks: all of them end this attempt only
+        if is_out_of_space(error):  # not the crystal's fault: the command line says what to do
+            with suppress(OSError):
+                write_text(folder / STOPPED, json.dumps({"kind": "stopped", "reason": "no space was left"}))
+            raise
         return error
     finally:
         stop_leftovers(folder)
@@ -168,13 +172,20 @@ def reason_of(attempt: Path) -> str:
 
 
 def contcar_of(attempt: Path) -> "Structure | None":
-    """The last structure that an unfinished attempt wrote whole, if any."""
-    from pymatgen.io.vasp.inputs import Poscar
+    """The last structure that an unfinished attempt wrote whole, if any, with the moments that the attempt began with.
+
+    CONTCAR has none: without them a second relaxation would begin from the sets' moments, not from those of the first.
+    """
+    from pymatgen.io.vasp.inputs import Incar, Poscar
 
     try:
-        return Poscar.from_file(attempt / "CONTCAR", check_for_potcar=False).structure
+        structure = Poscar.from_file(attempt / "CONTCAR", check_for_potcar=False).structure
     except (OSError, ValueError, IndexError):  # absent, empty, or torn
         return None
+    moments = Incar.from_file(attempt / "INCAR").get("MAGMOM") if (attempt / "INCAR").is_file() else None
+    if moments is not None and len(moments) == len(structure):
+        structure.add_site_property("magmom", moments)
+    return structure
 
 
 def stop_leftovers(folder: Path) -> None:

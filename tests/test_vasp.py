@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 from symmetric import symmetric
-from vasp_stand_in.site import calls
+from vasp_stand_in.site import Site, calls
 
 from miad import vasp
 from miad.calculation import NOT_DFT, label, read_calculations
@@ -298,4 +298,10 @@ def test_another_structure_under_the_same_id_starts_afresh(tmp_path):
 def test_a_missing_program_is_said_at_once(vasp_site, tmp_path):
     job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, command="vasp_that_is_not_there")
     with pytest.raises(MiadError, match=r"vasp\.command: vasp_that_is_not_there is not on the PATH"):
+        job.run()
+
+
+def test_a_job_too_short_for_any_stage_is_said_at_once(tmp_path):
+    job = Job(tmp_path, Site(tmp_path), {"LiBr": CRYSTALS["LiBr"]}, walltime=10.0, walltime_buffer=600.0)
+    with pytest.raises(MiadError, match=r"the job has 10 minutes left, but .* no stage can start"):
         job.run()

@@ -69,6 +69,14 @@ def test_both_the_launcher_and_the_program_have_to_be_there(command, absent, tmp
     assert absent is None or found.startswith(f"vasp.command: {absent} is not on the PATH.")
 
 
+def test_a_program_in_a_container_is_not_looked_for_outside(tmp_path, monkeypatch):
+    (tmp_path / "apptainer").touch(mode=0o755)
+    command = f"{sys.executable} -n 4 apptainer exec --nv vasp.sif vasp_std"
+    assert problem_of_command("command", command).startswith("vasp.command: apptainer is not")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert problem_of_command("command", command) is None
+
+
 def test_missing_pseudopotentials_are_named_as_the_sets_name_them(settings):
     found = problem_of_potcars(settings, ["O", "Na", "Fe", "Yb"])
     assert "lacks Na_pv, Yb_2." in found  # in the order of the elements

@@ -1,5 +1,6 @@
 """How a stage goes on after it was killed, and what its errors mean."""
 
+import errno
 import json
 import os
 import subprocess
@@ -8,10 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
+from pymatgen.io.vasp.sets import MPRelaxSet
 from vasp_stand_in.chain import SENT
 
 from miad.errors import MiadError
-from miad.vasp_stage import STOPPED, attempts, contcar_of, crashes, locked, reason_of, set_aside, stop_leftovers
+from miad.vasp_stage import STOPPED, _run, attempts, contcar_of, crashes, locked, reason_of, set_aside, stop_leftovers
 
 
 def test_attempts_are_set_aside_in_order(tmp_path):
@@ -38,6 +40,25 @@ def test_only_crashes_and_kills_count(tmp_path):
 def test_a_torn_contcar_is_no_start(tmp_path, text):
     (tmp_path / "CONTCAR").write_text(text)
     assert contcar_of(tmp_path) is None
+
+
+def test_an_attempt_goes_on_with_the_moments_that_it_began_with(tmp_path):
+    SENT["FeO"].to(str(tmp_path / "CONTCAR"), fmt="poscar")
+    (tmp_path / "INCAR").write_text("ISPIN = 2\nMAGMOM = 1*3.6 1*0.1\n")
+    assert MPRelaxSet(contcar_of(tmp_path)).incar["MAGMOM"] == [3.6, 0.1]
+    (tmp_path / "INCAR").write_text("ISPIN = 2\n")
+    assert MPRelaxSet(contcar_of(tmp_path)).incar["MAGMOM"] == [5, 0.6]
+
+
+def test_a_full_disk_is_not_the_crystals_fault(tmp_path):
+    class Job:
+        def run(self, store) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "relax_1").mkdir()
+    with pytest.raises(OSError, match="No space"):
+        _run(Job(), tmp_path / "relax_1", None)
+    assert set_aside(tmp_path / "relax_1") == tmp_path / "relax_1.1" and crashes(tmp_path / "relax_1") == []
 
 
 def test_files_of_a_killed_attempt_come_back_from_scratch(tmp_path):
