@@ -88,6 +88,9 @@ def calculate(crystal: Crystal, settings: Vasp, folder: Path, deadline: float | 
         jobs = dict(zip(STAGES, stages(crystal, settings), strict=True))
         waiting = [stage for stage in STAGES if task_document(store, jobs[stage].uuid) is None]
         clear_others(work, jobs["static"].uuid)
+        if waiting and any(not (work / stage).is_dir() for stage in STAGES if stage not in waiting):
+            log.warning("%s: a stage in the job store has no files here to go on from; it is calculated again", work)
+            waiting = list(STAGES)
         if waiting:
             write_text(work / KEY, jobs["static"].uuid)
         reason = _failed_before(work, settings, waiting)
@@ -127,9 +130,10 @@ def as_calculation(identity: str, documents: dict[str, dict[str, Any]], archive:
         ),
         vasp_version=last["vasp_version"],
         potcars=potcars,
-        corrections=json.loads(_member(archive, "corrections.json")),
+        # A job store may be shared by several folders of results, the archive is in the one that calculated.
+        corrections=json.loads(_member(archive, "corrections.json")) if archive.is_file() else [],
         core_hours=seconds / 3600,
-        source=f"archive/{archive.name}",
+        source=f"archive/{archive.name}" if archive.is_file() else "job store",
     )
 
 
@@ -219,8 +223,8 @@ def _check_time(settings: Vasp, deadline: float | None) -> None:
     granted = max(deadline - time.monotonic(), 0.0) / 60
     raise MiadError(
         f"the job has {granted:.0f} minutes left, but vasp.walltime_buffer keeps {settings.walltime_buffer / 60:.0f}"
-        " for its end: no stage can start. Ask for a longer job (runtime of rule vasp in the profile, vasp.walltime), or"
-        " make the buffer smaller."
+        " for its end: no stage can start. Ask for a longer job (runtime of rule vasp in the profile, vasp.walltime)"
+        " or make the buffer smaller."
     )
 
 

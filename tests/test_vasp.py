@@ -292,6 +292,21 @@ def test_another_structure_under_the_same_id_starts_afresh(tmp_path):
     assert not work.exists()
 
 
+@pytest.mark.vasp
+def test_a_job_store_may_be_shared_by_several_folders(vasp_site, tmp_path):
+    spec = {"docs_store": {"type": "JSONStore", "paths": str(tmp_path / "shared.json"), "read_only": False}}
+    job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, job_store=spec)
+    first = job.run()["LiBr"]
+    (tmp_path / "vasp").rename(tmp_path / "elsewhere")
+    second = job.run()["LiBr"]
+    assert second.entry == first.entry and second.source == "job store" and len(job.calls) == 3
+    # Only some stages are there: they are calculated again, for want of files to go on from.
+    last = stages(Crystal.from_structure("LiBr", CRYSTALS["LiBr"]), job.settings)[-1].uuid
+    shared = json.loads((tmp_path / "shared.json").read_text())
+    (tmp_path / "shared.json").write_text(json.dumps([one for one in shared if one["uuid"] != last]))
+    assert job.run()["LiBr"].failure is None and len(job.calls) == 6
+
+
 # ------------------------------------------------------------------------------------------------ what cannot run
 
 
