@@ -79,9 +79,10 @@ def calculate(crystal: Crystal, settings: Vasp, folder: Path, deadline: float | 
     Raises:
         OutOfTime: the walltime ends first.
     """
-    unknown = without_potcar(crystal.chemical_system.split("-"))
+    unknown = without_potcar(settings, crystal.chemical_system.split("-"))
     if unknown:
-        return Calculation(crystal.crystal_id, failure=f"inputs: MPRelaxSet has no pseudopotential of {unknown[0]}")
+        reason = f"inputs: {settings.functional} has no pseudopotential of MPRelaxSet for {unknown[0]}"
+        return Calculation(crystal.crystal_id, failure=reason)
     work = folder / "work" / crystal.crystal_id
     store = open_store(settings, folder / "store" / f"{crystal.crystal_id}.json")
     try:
@@ -235,6 +236,6 @@ def _check(settings: Vasp, crystals: list[Crystal]) -> None:
         MiadError: the command, pseudopotentials or the scratch folder are not there.
     """
     elements = set().union(*(crystal.chemical_system.split("-") for crystal in crystals))
-    found = problems(settings, elements.difference(without_potcar(elements)))
+    found = problems(settings, elements.difference(without_potcar(settings, elements)))
     if found:
         raise MiadError(" ".join(found) + " `miad doctor` checks all of this.")

@@ -56,11 +56,15 @@ def potcar_symbol(settings: Vasp, element: str) -> str:
     return MPRelaxSet.CONFIG["POTCAR"].get(element, element)
 
 
-def without_potcar(elements: Iterable[str]) -> list[str]:
-    """Elements for which MPRelaxSet has no pseudopotential: crystals with them cannot be calculated."""
+def without_potcar(settings: Vasp, elements: Iterable[str]) -> list[str]:
+    """Elements for which there is no pseudopotential of MPRelaxSet: crystals with them come to no energy on the hull.
+
+    Where MPRelaxSet takes another one for want of its own (W_sv for W_pv), MP2020 refuses the finished calculation.
+    """
     from pymatgen.io.vasp.sets import MPRelaxSet
 
-    return sorted(element for element in elements if element not in MPRelaxSet.CONFIG["POTCAR"])
+    own = MPRelaxSet.CONFIG["POTCAR"]
+    return sorted(one for one in elements if one not in own or potcar_symbol(settings, one) != own[one])
 
 
 def problem_of_potcars(settings: Vasp, elements: Iterable[str]) -> str | None:

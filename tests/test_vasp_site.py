@@ -91,8 +91,10 @@ def test_the_version_decides_the_folder_and_tungsten(settings, monkeypatch, tmp_
         assert potcar_symbol(newer, element) == MPRelaxSet.CONFIG["POTCAR"][element]
 
 
-def test_elements_without_a_pseudopotential_of_the_sets():
-    assert without_potcar(["Rn", "Fe", "At", "O"]) == ["At", "Rn"]
+def test_elements_without_a_pseudopotential_of_the_sets(settings):
+    assert without_potcar(settings, ["Rn", "Fe", "At", "O", "W"]) == ["At", "Rn"]
+    # There MPRelaxSet takes W_sv, and MP2020 refuses what was calculated with it.
+    assert without_potcar(changed(settings, functional="PBE_54"), ["Fe", "W"]) == ["W"]
 
 
 def test_scratch_may_name_a_variable_of_the_job(settings, tmp_path, monkeypatch):
