@@ -27,8 +27,9 @@ class Caveat:
 
 def caveats(outcomes: list[Outcome]) -> list[Caveat]:
     """All that applies, each kind once, with the runs that it applies to."""
-    kinds = (_stand_in, _own_hull, _frames, _potential, _few_samples, _hull_gaps, _not_converged, _failures, _source)
-    return [found for kind in kinds if (found := kind(outcomes)) is not None]
+    kinds = (_stand_in, _own_hull, _frames, _potential, _few_samples, _hull_gaps)
+    others = (_not_converged, _failures, _not_sent, _source)
+    return [found for kind in kinds + others if (found := kind(outcomes)) is not None]
 
 
 def _caveat(what: str, why: str, outcomes: list[Outcome]) -> Caveat:
@@ -123,14 +124,30 @@ def _not_converged(outcomes: list[Outcome]) -> Caveat | None:
 
 
 def _failures(outcomes: list[Outcome]) -> Caveat | None:
-    def lost(one: Outcome) -> int:
-        return sum(_ends(one)[reason] for reason in ("not decoded", "not relaxed"))
+    def lost(one: Outcome) -> tuple[int, int]:
+        """Failed samples, and of how many; what was never sent to DFT has not failed there."""
+        if "num_sent" in one.record:
+            return one.record["num_sent"] - one.counts["relaxed"], one.record["num_sent"]
+        return sum(_ends(one)[reason] for reason in ("not decoded", "not relaxed")), one.counts["attempted"]
 
-    found = [one for one in outcomes if lost(one) > MANY_FAILURES * one.counts["attempted"]]
+    found = [one for one in outcomes if lost(one)[0] > MANY_FAILURES * lost(one)[1]]
     if not found:
         return None
-    counts = ", ".join(f"{one.run.name}: {lost(one)} of {one.counts['attempted']}" for one in found)
+    counts = ", ".join("{}: {} of {}".format(one.run.name, *lost(one)) for one in found)
     return _caveat("Many failures", f"{counts} samples gave no crystal, or could not be relaxed.", found)
+
+
+def _not_sent(outcomes: list[Outcome]) -> Caveat | None:
+    """Rates of DFT over samples of which most never saw DFT."""
+    found = [one for one in outcomes if one.record.get("num_sent", one.counts["attempted"]) < one.counts["attempted"]]
+    if not found:
+        return None
+    why = "; ".join(
+        f"{one.run.name}: {one.record['num_sent']} of {one.counts['attempted']} samples, {one.record['not_sent']}"
+        for one in found
+    )
+    known = "Known crystals and duplicates are not sent: unless they are estimated, stable (%) says no more than S.U.N."
+    return _caveat("Only a part was sent to DFT", f"{why}. {known}", found)
 
 
 def _source(outcomes: list[Outcome]) -> Caveat | None:

@@ -195,6 +195,7 @@ def _finish_row(path: Path, verdicts: Path, title: str, strata: dict[str, Any], 
     record = json.loads(path.read_text(encoding="utf-8"))
     record["calculator"] = title
     record["not_sent"] = RULES[rule]
+    record["num_sent"] = sum(len(part["sent"]) for part in strata.values())
     with open_text(verdicts) as lines:
         judged = {one["crystal_id"]: one["protocols"] for one in map(json.loads, lines)}
     if rule == "estimate":

@@ -74,3 +74,16 @@ def test_failures_are_told_once_they_are_many(made):
 
 def test_every_warning_names_its_files(made):
     assert all(caveat.files == ("miad/sun/chgnet/row.json",) for caveat in caveats(made))
+
+
+def test_what_was_not_sent_to_dft_has_not_failed(made):
+    def rows(relaxed: int):
+        ones = changed(made, num_sent=900, not_sent="not sent to DFT counts as not S.U.N.")
+        for one in ones:
+            one.record["protocols"]["strict"]["reasons"]["not relaxed"] = 10_000 - relaxed
+            one.record["protocols"]["strict"]["counts"] |= {"relaxed": relaxed, "converged": relaxed}
+        return whats(ones)
+
+    assert list(rows(890)) == ["Only a part was sent to DFT"]
+    assert "900 of 10000 samples, not sent to DFT counts as not S.U.N." in rows(890)["Only a part was sent to DFT"]
+    assert "200 of 900" in rows(700)["Many failures"]
