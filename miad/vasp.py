@@ -20,7 +20,7 @@ from miad.files import atomic_path, write_text
 from miad.progress import track
 from miad.vasp_flow import STAGES, stages, use_potcars
 from miad.vasp_site import problems, without_potcar
-from miad.vasp_stage import OutOfTime, StageFailed, attempts, custodian_errors, locked, run_stage
+from miad.vasp_stage import OutOfTime, StageFailed, attempts, custodian_errors, locked, run_stage, vain_start
 from miad.vasp_store import open_store, task_document
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("miad")
 KEY = "key"  # in the folder of a crystal: id of its last job, which says what is calculated there
+_VAIN = 3  # crystals in a row for which VASP did not even start: it is not their fault
 # With any of these changed, a crystal that failed for good gets another chance.
 _MATTERS = ("command", "gamma_command", "potcars", "functional", "parallel", "max_errors", "max_attempts", "scratch")
 
@@ -65,6 +66,7 @@ def run(settings: Vasp, *, queue: Path, calculations: Path, folder: Path, chunk:
         try:
             with locked(folder / "locks" / f"{crystal.crystal_id}.lock"):
                 done.append(calculate(crystal, settings, folder, deadline))
+            _check_started(done, len(crystals), folder / "work")
         except OutOfTime:
             raise MiadError(
                 f"the walltime ends with {len(done)} of {len(crystals)} crystals of chunk {chunk} finished. Run the"
@@ -226,6 +228,25 @@ def _check_time(settings: Vasp, deadline: float | None) -> None:
         f"the job has {granted:.0f} minutes left, but vasp.walltime_buffer keeps {settings.walltime_buffer / 60:.0f}"
         " for its end: no stage can start. Ask for a longer job (runtime of rule vasp in the profile, vasp.walltime)"
         " or make the buffer smaller."
+    )
+
+
+def _check_started(done: list[Calculation], num_crystals: int, work: Path) -> None:
+    """Stop where VASP does not run at all; its crystals are forgotten, so that a mended site tries them again.
+
+    Raises:
+        MiadError: VASP wrote no output for the first crystals of the job.
+    """
+    if len(done) != min(_VAIN, num_crystals):
+        return
+    said = [vain_start(work / one.crystal_id / STAGES[0]) for one in done]
+    if None in said:
+        return
+    for one in done:
+        shutil.rmtree(work / one.crystal_id)
+    raise MiadError(
+        f"VASP wrote no output for any of the first {len(done)} crystals. It said: {said[-1] or 'nothing'}. See whether"
+        " vasp.command runs on this node (module, licence, launcher, memory), then run the workflow again."
     )
 
 

@@ -171,6 +171,17 @@ def reason_of(attempt: Path) -> str:
     return _stopped(attempt).get("reason", "killed from outside, perhaps for lack of memory")
 
 
+def vain_start(folder: Path) -> str | None:
+    """The end of what VASP said on stderr, if all attempts at a stage crashed before it wrote an OUTCAR; else None."""
+    tried = attempts(folder)
+    if folder.is_dir() and (folder / STOPPED).is_file():
+        tried.append(folder)
+    if not tried or any(_stopped(one).get("kind") != "crashed" or _has_content(one / "OUTCAR") for one in tried):
+        return None
+    path = tried[-1] / "std_err.txt"
+    return path.read_text(encoding="utf-8", errors="replace")[-300:].strip() if path.is_file() else ""
+
+
 def contcar_of(attempt: Path) -> "Structure | None":
     """The last structure that an unfinished attempt wrote whole, if any, with the moments that the attempt began with.
 

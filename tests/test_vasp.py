@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Lattice, Structure
 from symmetric import symmetric
+from vasp_stand_in import potcars
 from vasp_stand_in.site import Site, calls
 
 from miad import vasp
@@ -320,3 +321,15 @@ def test_a_job_too_short_for_any_stage_is_said_at_once(tmp_path):
     job = Job(tmp_path, Site(tmp_path), {"LiBr": CRYSTALS["LiBr"]}, walltime=10.0, walltime_buffer=600.0)
     with pytest.raises(MiadError, match=r"the job has 10 minutes left, but .* no stage can start"):
         job.run()
+
+
+def test_a_vasp_that_never_starts_is_not_the_crystals_fault(tmp_path):
+    potcars.write(tmp_path / "potcars")
+    program = tmp_path / "vasp_std"
+    program.write_text("#!/bin/sh\necho 'no licence here' >&2\nexit 1\n")
+    program.chmod(0o755)
+    structures = {name: CRYSTALS[name] for name in ("NaCl", "LiBr")}
+    job = Job(tmp_path, Site(tmp_path), structures, command=str(program), gamma_command=None)
+    with pytest.raises(MiadError, match=r"no output for any of the first 2 crystals\. It said: no licence here"):
+        job.run()
+    assert not (tmp_path / "0.jsonl").exists() and not list((tmp_path / "vasp" / "work").iterdir())
