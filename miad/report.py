@@ -85,7 +85,7 @@ def published_row(figures: Published) -> dict[str, Any]:
     }
 
 
-def run(settings: Report, *, rows: list[Path], table: Path, readable: Path) -> None:
+def run(settings: Report, *, rows: list[Path], table: Path, readable: Path, names: list[str] | None = None) -> None:
     """Write the table of all runs and calculators.
 
     Args:
@@ -93,13 +93,20 @@ def run(settings: Report, *, rows: list[Path], table: Path, readable: Path) -> N
         rows: row files of `miad sun`, one per run and calculator, in the order of the table
         table: CSV to write, e.g. results/sun_table.csv
         readable: the same as Markdown, e.g. results/sun_table.md
+        names: of the run of each row, in the same order: runs that share all steps share the row file, which names
+            the run that made it; without them that name is taken
 
     Raises:
-        MiadError: a row file is damaged.
+        MiadError: a row file is damaged, or there are not as many names as rows.
     """
     if settings.protocols not in ("headline", "all"):
         raise MiadError(f"report.protocols is '{settings.protocols}'; use headline or all.")
-    lines = [line for path in rows for line in measured_rows(read_row(path), settings.protocols)]
+    if names is not None and len(names) != len(rows):
+        raise MiadError("--names and --rows must name one run and one file each per row, in the same order.")
+    records = [read_row(path) for path in rows]
+    if names is not None:
+        records = [{**record, "run": name} for record, name in zip(records, names, strict=True)]
+    lines = [line for record in records for line in measured_rows(record, settings.protocols)]
     if settings.published:
         lines += [published_row(figures) for figures in published.ROWS]
     text = io.StringIO()

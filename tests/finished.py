@@ -88,7 +88,7 @@ def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
     write_candidates(judged, home)
 
 
-def write_candidates(judged: dict[str, Path], folder: Path) -> None:
+def write_candidates(judged: dict[str, Path], folder: Path, name: str | None = None) -> None:
     """What people take away of one run, from the `ledger`, `verdicts` and `row` that `miad sun` wrote."""
     candidates.run(
         ledgers=[judged["ledger"]],
@@ -98,6 +98,7 @@ def write_candidates(judged: dict[str, Path], folder: Path) -> None:
         cif=folder / "cif",
         ledger_csv=folder / "ledger.csv",
         ledger_parquet=folder / "ledger.parquet",
+        name=name,
     )
 
 

@@ -60,6 +60,16 @@ def test_measured_rows_come_first_and_published_ones_are_marked(tmp_path: Path) 
     assert "published, Table 1" in text and "5.0 [3.8, 6.5]" in text
 
 
+def test_runs_that_share_a_row_file_keep_their_names(tmp_path: Path) -> None:
+    """An entry of Tables 3 to 5 that is as the main run shares all steps with it; its row is its own all the same."""
+    row, tables = row_file(tmp_path), {"table": tmp_path / "t.csv", "readable": tmp_path / "t.md"}
+    run(Report("T", False, "headline", False, 100), rows=[row, row], names=["miad", "uniform_masked"], **tables)
+    with tables["table"].open() as text:
+        assert [line["run"] for line in csv.DictReader(text)] == ["miad", "uniform_masked"]
+    with pytest.raises(MiadError, match="--names and --rows"):
+        run(Report("T", False, "headline", False, 100), rows=[row, row], names=["miad"], **tables)
+
+
 def test_all_protocols_stand_side_by_side_the_headline_first(tmp_path: Path) -> None:
     rows, _ = table_of(tmp_path, Report("T", False, "all", False, 100), [row_file(tmp_path)])
     assert [(row["protocol"], row["sun"]) for row in rows] == [("strict", "50"), ("as_paper", "60")]

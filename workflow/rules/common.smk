@@ -117,6 +117,12 @@ def judged(name, runs):
     return own + expand(f"results/external/{{name}}/{name}", name=EXTERNAL)
 
 
+def names_of(runs):
+    """The runs that the files of `judged` belong to, in its order: a shared file names only the run that made it."""
+    own = [run for run in runs for _ in RUNS[run]["relax"]["calculators"]]
+    return [*own, *(run for run in runs for _ in of_dft(run, "row.json")), *EXTERNAL]
+
+
 def of_runs(name):
     """A file in the folder of each run, and of each entry of `external`."""
     return expand(f"results/{name}", run=[*ASKED, *(f"external/{name}" for name in EXTERNAL)])

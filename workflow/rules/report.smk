@@ -27,6 +27,7 @@ rule candidates:
             --cif {output.cif:q} \
             --ledger-csv {output.ledger_csv:q} \
             --ledger-parquet {output.ledger_parquet:q} \
+            --name {wildcards.run:q} \
             >{log:q} 2>&1
         """
 
@@ -67,10 +68,12 @@ rule report:
         "../../envs/miad.yaml"
     params:
         settings=settings_json(next(iter(RUNS.values())), "report"),
+        names=names_of(ASKED),
     shell:
         """
         python -m miad report \
             --rows {input.rows:q} \
+            --names {params.names:q} \
             --table {output.table:q} \
             --readable {output.readable:q} \
             --settings {params.settings:q} \
