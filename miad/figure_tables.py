@@ -82,6 +82,9 @@ def gather(runs: list[Run], kept: list[Run]) -> dict[str, Lines]:
         ("settled", trajectories.settled),
     ):
         tables[name] = [{"run": run.name, **line} for run in runs if (found := recorded(run)) for line in table(found)]
+    # Without infusion what is no atom is padding, which was never to settle.
+    without = {run.name for run in runs if not run.is_external and run.sections["mirage"]["num_atoms"] is None}
+    tables["settled"] = [{**line, "mirage": None} if line["run"] in without else line for line in tables["settled"]]
     return tables
 
 

@@ -12,6 +12,7 @@ INK = "#1b2026"  # of lines and letters; the report makes it the colour of its t
 # Told apart with every kind of colour vision. Source: Okabe and Ito, Color Universal Design, 2008.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 STYLES = ("-", "--", ":", "-.")
+HATCHES = ("", "//", "..", "xx")
 NAMES = {"sun": "S.U.N.", "msun": "M.S.U.N."}
 STYLE = {
     "font.size": 9,
@@ -48,6 +49,11 @@ def look(index: int) -> dict[str, Any]:
     return {"color": COLOURS[index % len(COLOURS)], "linestyle": STYLES[index // len(COLOURS) % len(STYLES)]}
 
 
+def fill(index: int) -> dict[str, Any]:
+    """Colour and hatch of the bars of the n-th run."""
+    return {"color": look(index)["color"], "hatch": HATCHES[index // len(COLOURS) % len(HATCHES)]}
+
+
 def numbers(lines: Lines, name: str) -> list[float]:
     """A column as numbers; NaN where a cell is empty."""
     return [float("nan") if line[name] is None else float(line[name]) for line in lines]
@@ -61,7 +67,7 @@ def known(lines: Lines, name: str) -> list[float]:
 def legend(axes: "Axes", count: int) -> None:
     """A legend where there is more than one thing to tell apart; outside of the picture where there are many."""
     if count > 4:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
     elif count > 1:
         axes.legend()
 
@@ -81,8 +87,8 @@ def draw_components(figure: "Figure", lines: Lines) -> None:
     width = 0.8 / len(groups)
     for index, (label, part) in enumerate(groups.items()):
         places = [COMPONENTS.index(line["component"]) - 0.4 + width * (index + 0.5) for line in part]
-        bars = {"color": look(index)["color"], "hatch": ("", "//", "..", "xx")[index // len(COLOURS) % 4]}
-        axes.bar(places, numbers(part, "percent"), width * 0.9, label=label, yerr=_margins(part), ecolor=INK, **bars)
+        bars = {"label": label, "yerr": _margins(part), "ecolor": INK, **fill(index)}
+        axes.bar(places, numbers(part, "percent"), width * 0.9, **bars)
     axes.set_xticks(range(len(COMPONENTS)), [NAMES.get(name, name) for name in COMPONENTS])
     axes.set_ylabel("% of attempted samples")
     axes.grid(visible=False, axis="x")
@@ -142,7 +148,9 @@ def draw_waterfall(figure: "Figure", lines: Lines) -> None:
 
 def draw_num_atoms(figure: "Figure", lines: Lines) -> None:
     """Bars per number of atoms, runs side by side."""
-    _grouped_bars(figure, lines, "num_atoms", sorted({int(line["num_atoms"]) for line in lines}), "atoms in the cell")
+    found = [int(line["num_atoms"]) for line in lines]
+    # Every number in between has its place: an axis that leaves one out would close a gap in the distribution.
+    _grouped_bars(figure, lines, "num_atoms", list(range(min(found), max(found) + 1)), "atoms in the cell")
 
 
 def draw_space_groups(figure: "Figure", lines: Lines) -> None:
@@ -159,8 +167,10 @@ def _grouped_bars(figure: "Figure", lines: Lines, key: str, values: list, label:
         counts = {str(line[key]): float(line["sun"]) for line in part}
         places = [place - 0.425 + width * (index + 0.5) for place in range(len(values))]
         heights = [counts.get(str(value), 0.0) for value in values]
-        axes.bar(places, heights, width * 0.95, label=name, color=look(index)["color"])
+        axes.bar(places, heights, width * 0.95, label=name, **fill(index))
     axes.set_xticks(range(len(values)), [str(value) for value in values])
+    if len(groups) > 4 and any(isinstance(value, str) for value in values):  # the legend takes their room
+        axes.tick_params(axis="x", rotation=20)
     axes.set_xlabel(label)
     axes.set_ylabel("S.U.N. crystals")
     axes.yaxis.get_major_locator().set_params(integer=True)
@@ -185,7 +195,7 @@ def even(low: float, high: float, count: int) -> list[float]:
 
 
 def draw_e_above_hull(figure: "Figure", lines: Lines) -> None:
-    """Histogram from -0.5 to 1 eV/atom, with the hull and the metastable limit."""
+    """Histogram from -0.5 to 1 eV/atom, with the hull."""
     axes = figure.subplots()
     groups = series(lines)
     _outlines(axes, groups, "e_above_hull", even(-0.5, 1.0, 60))

@@ -61,6 +61,16 @@ def test_runs_that_share_a_training_have_one_curve(tmp_path):
     assert [line["run"] for line in figure_tables.losses(runs)] == ["miad", "small"]
 
 
+def test_padding_is_no_mirage_that_settles(tmp_path):
+    given = finished.config(ablations={"no_mirage": {"mirage": {"num_atoms": None}}})
+    for name in ("miad", "no_mirage"):
+        write_run(tmp_path, name, samples(name))
+    lines = figure_tables.gather(*runs_of(json.dumps(given), tmp_path))["settled"]
+    assert all(line["real"] is not None for line in lines)
+    assert {line["run"] for line in lines if line["mirage"] is None} == {"no_mirage"}
+    assert {line["run"] for line in lines if line["mirage"] is not None} == {"miad"}
+
+
 @pytest.mark.parametrize(
     ("space_group", "name"),
     [

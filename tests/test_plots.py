@@ -1,5 +1,6 @@
 """What is drawn stands where the numbers of the table say."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from miad import plots
-from miad.figure_tables import COMPONENTS, Lines
+from miad.figure_tables import COMPONENTS, FAMILIES, Lines
 
 
 def panels(draw: Callable[[Figure, Lines], None], lines: Lines) -> list[Axes]:
@@ -52,6 +53,14 @@ def test_histograms_count_every_crystal_once():
     assert heights[[0, 20, 59]] == pytest.approx(100 / 7 * np.array([2, 2, 3]))
 
 
+def test_an_axis_of_numbers_leaves_none_out():
+    lines = [{"run": "a", "num_atoms": number, "sun": "1"} for number in ("6", "8", "12")]
+    [axes] = panels(plots.draw_num_atoms, lines)
+    assert [text.get_text() for text in axes.get_xticklabels()] == [str(number) for number in range(6, 13)]
+    [bars] = axes.containers
+    assert [bar.get_height() for bar in bars] == [1, 0, 1, 0, 0, 0, 1]
+
+
 def test_families_come_in_the_order_of_symmetry_and_absent_ones_have_no_height():
     lines = [{"run": "a", "family": "cubic", "sun": "3"}, {"run": "a", "family": "trigonal", "sun": "1"}]
     [axes] = panels(plots.draw_space_groups, [*lines, {"run": "b", "family": "cubic", "sun": "2"}])
@@ -86,3 +95,26 @@ def test_calculators_are_named_only_where_there_are_several():
 
 def test_two_dozen_runs_look_different():
     assert len({tuple(plots.look(index).values()) for index in range(24)}) == 24
+    rate = {"component": "sun", "percent": 1.0, "percent_low": 0.5, "percent_high": 2.0}
+    lines = [{"run": str(index), "family": "cubic", "sun": "1", **rate} for index in range(24)]
+    for draw in (plots.draw_components, plots.draw_space_groups):
+        [axes] = panels(draw, lines)
+        bars = [group[0] for group in axes.containers if isinstance(group, BarContainer)]
+        assert len({(bar.get_facecolor(), bar.get_hatch()) for bar in bars}) == 24
+
+
+def test_labels_of_families_do_not_overlap_beside_the_legend_of_many_runs():
+    figure = Figure((7.2, 3.4), layout="constrained")
+    lines = [{"run": f"a_long_name_{run}", "family": name, "sun": "1"} for name in FAMILIES for run in range(5)]
+    plots.draw_space_groups(figure, lines)
+    figure.draw_without_rendering()
+    boxes = []
+    for label in figure.axes[0].get_xticklabels():
+        middle, turn = label.get_window_extent().get_points().mean(0), np.radians(label.get_rotation())
+        label.set_rotation(0)
+        along = np.array([np.cos(turn), np.sin(turn)])
+        across = np.array([-along[1], along[0]])
+        size = label.get_window_extent().size
+        boxes.append((middle @ along, middle @ across, *size))
+    for (x, y, width, height), (there_x, there_y, there_width, _) in itertools.pairwise(boxes):
+        assert abs(there_x - x) >= (width + there_width) / 2 or abs(there_y - y) >= height
