@@ -151,6 +151,17 @@ def test_it_fits_every_screen_and_can_be_read(chromium, results, width, height, 
     assert chromium.complaints == []
 
 
+def test_the_name_of_a_run_stays_in_sight_while_its_rates_are_scrolled(chromium, results):
+    chromium.open(results / "report.html", width=390, height=844)
+    seen = chromium.value(
+        "(() => { const wide = document.querySelector('#rates .wide'); wide.scrollIntoView();"
+        " wide.scrollLeft = wide.scrollWidth; const name = wide.querySelector('tbody th').getBoundingClientRect();"
+        " const top = document.elementFromPoint(name.x + 15, name.y + name.height / 2);"
+        " return [wide.scrollLeft, name.x - wide.getBoundingClientRect().x, top.textContent]; })()"
+    )
+    assert seen[0] > 100 and seen[1] == pytest.approx(0, abs=1) and seen[2].startswith("miad")
+
+
 CONTRAST = """(() => {
   const e = document.querySelector(%s) ?? document.body;
   const light = (text) => {
