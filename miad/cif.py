@@ -74,15 +74,30 @@ def check_structure(structure: "Structure") -> None:
 
 
 def in_file(path: Path) -> Iterator[Named]:
-    """Every data block of a CIF file, plain or gzipped, is a crystal."""
-    with open_text(path) as text:
-        yield from _blocks(text.read(), _stem(path.name))
+    """Every data block of a CIF file, plain or gzipped, is a crystal.
+
+    CIF is ASCII: what is not UTF-8 stands in comments and in names of authors, and is no reason to refuse a crystal.
+
+    Raises:
+        MiadError: it does not exist, or cannot be unpacked.
+    """
+    try:
+        with open_text(path) as text:
+            text.reconfigure(errors="replace")
+            content = text.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise MiadError(f"{path} cannot be read ({error}). Get it again, or remove it.") from error
+    yield from _blocks(content, _stem(path.name))
 
 
 def in_folder(path: Path) -> Iterator[Named]:
-    """The CIFs of a folder and of the folders in it, in the order of their names."""
-    for file in sorted(one for one in path.rglob("*") if one.name.lower().endswith((".cif", ".cif.gz"))):
-        yield from in_file(file)
+    """The CIFs of a folder and of the folders in it, in the order of their names; a broken one costs only itself."""
+    files = (one for one in path.rglob("*") if one.name.lower().endswith((".cif", ".cif.gz")) and not one.is_dir())
+    for file in sorted(files):
+        try:
+            yield from in_file(file)
+        except MiadError as error:
+            yield _stem(file.name), partial(_refuse, str(error))
 
 
 def in_zip(path: Path) -> Iterator[Named]:

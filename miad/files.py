@@ -164,7 +164,7 @@ class Unpacked(gzip.GzipFile):
 
 
 def open_text(path: Path) -> IO[str]:
-    """Open a text file for reading, plain or gzipped (told by its first bytes, not its name).
+    """Open a text file for reading, plain or gzipped (told by its first bytes, not its name); skips a byte order mark.
 
     Raises:
         MiadError: the file does not exist or is a folder; on reading, if it is a gzip bomb.
@@ -174,7 +174,7 @@ def open_text(path: Path) -> IO[str]:
         raise MiadError(f"{path} does not exist or is not a file. Check the path.")
     with path.open("rb") as probe:
         is_gzip = probe.read(2) == b"\x1f\x8b"
-    return io.TextIOWrapper(Unpacked(path), encoding="utf-8") if is_gzip else path.open(encoding="utf-8")
+    return io.TextIOWrapper(Unpacked(path), encoding="utf-8-sig") if is_gzip else path.open(encoding="utf-8-sig")
 
 
 def checksum(path: Path, kind: str) -> str:

@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import math
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,11 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
     Raises:
         MiadError: it lacks a column that is needed, or a value is no number.
     """
-    with open_text(path) as text:
-        rows = list(csv.DictReader(text))
+    try:
+        with open_text(path) as text:
+            rows = list(csv.DictReader(text))
+    except (csv.Error, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+        raise MiadError(f"{path} is no readable CSV in UTF-8 ({error}). Save it again as that.") from error
     columns = list(rows[0]) if rows else []
     if rows and set(COLUMNS) <= set(columns):
         table = read_table(path)

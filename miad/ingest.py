@@ -161,8 +161,8 @@ def _frame(text: str) -> Item:
     except (ValueError, IndexError, KeyError):
         return Item(None, _reader(_structure_of_frame, text))
     per_atom = info.get("energy_per_atom")
-    if per_atom is None and info.get("energy") is not None:
-        per_atom = float(info["energy"]) / max(int(text.split("\n")[0]), 1)
+    if per_atom is None and (total := _energy(info.get("energy"))):
+        per_atom = total["energy_per_atom"] / max(int(text.split("\n")[0]), 1)
     return Item(
         _identity(info),
         _reader(_structure_of_frame, text),

@@ -33,6 +33,15 @@ def test_csv_of_total_energies_names_its_frame(tmp_path: Path) -> None:
         table_of(tmp_path, source=str(path), energy_frame="uncorrected")
 
 
+def test_csv_of_a_spreadsheet_begins_with_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "points.csv"
+    path.write_text("reduced_formula,e_total_MP2020_per_atom\nNa,-1.3\n", encoding="utf-8-sig")
+    assert energies(table_of(tmp_path, source=str(path))) == {"Na": -1.3}
+    path.write_text("reduced_formula,e_total_MP2020_per_atom,by\nNa,-1.3,Müller\n", encoding="latin-1")
+    with pytest.raises(MiadError, match=r"points\.csv is no readable CSV"):
+        table_of(tmp_path, source=str(path))
+
+
 def test_a_frame_that_nobody_states_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_text("formula,energy_per_atom,entry_id\nNa2Cl2,-3.4,a\nNaCl,-3.5,b\n")

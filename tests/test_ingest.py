@@ -166,6 +166,25 @@ def test_a_broken_frame_costs_only_itself(tmp_path: Path) -> None:
     assert "Lattice" in crystals[2].failure
 
 
+@pytest.mark.parametrize("energy", ["none", "nan", '"1 2"', '""'])
+def test_an_odd_energy_is_none(tmp_path: Path, energy: str) -> None:
+    (tmp_path / "a.extxyz").write_text(xyz().replace(' pbc="', f' energy={energy} pbc="', 1))
+    crystals = read_any(tmp_path / "a.extxyz", "a")
+    assert [(one.failure, one.energy_per_atom) for one in crystals] == [(None, None)] * 2
+
+
+def test_a_broken_file_of_a_folder_costs_only_itself(tmp_path: Path) -> None:
+    path = make_folder(tmp_path)
+    (path / "author.cif").write_bytes(b"# M\xfcller\n" + cifs()["salt-7"].encode())  # Latin-1, as many CIFs are
+    (path / "torn.cif.gz").write_bytes(gzip.compress(cifs()["salt-7"].encode())[:-30])
+    (path / "folder.cif").mkdir()
+    crystals = read_any(path, "a")
+    assert [one.source_id for one in crystals] == ["author", "cscl-8", "salt-7", "torn"]
+    assert [bool(one.failure) for one in crystals] == [False, False, False, True]
+    with pytest.raises(MiadError, match=r"torn\.cif\.gz cannot be read"):
+        read_any(path / "torn.cif.gz", "a")
+
+
 def test_partly_occupied_and_dummy_sites_are_refused(tmp_path: Path) -> None:
     lattice = np.eye(3) * 4
     mixed = Structure(lattice, [{"Na": 0.5, "K": 0.5}], [[0, 0, 0]])
