@@ -34,6 +34,7 @@ import dataclasses
 import functools
 import importlib
 import inspect
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -231,6 +232,9 @@ def potential(name: str, options: dict[str, Any] | None = None) -> Potential:
             f" relax.potentials which class it is: {name}: {{class: 'module:Class'}}."
         )
     module, _, attribute = where.partition(":")
+    here = str(Path.cwd())
+    if not {"", here} & set(sys.path):  # python -m looks there by itself, the command `miad` does not
+        sys.path.append(here)
     try:
         kind = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:

@@ -66,6 +66,18 @@ def test_a_class_and_an_entry_suffice(tmp_path):
     assert "does not know Ne" in neon.failure
 
 
+@pytest.mark.parametrize("how", [["-m"], ["-P", "-m"]])  # -P: as the command `miad`, which does not look in this folder
+def test_the_class_is_found_however_miad_is_called(tmp_path, how):
+    (tmp_path / "my_potentials.py").write_text(CLASS)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config["relax"].update(calculators=["argon"], potentials=yaml.safe_load(ENTRY))
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, *how, "miad", "doctor"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=300)
+    assert "Lennard-Jones 3.4" in done.stdout, done.stderr
+
+
 def test_the_documented_example_is_a_potential():
     text = calculators.__doc__
     body = text.split("beside config.yaml:\n")[1].split("and the entry")[0]
