@@ -45,11 +45,17 @@ def run(*, config: Path | None = None, profile: Path | None = None) -> None:
         profile: folder of the snakemake profile whose partitions are checked; profiles/slurm if left out
 
     Raises:
-        MiadError: something is missing; the lines above the message say what and how to get it.
+        MiadError: an error in the config, or something is missing; the lines above the message say what and how to
+            get it.
     """
     from miad.layers import read_config, resolve
+    from miad.user_config import check as check_words
 
-    runs = resolve(read_config(config or Path("config.yaml")))
+    content = read_config(config or Path("config.yaml"))
+    schema = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+    if schema.is_file():
+        check_words(content, schema)
+    runs = resolve(content)
     found = []
     for check in checks(runs, profile or ROOT / "profiles" / "slurm"):
         print(check, flush=True)
@@ -77,6 +83,7 @@ def of_run(name: str, sections: dict) -> Iterator[Check]:
     """What one run needs."""
     for calculator in sections["relax"]["calculators"]:
         yield weights(calculator, sections["relax"].get("potentials", {}).get(calculator))
+    yield own_data(sections)
     yield gpus(sections)
     yield hull(build(sections, Hull))
     if not build(sections, Dft).enabled:
@@ -133,6 +140,18 @@ def weights(calculator: str, options: dict | None = None) -> Check:
         return Check(f"weights {calculator}", OK, potential(calculator, options).label)
     except MiadError as error:
         return Check(f"weights {calculator}", MISSING, str(error))
+
+
+def own_data(sections: dict) -> Check:
+    """Whether the files that the config names are there, but for the hull and weights, which have their own checks."""
+    from miad.user_config import own_files
+
+    rest = {"hull": {**sections["hull"], "source": "dataset"}, "relax": {**sections["relax"], "calculators": []}}
+    try:
+        files = [path for paths in own_files({**sections, **rest}).values() for path in paths]
+    except MiadError as error:
+        return Check("own files", MISSING, str(error))
+    return Check("own files", OK, ", ".join(files) or "none named in config.yaml")
 
 
 def gpus(sections: dict) -> Check:

@@ -160,3 +160,20 @@ def test_exit_codes_are_for_scripts(site, capsys):
     assert main(["doctor"]) == MiadError.EXIT_CODE
     streams = capsys.readouterr()
     assert "MISSING  hull" in streams.out and "1 of" in streams.err
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"sampel": {"stride": 4}}, "sampel is not a known key"),
+        ({"relax": {"fmax": -0.1}}, "relax.fmax: -0.1"),
+        ({"dataset": {"name": "mine", "files": {"train": "gone.csv"}}}, "dataset.files.train: gone.csv is not a file"),
+        ({"train": {"start_from": "gone.safetensors"}}, "train.start_from: gone.safetensors is not a file"),
+    ],
+)
+def test_what_the_workflow_would_refuse_the_doctor_refuses(site, capsys, changes, said):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    Path("config.yaml").write_text(yaml.safe_dump(merge(config, changes)))
+    assert main(["doctor"]) == MiadError.EXIT_CODE
+    streams = capsys.readouterr()
+    assert said in streams.out + streams.err
