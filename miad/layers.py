@@ -14,6 +14,7 @@ from miad.config import SECTIONS, UPSTREAM, Relax, Sun, build, from_record, sett
 from miad.errors import MiadError
 
 Section = TypeVar("Section")
+TAKEN = ("external", "figures", "tables")  # folders of results/ that are no runs
 
 
 def merge(base: dict, over: dict) -> dict:
@@ -43,6 +44,9 @@ def resolve(config: dict) -> dict[str, dict]:
     ablations = _block(config, "ablations")
     if config["run"] in ablations:
         raise MiadError(f"ablations.{config['run']} has the name of the main run. Rename it, or `run`, in config.yaml.")
+    for run in (config["run"], *ablations):
+        if run in TAKEN:
+            raise MiadError(f"config.yaml: no run can be called {run}: results/{run} holds something else. Rename it.")
     sections = {name: _block(config, name) for name in SECTIONS}
     scale = {name: _block(_block(config, config["scale"]), name) for name in SECTIONS}
     recipes = _block(config, "recipes")
@@ -143,12 +147,14 @@ def read_config(path: Path) -> dict:
     """Read a config.yaml.
 
     Raises:
-        MiadError: the file cannot be read, or is no YAML of keys with values.
+        MiadError: the file cannot be read, is no YAML of keys with values, or has a key twice.
     """
     import yaml
 
     try:
-        config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8-sig")
+        config = yaml.safe_load(text)
+        _check_keys(yaml.compose(text, Loader=yaml.SafeLoader), str(path))
     except OSError as error:
         raise MiadError(f"{path} cannot be read ({error}). Give --settings config.yaml, or JSON.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -156,6 +162,26 @@ def read_config(path: Path) -> dict:
     if not isinstance(config, dict):
         raise MiadError(f"{path} holds no keys with values. Give --settings config.yaml, or JSON.")
     return config
+
+
+def _check_keys(node: Any, path: str, above: str = "") -> None:
+    """Refuse keys that YAML would take silently: the second of two wins over all that the first one holds.
+
+    Raises:
+        MiadError: a key occurs twice, or is no text.
+    """
+    lines: dict[str, int] = {}
+    for key, value in node.value if getattr(node, "id", None) == "mapping" else ():
+        name, line = f"{above}{key.value}", key.start_mark.line + 1
+        if key.tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"):
+            raise MiadError(f"{path}, line {line}: the key {name} is no text to YAML. Put it in quotes, or rename it.")
+        if name in lines:
+            raise MiadError(
+                f"{path} has {name} twice, in lines {lines[name]} and {line}; only the second would count."
+                " Write what belongs to it in one place."
+            )
+        lines[name] = line
+        _check_keys(value, path, f"{name}.")
 
 
 def frames_compared(sun: Sun, relax: Relax) -> dict[str, str]:

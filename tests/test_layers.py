@@ -184,6 +184,42 @@ def test_odd_config_files_are_refused(tmp_path, text):
 # ---------------------------------------------------------------------------------------------------- further runs
 
 
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ("\nablations:\n  other: {seed: 1}\n", "ablations twice, in lines"),
+        ("\ndft: {enabled: true}\n", "dft twice, in lines"),
+    ],
+)
+def test_a_section_that_is_there_twice_is_refused(tmp_path, added, said):
+    text = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    (tmp_path / "config.yaml").write_text(text + added, encoding="utf-8")
+    with pytest.raises(MiadError, match=said):
+        read_config(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a:\n  b: {c: 1, d: 2, c: 3}\n", "a.b.c twice, in lines 2 and 2"),
+        ("ablations:\n  20: {seed: 1}\n", "line 2: the key ablations.20 is no text"),
+        ("ablations:\n  yes: {seed: 1}\n", "line 2: the key ablations.yes is no text"),
+    ],
+)
+def test_keys_that_yaml_would_take_silently(tmp_path, text, said):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(MiadError, match=said):
+        read_config(tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize("name", ["tables", "figures", "external"])
+def test_runs_are_not_called_like_what_lies_beside_them(config, name):
+    with pytest.raises(MiadError, match=f"called {name}"):
+        resolve({**config, "run": name})
+    with pytest.raises(MiadError, match=f"called {name}"):
+        resolve({**config, "ablations": {name: {}}})
+
+
 def test_the_ablations_of_the_paper_need_only_be_uncommented():
     text = (ROOT / "config.yaml").read_text(encoding="utf-8")
     head, rest = text.split("\nablations:\n")

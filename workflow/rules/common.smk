@@ -17,6 +17,8 @@ from miad.errors import MiadError
 from miad.user_config import check, own_files
 
 try:
+    for path in workflow.configfiles:
+        layers.read_config(path)
     check(config, f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
     ASKED = layers.resolve(config)
     RUNS = {**ASKED, **layers.kept_runs(ASKED)}
