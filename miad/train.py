@@ -30,7 +30,7 @@ log = logging.getLogger("miad")
 # What may change between the sessions of one run: how long, how often, where.
 FREE = ("num_epochs", "checkpoint_minutes", "keep_every", "validate_every", "device")
 EXPLOSION = 10.0  # an epoch's loss over the best one so far that counts as an explosion
-PREEMPTED = 75  # exit code after SIGTERM: EX_TEMPFAIL, "try again later"
+PREEMPTED = 75  # exit code after SIGTERM or Ctrl-C: EX_TEMPFAIL, "try again later"
 
 
 def read_state(path: Path, num_atoms: int | None, device: "torch.device | str" = "cpu") -> "State":
@@ -297,7 +297,8 @@ class Trainer:
 def run(settings: Train, *, train: Path, val: Path, model: Path, losses: Path, run: str = "miad") -> None:
     """Trains from the last checkpoint if there is one, else from scratch. Under torchrun, on all its processes.
 
-    SIGTERM (preemption, walltime) saves a checkpoint and exits with code 75, upon which a scheduler may start it again.
+    SIGTERM (preemption, walltime) and Ctrl-C save a checkpoint and exit with code 75, upon which a scheduler may start
+    it again.
 
     Args:
         train: infused training crystals.
@@ -315,11 +316,13 @@ def run(settings: Train, *, train: Path, val: Path, model: Path, losses: Path, r
     def stop(*_: object) -> None:
         trainer.must_stop = True
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    # torchrun passes signals on that its processes have got already: a second one is no reason to leave without saving.
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         trainer.fit()
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
     if trainer.rank == 0:
         write_losses(losses, trainer.progress.rows)
         write_tensorboard(Path(model).parent / "tensorboard", trainer.progress.rows)

@@ -74,7 +74,7 @@ def test_killed_and_preempted_at_random_moments_it_ends_as_if_nothing_had_happen
     settings = toy.changed(num_epochs=60, checkpoint_minutes=0.0005, cooldown_fraction=0.3)
     last = tmp_path / "torn" / "checkpoints" / checkpoint.LAST
     steps = [0]
-    for how in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
+    for how in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGTERM):
         seen = last.stat().st_mtime_ns if last.exists() else None
         torn = subprocess.Popen(command(settings, data, tmp_path / "torn"), env={**os.environ, "OMP_NUM_THREADS": "1"})
         while not last.exists() or last.stat().st_mtime_ns == seen:
