@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,12 +92,17 @@ def in_file(path: Path) -> Iterator[Named]:
 
 def in_folder(path: Path) -> Iterator[Named]:
     """The CIFs of a folder and of the folders in it, in the order of their names; a broken one costs only itself."""
-    files = (one for one in path.rglob("*") if one.name.lower().endswith((".cif", ".cif.gz")) and not one.is_dir())
-    for file in sorted(files):
+    for file in sorted(one for one in path.rglob("*") if _is_cif(one.relative_to(path)) and not one.is_dir()):
         try:
             yield from in_file(file)
         except MiadError as error:
             yield _stem(file.name), partial(_refuse, str(error))
+
+
+def _is_cif(path: PurePath) -> bool:
+    """Whether a file is meant as a CIF; what macOS and Jupyter put beside the files is not."""
+    is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return path.name.lower().endswith((".cif", ".cif.gz")) and not is_hidden
 
 
 def in_zip(path: Path) -> Iterator[Named]:
@@ -113,7 +118,7 @@ def in_zip(path: Path) -> Iterator[Named]:
     with archive:
         for info in sorted(archive.infolist(), key=lambda info: info.filename):
             name = Path(info.filename).name
-            if name.lower().endswith((".cif", ".cif.gz")) and not info.filename.startswith("__MACOSX/"):
+            if _is_cif(PurePosixPath(info.filename)):
                 try:
                     yield from _blocks(_unpacked(archive, info), _stem(name))
                 except MiadError as error:

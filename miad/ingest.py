@@ -9,6 +9,7 @@ import itertools
 import json
 import logging
 import re
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,22 +65,31 @@ def read_any(path: Path, name: str) -> list[Crystal]:
     path = Path(path)
     if not path.exists():
         raise MiadError(f"{path} does not exist. Check the path.")
-    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    try:
+        crystals = _read(path, name)
+    except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
+        raise MiadError(
+            f"{path} is damaged, or no text in UTF-8 ({type(error).__name__}: {error}). Get it again, or convert it."
+        ) from error
+    if not crystals:
+        raise MiadError(f"{path} holds no crystals. Known formats are {FORMATS}.")
+    return crystals
+
+
+def _read(path: Path, name: str) -> list[Crystal]:
     if is_ours(path):
         return read_crystals(path)
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if path.is_dir():
         items = itertools.starmap(Item, in_folder(path))
     elif suffix in READERS:
         items = READERS[suffix](path)
     else:
         raise MiadError(f"{path} is in no known format. Known are {FORMATS}; plain or gzipped.")
-    crystals = [
+    return [
         _crystal(item, f"{name}-0-{number}")
         for number, item in enumerate(track(items, what=f"crystals of {path.name}"))
     ]
-    if not crystals:
-        raise MiadError(f"{path} holds no crystals. Known formats are {FORMATS}.")
-    return crystals
 
 
 def name_of(path: Path) -> str:
@@ -113,10 +123,10 @@ def _identity(record: Mapping[str, Any]) -> str | None:
     return next((str(record[key]) for key in ID_NAMES if record.get(key) not in (None, "")), None)
 
 
-def _energy(per_atom: Any, frame: Any = None, calculator: Any = None) -> dict[str, Any]:
-    """Energy fields of a Crystal; an empty or odd value is no energy."""
+def _energy(energy: Any, frame: Any = None, calculator: Any = None, num_atoms: int = 1) -> dict[str, Any]:
+    """Energy fields of a Crystal, of an energy (eV) of so many atoms; an empty or odd value is no energy."""
     try:
-        energy = float(per_atom)
+        energy = float(energy) / num_atoms
     except (TypeError, ValueError):
         return {}
     if not np.isfinite(energy):
@@ -137,11 +147,12 @@ def _from_csv(path: Path) -> Iterator[Item]:
 
 def _from_xyz(path: Path) -> Iterator[Item]:
     """Frames of an extended XYZ file, each read on its own, so that a bad one costs only itself."""
+    number = -1
     with open_text(path) as lines:
-        for number in itertools.count():
-            head = lines.readline()
-            if not head.strip():
-                return
+        while head := lines.readline():
+            if head.isspace():
+                continue
+            number += 1
             try:
                 count = int(head)
             except ValueError as error:
@@ -156,18 +167,22 @@ def _from_xyz(path: Path) -> Iterator[Item]:
 def _frame(text: str) -> Item:
     from ase.io.extxyz import key_val_str_to_dict
 
+    head, _, rest = text.partition("\n")
+    comment = rest.partition("\n")[0]
     try:
-        info = key_val_str_to_dict(text.split("\n")[1])
+        info = key_val_str_to_dict(comment)
     except (ValueError, IndexError, KeyError):
-        return Item(None, _reader(_structure_of_frame, text))
-    per_atom = info.get("energy_per_atom")
-    if per_atom is None and (total := _energy(info.get("energy"))):
-        per_atom = total["energy_per_atom"] / max(int(text.split("\n")[0]), 1)
-    return Item(
-        _identity(info),
-        _reader(_structure_of_frame, text),
-        _energy(per_atom, info.get("energy_frame"), info.get("calculator")),
-    )
+        info = {}
+    known = _energy(info.get("energy_per_atom"), info.get("energy_frame"), info.get("calculator"))
+    if not known:
+        known = _energy(info.get("energy"), info.get("energy_frame"), info.get("calculator"), max(int(head), 1))
+    return Item(_identity(_as_written(comment)), _reader(_structure_of_frame, text), known)
+
+
+def _as_written(comment: str) -> dict[str, str]:
+    """The ids in the comment of a frame; as numbers or truth values, 007, 12e4 and F would become others."""
+    found = re.findall(rf'(?:^|\s)({"|".join(ID_NAMES)})=(?:"([^"]*)"|(\S+))', comment)
+    return {key: quoted or plain for key, quoted, plain in found}
 
 
 def _structure_of_frame(text: str) -> "Structure":

@@ -222,3 +222,53 @@ def test_samples_of_another_program(real_data: Path) -> None:
     assert len(crystals) == 1000
     assert not any(isinstance(one, Crystal) and one.failure for one in crystals)
     assert crystals[7].source_id == "diffcsp-00007"
+
+
+def test_a_blank_line_between_frames_hides_none_of_them(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text("\ufeff" + xyz().replace("\n2\nLattice", "\n\n2\nLattice") + "\n\n")
+    assert [one.source_id for one in read_any(tmp_path / "a.xyz", "a")] == ["salt-7", "cscl-8"]
+
+
+@pytest.mark.parametrize("identity", ["007", "12e4", "F", "1_000"])
+def test_ids_of_frames_are_kept_as_they_are_written(tmp_path: Path, identity: str) -> None:
+    (tmp_path / "a.xyz").write_text(xyz().replace("salt-7", identity).replace("id=cscl-8", 'name="1 2"'))
+    assert [one.source_id for one in read_any(tmp_path / "a.xyz", "a")] == [identity, "1 2"]
+
+
+@pytest.mark.parametrize("energy", ["N/A", '"1 2"', "nan"])
+def test_an_odd_energy_is_no_energy(tmp_path: Path, energy: str) -> None:
+    (tmp_path / "a.xyz").write_text(xyz(energies=True).replace("energy=-24.0", f"energy={energy}"))
+    assert [one.energy_per_atom for one in read_any(tmp_path / "a.xyz", "a")] == [None, -3.0]
+
+
+def test_a_folder_holds_what_was_put_there_and_a_broken_file_costs_only_itself(tmp_path: Path) -> None:
+    folder, text = make_folder(tmp_path), cifs()["salt-7"]
+    for name in ("__MACOSX/._salt-7.cif", "._salt-7.cif", ".ipynb_checkpoints/salt-7-checkpoint.cif"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"\x00\x05\x16\x07\xb0")
+    (folder / "latin.cif").write_bytes(text.replace("data_NaCl", "data_NaCl\n# Müller").encode("latin-1"))
+    (folder / "torn.cif.gz").write_bytes(gzip.compress(text.encode())[:-20])
+    found = {one.source_id: one.failure for one in read_any(folder, "f")}
+    assert set(found) == {"salt-7", "cscl-8", "latin", "torn"}
+    assert [name for name, failure in found.items() if failure] == ["torn"]
+
+
+def test_a_zip_holds_what_was_put_there(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("in/a.cif", "in/._a.cif", "in/__MACOSX/._a.cif"):
+            archive.writestr(name, cifs()["salt-7"])
+    assert [one.source_id for one in read_any(tmp_path / "a.zip", "a")] == ["a"]
+
+
+@pytest.mark.parametrize("make", [make_xyz, make_json, make_lines, make_blocks])
+def test_a_torn_file_is_named(tmp_path: Path, make) -> None:
+    path = other_packing(make(tmp_path))
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(MiadError, match=f"{path.name} is damaged"):
+        read_any(path, "a")
+
+
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_bytes(xyz().replace("id=salt-7", "by=Müller").encode("latin-1"))
+    with pytest.raises(MiadError, match="UTF-8"):
+        read_any(tmp_path / "a.xyz", "a")
