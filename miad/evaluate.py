@@ -48,7 +48,8 @@ def run(
         name: of the crystals in the table; the name of the file, if left out
         calculator: potential for the relaxation, as in relax.calculators
         energy_frame: mp2020 or uncorrected, of energies that the crystals carry without saying so
-        generated: the same crystals before relaxation, for protocols that compare as-generated cells
+        generated: the same crystals before relaxation, for protocols that compare as-generated cells; those of them
+            that are not among the relaxed ones count as attempted
         hull_frame: mp2020 or uncorrected, if the hull does not say so
         hull_references: JSON of elemental energies, if the hull has formation energies
         protocols: headline for one row of the table, all for one per protocol; as report.protocols if left out
@@ -59,10 +60,19 @@ def run(
     """
     hull_settings, relax_settings, sun_settings, report_settings = _settings(config)
     relax_settings = dataclasses.replace(relax_settings, calculators=[calculator])
+    if protocols not in (None, "headline", "all"):
+        raise MiadError(f"--protocols is '{protocols}'; use headline or all. What they are is in config.yaml: sun.")
     name = name or name_of(crystals)
     given = _with_frame(read_any(crystals, name), energy_frame)
-    as_drawn = joined(read_any(generated, f"{name}_generated"), given) if generated else None
     needs_relaxation = not is_relaxed(given)
+    if generated and needs_relaxation:
+        raise MiadError(
+            f"{crystals}: not all crystals carry energies, so that they would be relaxed, and --generated are what they"
+            " were relaxed from. Give the energies, or leave --generated out."
+        )
+    as_drawn = None
+    if generated:
+        given, as_drawn = _with_generated(given, read_any(generated, f"{name}_generated"))
     table = read_source(
         dataclasses.replace(
             hull_settings, source=hull, checksum=None, energy_frame=hull_frame, references=hull_references
@@ -78,6 +88,7 @@ def run(
     if needs_relaxation:
         _relax(relax_settings, out, calculator)
     else:
+        (out / "relaxed.json").unlink(missing_ok=True)  # it speaks of the file that is now replaced
         write_crystals(out / "relaxed.jsonl", given)
     _judge(sun_settings, out, name, known, has_generated=bool(as_drawn) or needs_relaxation)
     report.run(
@@ -113,6 +124,19 @@ def joined(generated: list[Crystal], relaxed: list[Crystal]) -> list[Crystal]:
             " (crystal_id, material_id, id, or the file name of a CIF) into both inputs; rows are not joined by order."
         )
     return [by_id[one.source_id or one.crystal_id].replace(crystal_id=one.crystal_id) for one in relaxed]
+
+
+def _with_generated(relaxed: list[Crystal], generated: list[Crystal]) -> tuple[list[Crystal], list[Crystal]]:
+    """Relaxed and as-generated crystals, joined; what was generated only was attempted too, and counts as failed."""
+    kept = {one.source_id or one.crystal_id for one in relaxed}
+    lost = [one for one in generated if (one.source_id or one.crystal_id) not in kept]
+    reason = "it is among the generated crystals, but not among the relaxed ones"
+    if lost:
+        example = lost[0].source_id or lost[0].crystal_id
+        log.warning(
+            "%s and %d others are not among the relaxed crystals; they count as attempted", example, len(lost) - 1
+        )
+    return relaxed + [one.failed("relax", reason) for one in lost], joined(generated, relaxed) + lost
 
 
 def _relax(settings: Relax, out: Path, calculator: str) -> None:

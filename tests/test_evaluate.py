@@ -129,3 +129,44 @@ def test_known_crystals_may_come_in_any_format(tmp_path: Path, flags: dict) -> N
     flags["training"].write_text(rock_salt("k").structure.to(fmt="cif"))
     evaluate.run(tmp_path / "theirs.extxyz", **flags)
     assert counts(flags["out"])["novel"] == 1
+
+
+def test_relaxed_crystals_of_an_earlier_input_are_not_taken_for_those_of_a_later_one(
+    tmp_path: Path, flags: dict, monkeypatch
+) -> None:
+    def relaxation(settings, *, crystals, relaxed, calculator):
+        known = {"energy_per_atom": -2.0, "energy_frame": "mp2020", "calculator": calculator, "converged": True}
+        write_crystals(relaxed, [one.replace(**known) for one in read_crystals(crystals)])
+
+    monkeypatch.setattr(relax, "run", relaxation)
+    bare = make_xyz(tmp_path)
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    stable = []
+    for crystals, more in ((bare, {}), (tmp_path / "theirs.extxyz", {"generated": bare}), (bare, {})):
+        evaluate.run(crystals, name="m", **more, **flags)
+        stable.append(counts(flags["out"])["stable"])
+    assert stable == [0, 2, 0]
+
+
+def test_what_was_generated_but_not_relaxed_was_attempted(tmp_path: Path, flags: dict) -> None:
+    frames = xyz(energies=True)
+    (tmp_path / "theirs.extxyz").write_text(frames[: frames.index("2\nLattice")])
+    evaluate.run(tmp_path / "theirs.extxyz", generated=make_xyz(tmp_path), **flags)
+    for protocol in ("strict", "as_paper"):
+        found = counts(flags["out"], protocol)
+        assert (found["attempted"], found["decoded"], found["relaxed"], found["sun"]) == (2, 2, 1, 1)
+
+
+def test_generated_crystals_beside_relaxed_ones_without_energies_are_refused(
+    tmp_path: Path, flags: dict, monkeypatch
+) -> None:
+    monkeypatch.setattr(relax, "run", lambda *_, **__: pytest.fail("relaxed the generated ones"))
+    (tmp_path / "theirs.extxyz").write_text(xyz().replace("5.64", "5.8"))
+    with pytest.raises(MiadError, match="leave --generated out"):
+        evaluate.run(tmp_path / "theirs.extxyz", generated=make_xyz(tmp_path), **flags)
+
+
+def test_unknown_protocols_are_refused_before_anything_is_relaxed(tmp_path: Path, flags: dict, monkeypatch) -> None:
+    monkeypatch.setattr(relax, "run", lambda *_, **__: pytest.fail("relaxed first"))
+    with pytest.raises(MiadError, match="--protocols"):
+        evaluate.run(make_xyz(tmp_path), protocols="strict", **flags)
