@@ -1,9 +1,9 @@
 """What appendix E measures on one crystal: validity, fingerprints of structure and composition, density."""
 
 import dataclasses
-import itertools
 import json
 import logging
+import math
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -78,20 +78,31 @@ def compositional_validity(elements: tuple[str, ...], counts: tuple[int, ...]) -
     Source: CDVAE, arXiv:2110.06197, with SMACT, Davies et al., J. Open Source Softw. 4, 1361 (2019).
     """
     import smact
-    from smact.screening import pauling_test
 
     if len(elements) == 1 or all(element in smact.metals for element in elements):
         return True
     known = [smact.Element(element) for element in elements]
     electronegativities = [element.pauling_eneg for element in known]
-    amounts = np.array(counts)
-    for states in itertools.product(*(element.oxidation_states_smact14 or [] for element in known)):
-        if np.dot(states, amounts) != 0:
-            continue
-        # without a value for the electronegativity the order cannot be wrong
-        if None in electronegativities or pauling_test(states, electronegativities):
+    states = [element.oxidation_states_smact14 or [] for element in known]
+    if None in electronegativities:  # without a value the order cannot be wrong
+        return _can_be_neutral(states, counts)
+    # The anions are all more electronegative than the cations: those from some value on, and no others.
+    for least in {*electronegativities, math.inf}:
+        allowed = [
+            [state for state in its if (state <= 0 if value >= least else state >= 0)]
+            for its, value in zip(states, electronegativities, strict=True)
+        ]
+        if _can_be_neutral(allowed, counts):
             return True
     return False
+
+
+def _can_be_neutral(states: list[list[int]], counts: tuple[int, ...]) -> bool:
+    """Whether one state of each element can add up to no charge; sums, since of 12 elements there are 10¹⁰ choices."""
+    sums = {0}
+    for its, number in zip(states, counts, strict=True):
+        sums = {total + number * state for total in sums for state in its}
+    return 0 in sums
 
 
 def describe(crystal: Crystal) -> Description:

@@ -1,7 +1,11 @@
 """Validity by hand, and fingerprints that do not depend on the cell."""
 
+import itertools
+
 import numpy as np
 import pytest
+import smact
+from smact.screening import pauling_test
 from test_matching import caesium_chloride, disguises, rock_salt
 
 from miad.crystal import Crystal
@@ -45,6 +49,34 @@ def test_flat_cells_are_invalid() -> None:
 )
 def test_compositions_by_hand(elements: tuple, counts: tuple, expected: bool) -> None:
     assert compositional_validity(elements, counts) is expected
+
+
+def every_choice(elements: tuple[str, ...], counts: tuple[int, ...]) -> bool:
+    """CDVAE's definition: some choice of oxidation states is neutral and in the order of electronegativity."""
+    known = [smact.Element(element) for element in elements]
+    values = [element.pauling_eneg for element in known]
+    choices = itertools.product(*(element.oxidation_states_smact14 or [] for element in known))
+    neutral = (states for states in choices if np.dot(states, counts) == 0)
+    return any(None in values or pauling_test(states, values) for states in neutral)
+
+
+def test_the_verdict_is_that_of_trying_every_choice_of_oxidation_states() -> None:
+    generator = np.random.default_rng(0)
+    symbols = sorted(set(smact.ordered_elements(1, 94)))
+    verdicts = []
+    for _ in range(600):
+        elements = tuple(generator.choice(symbols, generator.integers(2, 5), replace=False).tolist())
+        if not set(elements) <= set(smact.metals):
+            counts = tuple(generator.integers(1, 5, len(elements)).tolist())
+            verdicts.append(compositional_validity(elements, counts))
+            assert verdicts[-1] == every_choice(elements, counts), (elements, counts)
+    assert 50 < sum(verdicts) < len(verdicts) - 50
+
+
+def test_many_elements_are_judged_at_once() -> None:
+    # 10¹⁰ choices, none of them neutral: an untrained model makes such samples
+    elements = ("As", "Bi", "Fe", "Hf", "I", "Mn", "Nb", "Pa", "Si", "Sm", "Ti", "V", "W", "Os")
+    assert not compositional_validity(elements, (1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 101))
 
 
 def test_the_structure_fingerprint_is_that_of_the_crystal_not_of_the_cell() -> None:
