@@ -235,8 +235,22 @@ def _dictionary(record: Any) -> Item:
         return Item(_identity(record) if isinstance(record, dict) else None, _reader(_no_structure))
     structure = record.get("structure", record)
     known = _energy(record.get("energy_per_atom"), record.get("energy_frame"), record.get("calculator"))
+    known = known or _energy_of_entry(record)
     properties = structure.get("properties") or {} if isinstance(structure, dict) else {}
     return Item(_identity(record) or _identity(properties), _reader(_structure_of_dict, structure), known)
+
+
+def _energy_of_entry(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Of pymatgen's ComputedStructureEntry: eV of the whole cell, and a correction which, as in a hull, is MP2020's."""
+    if "correction" not in record or not isinstance(record.get("structure"), dict):
+        return {}
+    correction = _energy(record["correction"]).get("energy_per_atom", 0.0)
+    energy = _energy(record.get("energy")).get("energy_per_atom")
+    sites = record["structure"].get("sites")
+    if energy is None or not sites:
+        return {}
+    frame = "mp2020" if correction else record.get("energy_frame")
+    return _energy(energy + correction, frame, record.get("calculator"), len(sites))
 
 
 def _no_structure() -> "Structure":

@@ -272,3 +272,13 @@ def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_bytes(xyz().replace("id=salt-7", "by=Müller").encode("latin-1"))
     with pytest.raises(MiadError, match="UTF-8"):
         read_any(tmp_path / "a.xyz", "a")
+
+
+@pytest.mark.parametrize(("correction", "frame"), [(0.0, None), (-8.0, "mp2020")])
+def test_computed_entries_carry_their_energies(tmp_path: Path, correction: float, frame: str | None) -> None:
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+    entry = ComputedStructureEntry(rock_salt("a").structure, -24.0, correction=correction, entry_id="salt")
+    (tmp_path / "a.json").write_text(json.dumps([entry.as_dict()]))
+    (found,) = read_any(tmp_path / "a.json", "a")
+    assert (found.energy_per_atom, found.energy_frame) == (pytest.approx(-3.0 + correction / 8), frame)
