@@ -15,13 +15,13 @@ from miad.crystal import Crystal
 from miad.errors import MiadError
 from miad.files import checksum, open_text, verify
 from miad.hull import COLUMNS, FRAMES, Entry, HullTable, lowest_entries, read_table
+from miad.sources import MP_HULL
 
 log = logging.getLogger("miad")
 
 # Published by matbench-discovery (figshare); the checksum is verified before the pickle is opened.
 MATERIALS_PROJECT = "mp-2023-02-07"
-MATERIALS_PROJECT_URL = "https://figshare.com/ndownloader/files/48241624"
-MATERIALS_PROJECT_CHECKSUM = "md5:60d19d691fa1d338aa496a40a9641bef"
+MATERIALS_PROJECT_URL, MATERIALS_PROJECT_CHECKSUM = MP_HULL.url, MP_HULL.checksum
 
 FORMULA_COLUMNS = ("reduced_formula", "formula", "composition", "pretty_formula")
 ID_COLUMNS = ("entry_id", "material_id")
@@ -118,7 +118,8 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
     if energy is None:
         entries = _formation_entries(path, rows, formula, formation, settings)
     else:
-        entries = [Entry(row[formula], _number(path, row[energy]), _identity(row)) for row in rows if row[energy] != ""]
+        numbered = [(line, row) for line, row in enumerate(rows, 2) if row[energy] != ""]
+        entries = [Entry(row[formula], _number(path, line, row[energy]), _identity(row)) for line, row in numbered]
     return HullTable("", frame, "", entries)
 
 
@@ -171,10 +172,10 @@ def _formation_entries(path: Path, rows: list[dict], formula: str, column: str, 
     references = _reference_energies(settings)
     if not references:
         raise MiadError(
-            f"{path} holds formation energies ({column}). Give the elemental references as hull.references"
-            " (JSON of {element: eV/atom})."
+            f"{path} holds formation energies ({column}). Give the elemental references as hull.references (of `miad"
+            " evaluate`: --hull-references), a JSON of {element: eV/atom}."
         )
-    for row in rows:
+    for line, row in enumerate(rows, 2):
         if row[column] == "":
             continue
         shares = atom_fractions(row[formula])
@@ -182,7 +183,7 @@ def _formation_entries(path: Path, rows: list[dict], formula: str, column: str, 
         if absent:
             raise MiadError(f"{settings.references} lacks {', '.join(absent)}, which {row[formula]} in {path} needs.")
         elements = sum(share * references[symbol] for symbol, share in shares.items())
-        yield Entry(row[formula], _number(path, row[column]) + elements, _identity(row))
+        yield Entry(row[formula], _number(path, line, row[column]) + elements, _identity(row))
 
 
 def _references(settings: Hull, frame: str) -> list[Entry]:
@@ -201,8 +202,12 @@ def _reference_energies(settings: Hull) -> dict[str, float]:
         except ValueError as error:
             raise MiadError(f"{path} is not JSON ({error}). hull.references needs {{element: eV/atom}}.") from error
     energies = {}
-    for symbol, value in records.items():
-        energies[symbol] = value if isinstance(value, float) else _computed_entry(value, "mp2020").energy_per_atom
+    try:
+        for symbol, value in records.items():
+            is_number = isinstance(value, int | float)
+            energies[symbol] = float(value) if is_number else _computed_entry(value, "mp2020").energy_per_atom
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MiadError(f"{path} is no JSON of {{element: eV/atom}} ({error!r}). Correct hull.references.") from error
     return energies
 
 
@@ -223,7 +228,10 @@ def _local(source: str, expected: str | None, setting: str) -> Path:
         return download.fetch(source, checksum=expected, setting=setting)
     path = Path(source)
     if not path.is_file():
-        raise MiadError(f"{setting}: {source} does not exist. Correct it in config.yaml; it may be a path or a URL.")
+        raise MiadError(
+            f"{setting}: {source} does not exist. Correct it in config.yaml, or the flag of `miad"
+            " evaluate`; it may be a path or a URL."
+        )
     if expected is not None:
         verify(path, expected, remedy=f"Correct {setting} or its checksum in config.yaml.")
     return path
@@ -240,17 +248,21 @@ def _agreed_frame(settings: Hull, stated: str | None, where: str) -> str:
         )
     frame = stated or settings.energy_frame
     if frame is None:
-        raise MiadError(f"{where} does not state its energy frame. Set hull.energy_frame: {' or '.join(FRAMES)}.")
+        raise MiadError(
+            f"{where} does not state its energy frame. Set hull.energy_frame (of `miad evaluate`:"
+            f" --hull-frame) to {' or '.join(FRAMES)}."
+        )
     return frame
 
 
-def _number(path: Path, text: str) -> float:
+def _number(path: Path, line: int, text: str | None) -> float:
+    """A finite number of a row; None where the row ends before it."""
     try:
-        value = float(text)
-    except ValueError as error:
-        raise MiadError(f"{path}: '{text}' is no energy. Correct the file.") from error
+        value = float(text or "nothing")
+    except ValueError:
+        value = math.nan
     if not math.isfinite(value):
-        raise MiadError(f"{path}: '{text}' is no energy. Correct the file.")
+        raise MiadError(f"{path}, row {line}: '{text or ''}' is no energy. Correct the file, or leave the row out.")
     return value
 
 

@@ -128,3 +128,23 @@ def test_the_rebuilt_hull_of_materials_project(real_data: Path, tmp_path: Path) 
     assert len(hull.elements) > 85
     point = hull.height({"Na": 3, "Cl": 1})
     assert point.decomposition == pytest.approx({"NaCl": 0.5, "Na": 0.5})
+
+
+def test_a_row_that_holds_no_energy_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    for last in ("mp2020,Cl", "mp2020,Cl,x", "mp2020,Cl,nan"):  # the first one ends too soon
+        path.write_text(f"energy_frame,formula,energy_per_atom\nmp2020,Na,-1.0\n{last}\n")
+        with pytest.raises(MiadError, match="row 3"):
+            table_of(tmp_path, source=str(path))
+
+
+def test_elemental_references_may_be_whole_numbers_and_odd_ones_are_named(tmp_path: Path) -> None:
+    path, references = tmp_path / "mine.csv", tmp_path / "elements.json"
+    path.write_text("formula,energy_per_atom\nNaCl,-3.4\n", encoding="utf-8-sig")
+    references.write_text('{"Na": -1, "Cl": -2}')
+    table = table_of(tmp_path, source=str(path), energy_frame="mp2020", references=str(references))
+    assert energies(table) == {"Na": -1.0, "Cl2": -2.0, "NaCl": -3.4}
+    for odd in ('{"Na": null}', "[1]"):
+        references.write_text(odd)
+        with pytest.raises(MiadError, match=r"elements\.json is no JSON"):
+            table_of(tmp_path, source=str(path), energy_frame="mp2020", references=str(references))
