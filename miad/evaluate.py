@@ -10,7 +10,7 @@ from miad import candidates, relax, report, sun
 from miad.config import Hull, Relax, Report, Sun, from_record
 from miad.crystal import Crystal, write_crystals
 from miad.errors import MiadError
-from miad.files import checksum, write_text
+from miad.files import checksum, open_text, write_text
 from miad.hull import FRAMES, must_match, write_table
 from miad.hull_sources import read_source
 from miad.ingest import is_ours, name_of, read_any
@@ -33,6 +33,8 @@ def run(
     hull_references: str | None = None,
     protocols: str | None = None,
     config: str | None = None,
+    val: Path | None = None,
+    test: Path | None = None,
 ) -> None:
     """Evaluate crystals of any origin: the table, the ledger and the candidates in one folder.
 
@@ -54,6 +56,8 @@ def run(
         hull_references: JSON of elemental energies, if the hull has formation energies
         protocols: headline for one row of the table, all for one per protocol; as report.protocols if left out
         config: config file (./config.yaml if left out), or JSON of its sections hull, relax, sun and report
+        val: crystals of the validation split, for protocols that count them as known
+        test: crystals of the test split, likewise
 
     Raises:
         MiadError: unreadable input, energies of another frame than the hull, no known calculator.
@@ -83,7 +87,8 @@ def run(
         must_match(whose, frame, table.name, table.energy_frame)
     out.mkdir(parents=True, exist_ok=True)
     write_table(out / "entries.csv.gz", table)
-    known = _known(training, out)
+    splits = {"train": training, "val": val, "test": test}
+    known = {split: _known(path, out, split) for split, path in splits.items() if path}
     write_crystals(out / "crystals.jsonl", as_drawn or given)
     if needs_relaxation:
         _relax(relax_settings, out, calculator)
@@ -152,12 +157,12 @@ def _relax(settings: Relax, out: Path, calculator: str) -> None:
     write_text(done, text)
 
 
-def _judge(settings: Sun, out: Path, name: str, known: Path, has_generated: bool) -> None:
+def _judge(settings: Sun, out: Path, name: str, known: dict[str, Path], has_generated: bool) -> None:
     sun.run(
         settings,
         relaxed=[out / "relaxed.jsonl"],
         generated=[out / "crystals.jsonl"] if has_generated else None,
-        train=known,
+        **known,
         entries=out / "entries.csv.gz",
         ledger=out / "ledger.jsonl",
         verdicts=out / "verdicts.jsonl",
@@ -198,23 +203,34 @@ def _with_frame(crystals: list[Crystal], frame: str | None) -> list[Crystal]:
     return framed
 
 
-def _known(training: Path, out: Path) -> Path:
+def _known(path: Path, out: Path, split: str) -> Path:
     """The known crystals as JSON lines; ours are used where they are, with what was reduced of them before."""
-    crystals = read_any(training, "known")
+    if split != "train" and _is_empty(path):
+        return path  # Alex-MP-20, for one, has no test split
+    name = "known" if split == "train" else f"known_{split}"
+    crystals = read_any(path, name)
     failed = [one for one in crystals if one.failure]
     if failed:
         log.warning(
             "%s: %d of %d crystals cannot be read and do not count as known, e.g. %s: %s",
-            training,
+            path,
             len(failed),
             len(crystals),
             failed[0].source_id or failed[0].crystal_id,
             failed[0].failure,
         )
-    if is_ours(training):
-        return training
-    write_crystals(out / "known.jsonl.gz", [one for one in crystals if not one.failure])
-    return out / "known.jsonl.gz"
+    if is_ours(path):
+        return path
+    write_crystals(out / f"{name}.jsonl.gz", [one for one in crystals if not one.failure])
+    return out / f"{name}.jsonl.gz"
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a file, packed or not, has no text at all."""
+    if not path.is_file():
+        return False
+    with open_text(path) as text:
+        return not text.read(1)
 
 
 def _settings(config: str | None) -> tuple[Hull, Relax, Sun, Report]:

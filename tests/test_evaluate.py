@@ -170,3 +170,18 @@ def test_unknown_protocols_are_refused_before_anything_is_relaxed(tmp_path: Path
     monkeypatch.setattr(relax, "run", lambda *_, **__: pytest.fail("relaxed first"))
     with pytest.raises(MiadError, match="--protocols"):
         evaluate.run(make_xyz(tmp_path), protocols="strict", **flags)
+
+
+def test_a_protocol_may_count_the_other_splits_as_known(tmp_path: Path, flags: dict) -> None:
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    config = (Path(evaluate.__file__).parent.parent / "config.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(config.replace("novel_against: [train]  #", "novel_against: [train, val]  #"))
+    flags |= {"config": str(tmp_path / "mine.yaml")}
+    with pytest.raises(MiadError, match="--val"):
+        evaluate.run(tmp_path / "theirs.extxyz", **flags)
+    (tmp_path / "val.cif").write_text(rock_salt("k").structure.to(fmt="cif"))
+    evaluate.run(tmp_path / "theirs.extxyz", val=tmp_path / "val.cif", **flags)
+    assert counts(flags["out"])["novel"] == 0 and counts(flags["out"], "flowmm")["novel"] == 1
+    write_crystals(tmp_path / "none.jsonl.gz", [])
+    evaluate.run(tmp_path / "theirs.extxyz", val=tmp_path / "none.jsonl.gz", **flags)
+    assert counts(flags["out"])["novel"] == 1

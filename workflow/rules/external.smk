@@ -3,6 +3,8 @@ rule external:
         crystals=lambda wildcards: EXTERNAL[wildcards.name]["crystals"],
         generated=generated_of,
         training=f"results/{home(MAIN, 'dataset')}/dataset/train.jsonl.gz",
+        val=f"results/{home(MAIN, 'dataset')}/dataset/val.jsonl.gz",
+        test=f"results/{home(MAIN, 'dataset')}/dataset/test.jsonl.gz",
         hull=f"results/{home(MAIN, 'hull')}/hull/entries.csv.gz",
     output:
         row="results/external/{name}/row.json",
@@ -28,6 +30,8 @@ rule external:
         MIAD_CORES={threads} python -m miad evaluate \
             {input.crystals:q} \
             --training {input.training:q} \
+            --val {input.val:q} \
+            --test {input.test:q} \
             --hull {input.hull:q} \
             --out {params.out:q} \
             --name {wildcards.name:q} \
