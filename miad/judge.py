@@ -128,16 +128,17 @@ def _representatives(
     crystals: list[Crystal], energies: list[float | None], verdicts: Verdicts, protocol: Protocol
 ) -> set[str]:
     """Ids of the unique crystals, one of each group of duplicates."""
-    best: dict[str, tuple[float, int, str]] = {}
+    best: dict[str, tuple[bool, float, int, str]] = {}
     for order, (crystal, energy) in enumerate(zip(crystals, energies, strict=True)):
         group = verdicts.group.get(crystal.crystal_id)
         if group is None:
             continue
         by_energy = protocol.representative == "lowest_energy" and energy is not None
-        # Crystals without energy come last; ties go to the earlier sample.
-        rank = (energy if by_energy else float("inf"), order, crystal.crystal_id)
+        # What cannot count stands for nothing that can; crystals without energy come last; ties go to the earlier one.
+        is_barred = by_energy and protocol.converged_only and crystal.converged is False
+        rank = (is_barred, energy if by_energy else float("inf"), order, crystal.crystal_id)
         best[group] = min(best.get(group, rank), rank)
-    return {identity for _, _, identity in best.values()}
+    return {identity for *_, identity in best.values()}
 
 
 def _judge_one(

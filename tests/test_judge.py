@@ -113,3 +113,10 @@ def test_rates_are_joint_counts_over_what_they_say() -> None:
         }
     )
     assert {part for pair in RATES.values() for part in pair} <= set(COUNTS)
+
+
+def test_a_relaxation_that_is_barred_does_not_stand_for_one_that_may_count() -> None:
+    protocol = read_protocols({"strict": {**STRICT, "converged_only": True}})["strict"]
+    crystals = [sample("a", converged=False), sample("b", converged=True)]
+    judged = judge(crystals, [-0.2, -0.1], Verdicts({"a": "a", "b": "a"}), protocol)
+    assert [one.reason for one in judged] == ["not converged", "sun"]
