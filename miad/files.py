@@ -120,6 +120,11 @@ def is_out_of_space(error: BaseException) -> bool:
     return (getattr(error, "errno", None) or (int(in_words[1]) if in_words else None)) in _NO_SPACE
 
 
+def is_unwritable(error: OSError) -> bool:
+    """Whether an error says that a folder may not be written to, or lies on a disk that is read-only."""
+    return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, compressed if the name ends in .gz."""
     with atomic_path(path) as temporary:

@@ -15,7 +15,7 @@ import numpy as np
 
 from miad.cores import num_cores
 from miad.crystal import Crystal
-from miad.files import open_text, write_text
+from miad.files import is_unwritable, open_text, write_text
 from miad.judge import is_decoded
 from miad.progress import track
 from miad.reduced import content_key
@@ -179,7 +179,9 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
     if cache_path is not None and missing:
         try:
             write_text(cache_path, "".join(_line(key, one) for key, one in sorted(known.items())))
-        except PermissionError:
+        except OSError as error:
+            if not is_unwritable(error):
+                raise
             log.warning("%s cannot be written; the crystals are described anew each time", cache_path)
     return [Description() if key is None else known[key] for key in keys]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from miad.crystal import Crystal
 from miad.errors import MiadError
-from miad.files import open_text, write_text
+from miad.files import is_unwritable, open_text, write_text
 
 if TYPE_CHECKING:
     from pymatgen.core.structure_matcher import StructureMatcher
@@ -104,5 +104,7 @@ def write_reduced(path: Path, reduced: dict[str, Crystal]) -> None:
     )
     try:
         write_text(path, "".join(line + "\n" for line in lines))
-    except PermissionError:
+    except OSError as error:
+        if not is_unwritable(error):
+            raise
         log.warning("%s cannot be written; the references are reduced anew each time", path)
