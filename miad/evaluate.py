@@ -208,6 +208,10 @@ def _known(path: Path, out: Path, split: str) -> Path:
     if split != "train" and _is_empty(path):
         return path  # Alex-MP-20, for one, has no test split
     name = "known" if split == "train" else f"known_{split}"
+    copy, source = out / f"{name}.jsonl.gz", out / f"{name}.json"
+    content = path.is_file() and json.dumps({"sha256": checksum(path, "sha256"), "miad": miad.__version__})
+    if content and copy.is_file() and source.is_file() and source.read_text(encoding="utf-8") == content:
+        return copy  # MP-20's CIFs take minutes
     crystals = read_any(path, name)
     failed = [one for one in crystals if one.failure]
     if failed:
@@ -221,8 +225,11 @@ def _known(path: Path, out: Path, split: str) -> Path:
         )
     if is_ours(path):
         return path
-    write_crystals(out / f"{name}.jsonl.gz", [one for one in crystals if not one.failure])
-    return out / f"{name}.jsonl.gz"
+    source.unlink(missing_ok=True)
+    write_crystals(copy, [one for one in crystals if not one.failure])
+    if content:
+        write_text(source, content)
+    return copy
 
 
 def _is_empty(path: Path) -> bool:

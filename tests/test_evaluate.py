@@ -185,3 +185,28 @@ def test_a_protocol_may_count_the_other_splits_as_known(tmp_path: Path, flags: d
     write_crystals(tmp_path / "none.jsonl.gz", [])
     evaluate.run(tmp_path / "theirs.extxyz", val=tmp_path / "none.jsonl.gz", **flags)
     assert counts(flags["out"])["novel"] == 1
+
+
+def test_a_ledger_judged_on_another_hull_forgets_what_the_first_one_lacked(tmp_path: Path, flags: dict) -> None:
+    salt = rock_salt("a").replace(energy_per_atom=-3.0, energy_frame="mp2020")
+    write_crystals(tmp_path / "one.jsonl", [salt])
+    (tmp_path / "thin.csv").write_text("formula,energy_per_atom,energy_frame\nNa,-1.0,mp2020\n")
+    evaluate.run(tmp_path / "one.jsonl", **{**flags, "hull": str(tmp_path / "thin.csv")})
+    ledger = flags["out"] / "ledger.jsonl"
+    assert read_crystals(ledger)[0].failure == "hull: no entry with Cl"
+    evaluate.run(ledger, **{**flags, "out": tmp_path / "again"})
+    assert read_crystals(tmp_path / "again" / "ledger.jsonl")[0].failure is None
+
+
+def test_known_crystals_are_read_once(tmp_path: Path, flags: dict, monkeypatch) -> None:
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    flags["training"] = tmp_path / "known.cif"
+    flags["training"].write_text(rock_salt("k").structure.to(fmt="cif"))
+    reading, read = evaluate.read_any, []
+    monkeypatch.setattr(evaluate, "read_any", lambda path, name: read.append(path.name) or reading(path, name))
+    evaluate.run(tmp_path / "theirs.extxyz", **flags)
+    evaluate.run(tmp_path / "theirs.extxyz", **flags)
+    assert read == ["theirs.extxyz", "known.cif", "theirs.extxyz"]
+    flags["training"].write_text(caesium_chloride("k").structure.to(fmt="cif"))
+    evaluate.run(tmp_path / "theirs.extxyz", **flags)
+    assert read[-1] == "known.cif"
