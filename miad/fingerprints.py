@@ -18,7 +18,7 @@ from miad.crystal import Crystal
 from miad.files import is_unwritable, open_text, write_text
 from miad.judge import is_decoded
 from miad.progress import track
-from miad.reduced import content_key
+from miad.reduced import content_key, is_sound
 
 log = logging.getLogger("miad")
 
@@ -57,7 +57,7 @@ def structural_validity(crystal: Crystal) -> bool:
 
     An atom and its own periodic images count as a pair too.
     """
-    if not np.isfinite(crystal.lattice).all() or crystal.num_atoms == 0 or crystal.volume < MIN_VOLUME:
+    if not is_sound(crystal) or crystal.volume < MIN_VOLUME:
         return False
     structure = crystal.structure
     centers, _, _, distances = structure.get_neighbor_list(MIN_DISTANCE, exclude_self=True)

@@ -101,3 +101,7 @@ def test_descriptions_survive_the_disk(tmp_path) -> None:
         assert np.array_equal(one.structure, kept.structure)
         assert np.array_equal(one.composition, kept.composition, equal_nan=True)
         assert (one.density, one.num_elements, one.is_valid) == (kept.density, kept.num_elements, kept.is_valid)
+
+
+def test_atoms_that_are_nowhere_are_invalid() -> None:
+    assert not structural_validity(pair(3.0).replace(frac_coords=np.full((2, 3), np.nan)))
