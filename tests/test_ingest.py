@@ -264,7 +264,7 @@ def test_a_zip_holds_what_was_put_there(tmp_path: Path) -> None:
 def test_a_torn_file_is_named(tmp_path: Path, make) -> None:
     path = other_packing(make(tmp_path))
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(MiadError, match=f"{path.name} is damaged"):
+    with pytest.raises(MiadError, match=rf"{path.name} (is damaged|cannot be read)"):
         read_any(path, "a")
 
 
