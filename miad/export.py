@@ -5,12 +5,13 @@ import io
 import json
 import logging
 import re
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miad.candidates import cif_name
+from miad.candidates import MAX_FILES, cif_name
 from miad.crystal import Crystal, read_crystals
 from miad.errors import MiadError
 from miad.figure_tables import read_csv
@@ -31,7 +32,7 @@ README = """# Exports of {run}
 | `candidates.json` | the same as ComputedStructureEntry | pymatgen: `monty.serialization.loadfn(path)` |
 | `candidates.parquet` | the same as a table with cells and coordinates | pandas, polars, DuckDB |
 | `../cif/` | the same as CIF | anything |
-| `generated/` | every decoded sample as generated, one CIF each | MatterGen, LeMat-GenBench |
+| `{generated}` | every decoded sample as generated, one CIF each | MatterGen, LeMat-GenBench{unzipped} |
 {relaxed}
 
 Energies in `candidates.*` are in the energy frame that they name; `mp2020` holds the corrections of the Materials
@@ -40,7 +41,7 @@ Project already. MatterGen's evaluator adds these corrections itself, so its ene
 MatterGen's evaluator relaxes as-generated crystals with its own potential, or takes relaxed ones with their energies:
 
 ```
-mattergen-evaluate --structures_path=generated --relax=True --structure_matcher=disordered --save_as=metrics.json
+mattergen-evaluate --structures_path={structures} --relax=True --structure_matcher=disordered --save_as=metrics.json
 {commands}
 ```
 
@@ -83,8 +84,7 @@ def run(*, candidates: Path, ledgers: list[Path], generated: list[Path], out: Pa
     write_parquet(out / "candidates.parquet", chosen, lines)
     samples = [one for path in generated for one in read_crystals(path)]
     decoded = [one for one in samples if is_decoded(one)]
-    for one in decoded:
-        write_text(out / "generated" / cif_name(one, several=False), to_cif(one))
+    write_generated(out, decoded)
     for name, ones in judged.items():
         write_relaxed(out, name, [one for one in ones if is_relaxed(one)])
     text = _readme(candidates.parent.name, list(judged), len(samples), len(decoded))
@@ -152,6 +152,22 @@ def to_cif(crystal: Crystal) -> str:
     return str(CifWriter(crystal.structure))
 
 
+def write_generated(out: Path, crystals: list[Crystal]) -> None:
+    """CIFs of samples as generated: a folder of them, or one zip where they are many."""
+    if len(crystals) <= MAX_FILES:
+        for one in crystals:
+            write_text(out / "generated" / cif_name(one, several=False), to_cif(one))
+        return
+    with (
+        atomic_path(out / "generated.zip") as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for one in crystals:
+            # Without the time: the same crystals give the same bytes.
+            member = zipfile.ZipInfo(f"generated/{cif_name(one, several=False)}")
+            archive.writestr(member, to_cif(one), zipfile.ZIP_DEFLATED)
+
+
 def write_relaxed(out: Path, name: str, crystals: list[Crystal]) -> None:
     """Relaxed crystals of one calculator: extended XYZ and energies for MatterGen, a CSV for LeMat-GenBench."""
     write_extxyz(out / f"relaxed_{name}.extxyz", [to_atoms(one) for one in crystals])
@@ -191,8 +207,12 @@ def _readme(name: str, calculators: list[str], attempted: int, decoded: int) -> 
         for one in calculators
     ]
     safe = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    is_zipped = decoded > MAX_FILES
     return README.format(
         run=safe,
+        generated="generated.zip" if is_zipped else "generated/",
+        structures="generated.zip" if is_zipped else "generated",
+        unzipped=" (unzipped)" if is_zipped else "",
         relaxed="\n".join(relaxed),
         commands="\n".join(commands),
         attempted=attempted,

@@ -18,6 +18,7 @@ from miad import export
 from miad.crystal import write_crystals
 from miad.errors import MiadError
 from miad.figure_tables import read_csv
+from miad.ingest import read_any
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,23 @@ def test_both_evaluators_take_the_folder_of_cifs(home):
     found = {Structure.from_file(path).composition.reduced_formula for path in paths}
     assert {"NaCl", "LiF", "MgF"} <= found
     assert all("/" not in path.name and "<" not in path.name for path in paths)
+
+
+def test_many_samples_share_one_zip(home, tmp_path, monkeypatch):
+    # A million samples must not become a million files.
+    monkeypatch.setattr(export, "MAX_FILES", 34)
+    for out in (tmp_path / "once", tmp_path / "again"):
+        export.run(
+            candidates=home / "candidates.csv",
+            ledgers=[home / "sun" / "chgnet" / "ledger.jsonl"],
+            generated=[home / "sample" / "0.jsonl"],
+            out=out,
+        )
+        assert len([path for path in out.rglob("*") if path.is_file()]) < 10
+        assert "--structures_path=generated.zip" in (out / "README.md").read_text(encoding="utf-8")
+    assert (tmp_path / "once" / "generated.zip").read_bytes() == (tmp_path / "again" / "generated.zip").read_bytes()
+    zipped = read_any(tmp_path / "once" / "generated.zip", "zipped")
+    assert {one.reduced_formula for one in zipped} >= {"NaCl", "LiF", "MgF"} and len(zipped) == 35
 
 
 def test_genbench_reads_the_csv(home):

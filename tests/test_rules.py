@@ -133,6 +133,20 @@ def test_the_profiles_name_rules_that_exist():
         assert set(profile["set-resources"]) <= set(rules()) | {"metrics_external"}  # made by `use rule`
 
 
+def test_no_job_asks_slurm_for_more_time_than_the_site_allows():
+    import yte
+
+    text = (ROOT / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8")
+    assert "longest_job: 1440 " in text
+    profile = yte.process_yaml(text.replace("longest_job: 1440 ", "longest_job: 50 "))
+    asked = {name: own["runtime"] for name, own in profile["set-resources"].items() if "runtime" in own}
+    asked["default"] = profile["default-resources"]["runtime"]
+    assert {"default", "train", "relax", "sun", "vasp"} <= set(asked)
+    for name, runtime in asked.items():
+        for attempt in (1, 6):
+            assert int(eval(str(runtime), {"attempt": attempt})) <= 50, name  # noqa: S307 (as snakemake does)
+
+
 def test_slurm_asks_for_more_memory_at_each_attempt_for_every_rule():
     profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
     # What a rule says itself comes before default-resources.
