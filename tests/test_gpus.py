@@ -121,6 +121,27 @@ def test_names_of_devices_come_from_the_drivers_tool(tmp_path, monkeypatch):
     assert gpus._own_names() == {}
 
 
+def test_the_lock_file_of_another_user_is_opened_and_not_made(machine, tmp_path):
+    # Linux with fs.protected_regular refuses to "make" what another user made in a folder like /tmp.
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks" / "0").touch()
+    real = os.open
+
+    def protected(path, flags, *more):
+        if flags & os.O_CREAT and os.path.exists(path) and not flags & os.O_EXCL:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, flags, *more)
+
+    machine.setattr(os, "open", protected)
+    before = os.umask(0o077)
+    try:
+        assert lent_now(machine, 2) == ["0", "1"]
+    finally:
+        os.umask(before)
+    assert lent_now(machine, 2) == ["0", "1"]
+    assert (tmp_path / "locks" / "1").stat().st_mode & 0o777 == 0o644
+
+
 @pytest.mark.parametrize(("wanted", "said"), [("3", "3 GPUs are asked for, 2 can be seen"), ("two", "whole number")])
 def test_a_wish_that_cannot_be_met_is_refused(machine, wanted, said):
     machine.setenv(gpus.NUM_GPUS, wanted)
