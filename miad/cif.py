@@ -1,6 +1,7 @@
 """Reading the CIFs that others wrote: one, a file of many, a folder, a zip."""
 
 import itertools
+import re
 import warnings
 import zipfile
 import zlib
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 Named = tuple[str | None, Callable[[], "Structure"]]  # the id of a crystal, and what reads it or says why not
 
 MAX_CIF = 1_000_000  # characters; 20 atoms take 2,000
-MAX_ZIPPED = 500_000_000  # bytes of one file of a zip
+MAX_FILE = 500_000_000  # bytes of one file, in a zip too
+DATA_HEAD = re.compile(r"(?:^|(?<=\r))data_([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 MAX_ATOMS = 400  # before reduction; the search for the primitive cell takes seconds there, a minute at 1000
 
 
@@ -79,8 +81,10 @@ def in_file(path: Path) -> Iterator[Named]:
     CIF is ASCII: what is not UTF-8 stands in comments and in names of authors, and is no reason to refuse a crystal.
 
     Raises:
-        MiadError: it does not exist, or cannot be unpacked.
+        MiadError: it does not exist, is absurdly large, or cannot be unpacked.
     """
+    if path.is_file() and path.stat().st_size > MAX_FILE:
+        raise MiadError(f"{path} has {path.stat().st_size:,} bytes; more than {MAX_FILE:,} are refused unread")
     try:
         with open_text(path) as text:
             text.reconfigure(errors="replace")
@@ -126,8 +130,8 @@ def in_zip(path: Path) -> Iterator[Named]:
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
-    if info.file_size > MAX_ZIPPED:
-        raise MiadError(f"its file has {info.file_size:,} bytes; more than {MAX_ZIPPED:,} are refused unread")
+    if info.file_size > MAX_FILE:
+        raise MiadError(f"its file has {info.file_size:,} bytes; more than {MAX_FILE:,} are refused unread")
     try:
         packed = archive.read(info)
         if info.filename.lower().endswith(".gz"):
@@ -148,10 +152,10 @@ def _stem(name: str) -> str:
 
 def _blocks(content: str, stem: str) -> Iterator[Named]:
     """The data blocks of a CIF; the id is the name of the file, or of the block where there are several."""
-    lines = content.splitlines(keepends=True)
-    heads = [number for number, line in enumerate(lines) if line.lower().startswith("data_")]
+    # No list of lines: a few bytes of a zip that unpack to nothing but short lines would fill the memory thirtyfold.
+    heads = [(found.start(), found[1].strip()) for found in DATA_HEAD.finditer(content)]
     if len(heads) <= 1:
         yield stem, partial(parse_cif, content)
         return
-    for start, end in itertools.pairwise([*heads, len(lines)]):
-        yield lines[start].strip()[len("data_") :] or None, partial(parse_cif, "".join(lines[start:end]))
+    for (start, name), (end, _) in itertools.pairwise([*heads, (len(content), "")]):
+        yield name or None, partial(parse_cif, content[start:end])

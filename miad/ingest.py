@@ -66,30 +66,29 @@ def read_any(path: Path, name: str) -> list[Crystal]:
     if not path.exists():
         raise MiadError(f"{path} does not exist. Check the path.")
     try:
-        crystals = _read(path, name)
+        if is_ours(path):
+            return read_crystals(path)
+        crystals = [
+            _crystal(item, f"{name}-0-{number}")
+            for number, item in enumerate(track(_items(path), what=f"crystals of {path.name}"))
+        ]
     except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
         raise MiadError(
-            f"{path} is damaged, or no text in UTF-8 ({type(error).__name__}: {error}). Get it again, or convert it."
+            f"{path} is damaged, or no text in UTF-8 ({type(error).__name__}: {error}). Get it again, or convert it:"
+            " iconv --to-code=utf-8."
         ) from error
     if not crystals:
         raise MiadError(f"{path} holds no crystals. Known formats are {FORMATS}.")
     return crystals
 
 
-def _read(path: Path, name: str) -> list[Crystal]:
-    if is_ours(path):
-        return read_crystals(path)
+def _items(path: Path) -> Iterable[Item]:
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     if path.is_dir():
-        items = itertools.starmap(Item, in_folder(path))
-    elif suffix in READERS:
-        items = READERS[suffix](path)
-    else:
+        return itertools.starmap(Item, in_folder(path))
+    if suffix not in READERS:
         raise MiadError(f"{path} is in no known format. Known are {FORMATS}; plain or gzipped.")
-    return [
-        _crystal(item, f"{name}-0-{number}")
-        for number, item in enumerate(track(items, what=f"crystals of {path.name}"))
-    ]
+    return READERS[suffix](path)
 
 
 def name_of(path: Path) -> str:
@@ -114,7 +113,7 @@ def is_ours(path: Path) -> bool:
     with open_text(path) as lines:
         try:
             first = json.loads(next(iter(lines), "null"))
-        except ValueError:
+        except (ValueError, RecursionError):
             return False
     return isinstance(first, dict) and {"crystal_id", "lattice", "frac_coords", "atomic_numbers"} <= set(first)
 
@@ -160,8 +159,15 @@ def _from_xyz(path: Path) -> Iterator[Item]:
                     f"{path}: frame {number} begins with '{head.strip()[:40]}' instead of its number of atoms. Is it"
                     " extended XYZ? Correct the file."
                 ) from error
-            frame = head + "".join(lines.readline() for _ in range(count + 1))
-            yield _frame(frame)
+            # Not beyond the end of the file, however many atoms the frame promises; ASE would look for all of them.
+            rows = list(itertools.islice(iter(lines.readline, ""), max(count, 0) + 1))
+            frame = _frame(head + "".join(rows))
+            is_torn = len(rows) < count + 1
+            yield Item(frame.source_id, _reader(_torn, count, len(rows))) if is_torn else frame
+
+
+def _torn(count: int, num_rows: int) -> "Structure":
+    raise MiadError(f"its frame promises {count} atoms, but the file ends {num_rows} lines later")
 
 
 def _frame(text: str) -> Item:
@@ -204,7 +210,7 @@ def _from_json(path: Path) -> Iterator[Item]:
     with open_text(path) as text:
         try:
             content = json.load(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MiadError(
                 f"{path} is not JSON ({error}). Give pymatgen's Structure.as_dict, or a list of it."
             ) from error
@@ -221,7 +227,7 @@ def _from_json_lines(path: Path) -> Iterator[Item]:
         for number, line in enumerate(lines, 1):
             try:
                 yield _dictionary(json.loads(line))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise MiadError(f"{path}, line {number} is not JSON ({error}). Correct or delete it.") from error
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pymatgen.core import Structure
 from pymatgen.io.cif import CifWriter
 from test_matching import caesium_chloride, rock_salt
 
+from miad import cif
 from miad.crystal import Crystal, write_crystals
 from miad.errors import MiadError
 from miad.ingest import read_any
@@ -204,12 +206,54 @@ def test_partly_occupied_and_dummy_sites_are_refused(tmp_path: Path) -> None:
         ("a.json", "{", "not JSON"),
         ("a.zip", "PK", "not a zip"),
         ("a.json", "[]", "no crystals"),
+        ("a.json", "[" * 100_000, "not JSON"),
+        ("a.jsonl", '{"sites": ' + "[" * 100_000, "line 1 is not JSON"),
     ],
 )
 def test_files_that_are_damaged_as_a_whole_are_named(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(MiadError, match=message):
         read_any(tmp_path / name, "a")
+
+
+def test_a_frame_that_promises_more_atoms_than_the_file_has_ends_with_it(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text(xyz() + "1000000000000\n")
+    assert [one.failure is None for one in read_any(tmp_path / "a.xyz", "a")] == [True, True, False]
+
+
+def test_names_in_other_encodings_cost_nothing_in_cif_and_are_named_elsewhere(tmp_path: Path) -> None:
+    text = "# M\u00fcller\n" + cifs()["salt-7"]
+    (tmp_path / "a.cif").write_bytes(text.encode("latin-1"))
+    assert [one.failure for one in read_any(tmp_path / "a.cif", "a")] == [None]
+    (tmp_path / "a.xyz").write_bytes(xyz().replace("id=", "name=M\u00fcller id=").encode("latin-1"))
+    with pytest.raises(MiadError, match=r"a\.xyz is damaged, or no text in UTF-8"):
+        read_any(tmp_path / "a.xyz", "a")
+    (tmp_path / "a.json.gz").write_bytes(gzip.compress(b"[1, 2, 3]" * 100)[:-9])
+    with pytest.raises(MiadError, match="is torn"):
+        read_any(tmp_path / "a.json.gz", "a")
+
+
+def test_a_bad_file_of_a_folder_costs_only_itself(tmp_path: Path, monkeypatch) -> None:
+    folder = make_folder(tmp_path)
+    (folder / "bad.cif.gz").write_bytes(b"\x1f\x8bno gzip")
+    (folder / "gone.cif").symlink_to("nowhere")
+    (folder / "large.cif").write_text("#" * 5000)
+    monkeypatch.setattr(cif, "MAX_FILE", 4000)
+    failures = {one.source_id: one.failure for one in read_any(folder, "f")}
+    assert failures.keys() == {"bad", "gone", "large", "salt-7", "cscl-8"}
+    assert {name for name, failure in failures.items() if failure is None} == {"salt-7", "cscl-8"}
+    assert "cannot be read" in failures["bad"] and "refused unread" in failures["large"]
+
+
+def test_a_file_of_short_lines_takes_no_more_memory_than_its_text(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.cif", "a\n" * 2_000_000)
+    tracemalloc.start()
+    [read] = read_any(tmp_path / "a.zip", "a")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "refused unread" in read.failure
+    assert peak < 5 * 4_000_000
 
 
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
