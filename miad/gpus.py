@@ -161,5 +161,7 @@ def become_torchrun(num_processes: int, arguments: list[str]) -> None:
     os.environ.pop(NUM_GPUS)  # the processes find the devices locked for them
     threads = _number("OMP_NUM_THREADS", num_processes)
     os.environ["OMP_NUM_THREADS"] = str(max(1, threads // num_processes))
-    torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
+    # One node: the processes meet on the loopback device; the name of the host, torchrun's choice, need not resolve.
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr=127.0.0.1"]
+    torchrun.append(f"--nproc-per-node={num_processes}")
     os.execv(sys.executable, [sys.executable, *torchrun, "-m", "--", "miad", *arguments])  # noqa: S606 (no shell)

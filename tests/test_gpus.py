@@ -173,6 +173,7 @@ def test_torchrun_gets_the_same_arguments_and_shares_the_threads(machine):
     gpus.become_torchrun(2, ["train", "--run", "miad"])
     [words] = called
     assert words[1:3] == ["-m", "torch.distributed.run"] and "--nproc-per-node=2" in words
+    assert "--local-addr=127.0.0.1" in words  # else it hangs where the name of the host does not resolve
     assert words[-4:] == ["miad", "train", "--run", "miad"]
     assert os.environ["OMP_NUM_THREADS"] == "4"
     assert gpus.NUM_GPUS not in os.environ
