@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 from collections.abc import Iterable
@@ -97,7 +98,8 @@ def run(
             if line["reason"] == "sun":
                 chosen.append((crystal, line, record["hull"]))
     chosen.sort(key=lambda item: (item[0].e_above_hull, item[0].crystal_id))
-    files = _write_cifs(cif, {cif_name(crystal, len(ledgers) > 1): crystal for crystal, _, _ in chosen})
+    crystals = [crystal for crystal, _, _ in chosen]
+    files = _write_cifs(cif, dict(zip(cif_names(crystals, len(ledgers) > 1), crystals, strict=True)))
     described = [candidate_line(*item, file) for item, file in zip(chosen, files, strict=True)]
     _write_csv(candidates, CANDIDATE_COLUMNS, described)
     _write_csv(ledger_csv, LEDGER_COLUMNS, lines)
@@ -147,6 +149,19 @@ def cif_name(crystal: Crystal, several: bool) -> str:
     """File name of a crystal: its id, and the calculator that relaxed it where a run has several."""
     stem = f"{crystal.crystal_id}_{crystal.calculator}" if several else crystal.crystal_id
     return re.sub(r"[^A-Za-z0-9._+-]+", "_", stem).strip(".") + ".cif"
+
+
+def cif_names(crystals: Iterable[Crystal], several: bool) -> list[str]:
+    """File names of crystals, no two the same: ids of others may differ in nothing but what file names cannot have."""
+    names: dict[str, None] = {}
+    for crystal in crystals:
+        name = first = cif_name(crystal, several)
+        for number in itertools.count(2):
+            if name not in names:
+                break
+            name = f"{first.removesuffix('.cif')}_{number}.cif"
+        names[name] = None
+    return list(names)
 
 
 def _mixture(decomposition: dict[str, float]) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miad.candidates import MAX_FILES, cif_name
+from miad.candidates import MAX_FILES, cif_names
 from miad.crystal import Crystal, read_crystals
 from miad.errors import MiadError
 from miad.figure_tables import read_csv
@@ -154,17 +154,18 @@ def to_cif(crystal: Crystal) -> str:
 
 def write_generated(out: Path, crystals: list[Crystal]) -> None:
     """CIFs of samples as generated: a folder of them, or one zip where they are many."""
+    names = cif_names(crystals, several=False)
     if len(crystals) <= MAX_FILES:
-        for one in crystals:
-            write_text(out / "generated" / cif_name(one, several=False), to_cif(one))
+        for name, one in zip(names, crystals, strict=True):
+            write_text(out / "generated" / name, to_cif(one))
         return
     with (
         atomic_path(out / "generated.zip") as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        for one in crystals:
+        for name, one in zip(names, crystals, strict=True):
             # Without the time: the same crystals give the same bytes.
-            member = zipfile.ZipInfo(f"generated/{cif_name(one, several=False)}")
+            member = zipfile.ZipInfo(f"generated/{name}")
             archive.writestr(member, to_cif(one), zipfile.ZIP_DEFLATED)
 
 

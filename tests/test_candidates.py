@@ -73,3 +73,9 @@ def test_many_candidates_share_files_that_can_be_read_back(tmp_path: Path, monke
     read = read_any(tmp_path / "cif", "again")
     assert [one.source_id for one in read[:2]] == ["a-0-1", "a-0-2"] and len(read) == 3
     assert all(one.failure is None and one.reduced_formula == "NaCl" for one in read)
+
+
+def test_ids_that_differ_only_in_what_file_names_cannot_have_get_files_of_their_own():
+    crystals = [rock_salt(name) for name in ("a b", "a_b", "a/b", "a_b_2")]
+    names = candidates.cif_names(crystals, several=False)
+    assert names == ["a_b.cif", "a_b_2.cif", "a_b_3.cif", "a_b_2_2.cif"]
