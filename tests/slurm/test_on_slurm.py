@@ -4,6 +4,7 @@ The tiny workflow runs through the profile as it is shipped; only the waiting ti
 SIGSTOP where a test has to act in the middle of one: no moment is guessed.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -48,7 +49,10 @@ def cluster(tmp_path_factory) -> Iterator[Path]:
     try:
         assert done.returncode == 0, done.stdout + done.stderr
         print(f"\nSlurm is up after {time.monotonic() - start:.0f} s, packages included")
-        yield folder
+        # Locks of GPUs that nobody else on this machine has.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MIAD_GPU_LOCKS", str(folder / "locks"))
+            yield folder
     finally:
         subprocess.run([HERE / "stop.sh", folder], check=True)
 
@@ -99,13 +103,25 @@ def wait_until(is_so: Callable[[], object], what: str, limit: float = 300.0) -> 
         time.sleep(0.2)
 
 
-def hold(project: Project, num: int, is_ready: Callable[[], object]) -> list[int]:
-    """Stop `num` steps in the middle, once something is so."""
-    wait_until(lambda: len(steps_at_work(project.folder)) >= num and is_ready(), f"{num} steps at work")
-    pids = steps_at_work(project.folder)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    return pids
+def hold(project: Project, num: int, is_ready: Callable[[], object]) -> None:
+    """Stop `num` steps in the middle, once something is so: each at once, or one ends before the last is there."""
+    held: set[int] = set()
+
+    def are_held() -> bool:
+        if is_ready():
+            for pid in set(steps_at_work(project.folder)) - held:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+                    held.add(pid)
+        return len(held) >= num
+
+    wait_until(are_held, f"{num} steps at work")
+
+
+def log_of(project: Project) -> str:
+    """The log of the training; none between two lives of its job."""
+    path = project.folder / LOG
+    return path.read_text() if path.exists() else ""
 
 
 def checkpoint(project: Project) -> Path:
@@ -114,7 +130,7 @@ def checkpoint(project: Project) -> Path:
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:
     """The exit code and all that was printed; snakemake looks ever more rarely at long jobs, so give it time."""
-    output, _ = process.communicate(timeout=3600)
+    output, _ = process.communicate(timeout=1500)
     return process.returncode, output
 
 
@@ -132,9 +148,9 @@ def finished(cluster, tmp_path_factory) -> Project:
 
 @pytest.fixture(scope="module")
 def past_walltime(finished, tmp_path_factory) -> Iterator[tuple[Project, subprocess.Popen]]:
-    """A training that hangs until its walltime is over; that takes a minute or two, meanwhile the others work."""
+    """A training that hangs until its walltime is over; that takes some minutes, meanwhile the others work."""
     project = untrained(finished, tmp_path_factory.mktemp("walltime") / "project")
-    edit_profile(project, {"train": {"runtime": "1 if attempt == 1 else 60", "gpu": 0, "slurm_partition": "cpu"}})
+    edit_profile(project, {"train": {"runtime": "3 if attempt == 1 else 60", "gpu": 0, "slurm_partition": "cpu"}})
     process = project.start(*SNAKEMAKE, MODEL)
     hold(project, 1, checkpoint(project).exists)
     yield project, process
@@ -147,7 +163,7 @@ def untrained(finished: Project, folder: Path) -> Project:
     """A copy without the training, which is to write a checkpoint every third of a second."""
     project = finished.copy(folder)
     shutil.rmtree(folder / "results/miad/train")
-    project.configure({"train": {"checkpoint_minutes": 0.005}})
+    project.configure({"train": {"checkpoint_minutes": 0.005, "num_epochs": 1200}})
     return project
 
 
@@ -215,7 +231,7 @@ def test_preempted_trainings_go_on_from_their_checkpoints(finished, past_walltim
     urgent = ["sbatch", "--parsable", "--partition=urgent", "--gpus=2", "--mem=100", "--output=/dev/null"]
     subprocess.run([*urgent, "--wrap=sleep 1"], check=True, capture_output=True, cwd=tmp_path)
     # In time: snakemake begins the second life of a job by removing the log of the first.
-    wait_until(lambda: "stopped by a signal" in (projects["gpu"].folder / LOG).read_text(), "a training that saves")
+    wait_until(lambda: "stopped by a signal" in log_of(projects["gpu"]), "a training that saves")
     wait_until(lambda: jobs_of(projects["cpu"])[0]["state"] == "PENDING", "the preempted job back in the queue")
     # Slurm holds back a requeued job for two minutes; here it is wanted at once.
     job = jobs_of(projects["cpu"])[0]["job"]
@@ -237,18 +253,18 @@ def test_ctrl_c_cancels_the_queue_and_a_killed_snakemake_is_cleaned_up_by_one_co
         (project.folder / shard).unlink()
     # Two shards at work on two GPUs, the third in the queue; then Ctrl-C.
     process = project.start(*SNAKEMAKE, *SAMPLES)
-    wait_until(lambda: len(jobs_in_queue(project.folder)) == SHARDS, "three jobs")
     hold(project, 2, lambda: True)
+    wait_until(lambda: len(jobs_in_queue(project.folder)) == SHARDS, "three jobs")
     os.killpg(process.pid, signal.SIGINT)
     assert finish(process)[0] != 0
     wait_until(lambda: not jobs_in_queue(project.folder), "an empty queue")
     assert not steps_at_work(project.folder)
     # The same, but snakemake is killed: its jobs go on.
     process = project.start(*SNAKEMAKE, *SAMPLES)
+    hold(project, 2, lambda: True)
     wait_until(lambda: len(jobs_in_queue(project.folder)) == SHARDS, "three jobs")
     code, output = project.run("python", "-m", "miad", "cancel")
     assert code != 0 and "Ctrl-C" in output  # not while snakemake is at work
-    hold(project, 2, lambda: True)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert len(jobs_in_queue(project.folder)) == SHARDS
