@@ -146,7 +146,7 @@ def _not_sent(outcomes: list[Outcome]) -> Caveat | None:
         f"{one.run.name}: {one.record['num_sent']} of {one.counts['attempted']} samples, {one.record['not_sent']}"
         for one in found
     )
-    known = "Known crystals and duplicates are not sent: unless they are estimated, stable (%) says no more than S.U.N."
+    known = "Known crystals and duplicates are not sent: rates that need them are left blank unless they are estimated."
     return _caveat("Only a part was sent to DFT", f"{why}. {known}", found)
 
 

@@ -73,7 +73,7 @@ class Outcome:
     def rate(self, name: str) -> Rate:
         """One of COMPARED in percent, with its 95 % interval."""
         recorded = self.record["protocols"][self.record["headline"]]["rates"]
-        if name in recorded:  # of DFT on a part of the samples, an estimate for all of them
+        if name in recorded:  # of DFT on a part of the samples, an estimate for all of them, or unknown
             return Rate(**recorded[name])
         part, whole = COMPARED[name]
         return wilson(self.counts[part], self.counts[whole]).percent()
@@ -81,7 +81,7 @@ class Outcome:
     @property
     def is_estimate(self) -> bool:
         """Whether rates were estimated from a part of the samples, so that they are not counts over counts."""
-        return "not_sent" in self.record
+        return self.record.get("is_estimate", False)
 
     def flags(self) -> dict[str, dict[str, bool]]:
         """{crystal_id: {rate: whether the sample counts}} for the rates over all attempted samples."""
@@ -135,7 +135,9 @@ def differences(one: Outcome, first: Outcome) -> tuple[dict[str, Rate], str]:
     is_paired = ours.keys() == theirs.keys()
     found = {}
     for name, (part, whole) in COMPARED.items():
-        if is_paired and whole == "attempted":
+        if None in (first.rate(name).value, one.rate(name).value):  # nothing was counted, or DFT saw only a part
+            rate = Rate(None, None, None)
+        elif is_paired and whole == "attempted":
             rate = paired_difference((theirs[key][name], ours[key][name]) for key in ours)
         else:
             rate = difference(

@@ -14,7 +14,7 @@ from miad.calculation import DFT, Calculation, label, read_calculations
 from miad.config import Dft, Sun
 from miad.corrections import CORRECTED, adjustments
 from miad.crystal import Crystal, read_crystals, write_crystals
-from miad.dft_estimate import estimates
+from miad.dft_estimate import estimates, unknown
 from miad.errors import MiadError
 from miad.files import open_text, write_text
 
@@ -198,8 +198,10 @@ def _finish_row(path: Path, verdicts: Path, title: str, strata: dict[str, Any], 
     record["num_sent"] = sum(len(part["sent"]) for part in strata.values())
     with open_text(verdicts) as lines:
         judged = {one["crystal_id"]: one["protocols"] for one in map(json.loads, lines)}
-    if rule == "estimate":
-        for name, protocol in record["protocols"].items():
+    record["is_estimate"] = rule == "estimate"
+    for name, protocol in record["protocols"].items():
+        protocol["rates"].update(unknown(rule))
+        if record["is_estimate"]:
             protocol["rates"].update(estimates(strata, {one: verdict[name] for one, verdict in judged.items()}))
     write_text(path, json.dumps(record, indent=1) + "\n")
 

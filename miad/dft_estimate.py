@@ -5,6 +5,21 @@ from typing import Any
 from miad.statistics import Stratum, stratified
 
 TARGETS = ("stable", "metastable", "sun", "msun")
+# What no count of those that were sent says of all samples: known crystals and duplicates are not sent, or few of them.
+NEVER_KNOWN = ("unique", "novel")
+UNKNOWN = {
+    "estimate": NEVER_KNOWN,
+    "not_sun": ("stable", "metastable", "unique_novel_among_stable", "unique_novel_among_metastable", *NEVER_KNOWN),
+}
+
+
+def unknown(rule: str) -> dict[str, Any]:
+    """The rates that stay unknown where only a part was sent to DFT, as they stand in the row file.
+
+    Args:
+        rule: how crystals count that were not sent, dft.not_sent.
+    """
+    return {rate: {"value": None, "low": None, "high": None} for rate in UNKNOWN[rule]}
 
 
 def estimates(strata: dict[str, dict[str, list[str]]], judged: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from miad import published
 from miad.compare import HEADINGS, Outcome, cell, csv_text, markdown_lines, spread
 from miad.files import write_text
 from miad.judge import RATES
+from miad.report import rule_lines
 from miad.runs import Run
 
 # The columns of each table of the paper; Table 1 is of DFT energies, the others of machine-learned potentials.
@@ -84,6 +85,8 @@ def table_lines(number: int, outcomes: list[Outcome], has_published: bool) -> li
         )
         for rate in LAYOUTS[number]:
             line |= spread(f"{kind_of(one.calculator)}: {rate}", one.rate(rate))
+        if "not_sent" in one.record:
+            line["not_sent"] = one.record["not_sent"]
     return [*lines.values(), *(_published(number) if has_published else [])]
 
 
@@ -149,4 +152,6 @@ def table_markdown(number: int, columns: list[str], lines: list[dict[str, Any]])
     text = [f"# {TITLES[number]}", "", "Measured rates have 95 % Wilson intervals in brackets."]
     if number in NOTES:
         text += ["", NOTES[number]]
-    return "\n".join([*text, "", *markdown_lines(["model", *heads, "hull"], rows)]) + "\n"
+    rules = {line["model"]: line["not_sent"] for line in lines if "not_sent" in line}
+    text += ["", *markdown_lines(["model", *heads, "hull"], rows), *rule_lines(rules)]
+    return "\n".join(text) + "\n"

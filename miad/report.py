@@ -64,7 +64,8 @@ def measured_rows(record: dict[str, Any], protocols: str) -> list[dict[str, Any]
             **judged["counts"],
             **{version: record["versions"][version] for version in VERSIONS},
         }
-        for rate, bounds in judged["rates"].items():
+        for rate in RATES:
+            bounds = judged["rates"][rate]
             row[f"{rate}_percent"] = bounds["value"]
             row[f"{rate}_percent_low"], row[f"{rate}_percent_high"] = bounds["low"], bounds["high"]
         rows.append(row)
@@ -141,7 +142,18 @@ def markdown(title: str, lines: list[dict[str, Any]]) -> str:
         cells = [name, line["calculator"] or "", line["protocol"], str(line["attempted"])]
         cells += [_bracketed(line, rate) for rate in HEADINGS] + [line["hull"]]
         text.append("| " + " | ".join(cells) + " |")
+    rules = {f"{line['run']}, {line['calculator']}": line["source"] for line in lines if line["kind"] == "measured"}
+    text += rule_lines({name: rule for name, rule in rules.items() if rule})
     return "\n".join(text) + "\n"
+
+
+def rule_lines(rules: dict[str, str]) -> list[str]:
+    """What stands under a table with rows of DFT: {row: how samples count that were not sent}."""
+    return [
+        text
+        for name, rule in rules.items()
+        for text in ("", f"{name}: {rule}; a dash is a rate that this does not tell.")
+    ]
 
 
 def _bracketed(line: dict[str, Any], rate: str) -> str:

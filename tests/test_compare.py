@@ -9,6 +9,7 @@ import yaml
 from test_report import row_file
 
 from miad import compare
+from miad.dft_estimate import unknown
 from miad.judge import COUNTS, rates
 from miad.statistics import difference, paired_difference
 
@@ -102,7 +103,7 @@ def test_rates_that_were_estimated_are_compared_as_they_are(tmp_path):
     judged(tmp_path, "big", range(300), range(150))
     path = tmp_path / "big" / "sun" / "chgnet" / "row.json"
     row = json.loads(path.read_text())
-    row["not_sent"] = "estimated from those that were sent"
+    row |= {"not_sent": "estimated from those that were sent", "is_estimate": True}
     row["protocols"]["strict"]["rates"]["sun"] = {"value": 12.0, "low": 9.0, "high": 16.0}
     path.write_text(json.dumps(row))
     compare.run(results=tmp_path, out=tmp_path, config=settings(big={"mirage": {"num_atoms": 20}}))
@@ -112,3 +113,40 @@ def test_rates_that_were_estimated_are_compared_as_they_are(tmp_path):
     assert float(big["sun_difference"]) == pytest.approx(2.0)
     assert float(big["sun_difference_low"]) == pytest.approx(2 - ((12 - 9) ** 2 + (high - value) ** 2) ** 0.5, abs=1e-3)
     assert float(big["sun_difference_high"]) == pytest.approx(2 + (4**2 + (value - low) ** 2) ** 0.5, abs=1e-3)
+
+
+def as_dft(results: Path, run: str) -> None:
+    """What `judged` wrote, as the row of DFT on a part of the samples."""
+    folder = results / run / "dft"
+    (results / run / "sun" / "chgnet").rename(folder)
+    row = json.loads((folder / "row.json").read_text())
+    row |= {"calculator": "DFT", "not_sent": "not sent to DFT counts as not S.U.N.", "is_estimate": False}
+    row["protocols"]["strict"]["rates"].update(unknown("not_sun"))
+    (folder / "row.json").write_text(json.dumps(row))
+
+
+def test_dft_on_the_same_samples_is_compared_pair_by_pair(tmp_path):
+    for run, sun in (("miad", range(100)), ("quick", range(110))):
+        judged(tmp_path, run, sun, sun, samples_of="miad")
+        as_dft(tmp_path, run)
+        judged(tmp_path, run, range(200), range(150), samples_of="miad")
+    config = json.loads(settings(quick={"relax": {"max_steps": 10}}))
+    config["dft"]["enabled"] = True
+    config = json.dumps(config)
+    compare.run(results=tmp_path, out=tmp_path / "tables", config=config)
+    lines = read(tmp_path / "tables" / "runs.csv")
+    first, quick = (line for line in lines if line["calculator"] == "DFT")
+    expected = paired_difference((index < 100, index < 110) for index in range(SAMPLES)).percent()
+    assert quick["pairing"] == "same samples"
+    found = [float(quick[f"sun_difference{bound}"]) for bound in ("", "_low", "_high")]
+    assert found == pytest.approx([expected.value, expected.low, expected.high], abs=1e-3)
+    for rate in ("stable", "unique_novel_among_stable", "unique"):
+        assert quick[f"{rate}_percent"] == quick[f"{rate}_difference"] == ""
+    # Beside CHGNet's energies of the same samples.
+    outcomes = compare.outcomes_of(compare.runs_of(config, tmp_path)[0])
+    assert compare.differences(outcomes[1], outcomes[0])[1] == "same samples"
+    # And in the layout of the paper.
+    table = (tmp_path / "tables" / "table_1.md").read_text(encoding="utf-8")
+    assert "| miad (measured) | – | – | 10.0 [" in table
+    assert table.count("not sent to DFT counts as not S.U.N.; a dash is a rate") == 2
+    assert float(read(tmp_path / "tables" / "table_1.csv")[0]["DFT: sun"]) == float(first["sun_percent"]) == 10.0

@@ -154,7 +154,7 @@ def test_the_rule_is_written_down_and_used(tmp_path):
     done = [calculated("FeO", SENT["FeO"], -13.0)]
     (tmp_path / "a").mkdir()
     made = judged(tmp_path / "a", done, ["FeO"])
-    assert made.row()["not_sent"] == "not sent to DFT counts as not S.U.N."
+    assert made.row()["not_sent"] == "not sent to DFT counts as not S.U.N." and not made.row()["is_estimate"]
     lithium = [Entry("Li", -1.9), Entry("F", -1.8), *(Entry(element, e) for element, e in ELEMENTS.items())]
     others = [
         calculated("high", SENT["NaCl"], -7.0),
@@ -169,6 +169,23 @@ def test_the_rule_is_written_down_and_used(tmp_path):
     rates = row["protocols"][row["headline"]]["rates"]
     assert rates["sun"]["value"] == pytest.approx(100 * 2 / 7)
     assert rates["stable"]["value"] == pytest.approx(100 * 3 / 7)
+    # Duplicates and known crystals are drawn, not counted.
+    assert rates["unique"] == rates["novel"] == {"value": None, "low": None, "high": None} and row["is_estimate"]
+    assert float(estimated.table()["stable_percent"]) == pytest.approx(100 * 3 / 7, abs=1e-3)
+
+
+def test_what_a_part_does_not_tell_is_left_blank(tmp_path):
+    """Known crystals and duplicates are not sent: stable would be S.U.N. again, and all of it unique and novel."""
+    made = judged(tmp_path, [calculated("FeO", SENT["FeO"], -13.0)], ["FeO"])
+    table = made.table()
+    blank = ("stable", "metastable", "unique_novel_among_stable", "unique_novel_among_metastable")
+    assert {table[f"{rate}_percent{bound}"] for rate in blank for bound in ("", "_low", "_high")} == {""}
+    assert table["stable"] == "1" and float(table["sun_percent"]) == float(table["msun_percent"]) == 14.2857
+    text = (tmp_path / "table.md").read_text(encoding="utf-8")
+    assert "| – | – | 14.3 [" in text
+    assert text.endswith(
+        "\nchain, DFT: not sent to DFT counts as not S.U.N.; a dash is a rate that this does not tell.\n"
+    )
 
 
 # ------------------------------------------------------------------------------------------------ end to end

@@ -43,6 +43,17 @@ def test_bars_of_two_runs_stand_side_by_side_and_a_rate_of_zero_can_be_drawn():
     assert axes.get_legend() is not None
 
 
+def test_a_rate_that_is_unknown_has_no_bar():
+    unknown = {"percent": None, "percent_low": None, "percent_high": None}
+    lines = [{"run": "a", "component": name, **unknown} for name in COMPONENTS]
+    lines[3] |= {"percent": 10.0, "percent_low": 8.0, "percent_high": 12.0}
+    figure = Figure()
+    plots.draw_components(figure, lines)
+    figure.draw_without_rendering()
+    bars = next(one for one in figure.axes[0].containers if isinstance(one, BarContainer))
+    assert [bar.get_height() for bar in bars] == pytest.approx([np.nan] * 3 + [10.0] + [np.nan] * 2, nan_ok=True)
+
+
 def test_histograms_count_every_crystal_once():
     """Percent of the crystals: what lies beyond the edges is in the outermost bins, what is unknown in none."""
     values = [-9.0, -0.49, 0.01, 0.02, 0.99, 50.0, 70.0, None]
