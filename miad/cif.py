@@ -18,6 +18,7 @@ from miad.files import Unpacked, open_text
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
+    from pymatgen.io.cif import CifBlock, CifParser
 
 Named = tuple[str | None, Callable[[], "Structure"]]  # the id of a crystal, and what reads it or says why not
 
@@ -25,6 +26,9 @@ MAX_CIF = 1_000_000  # characters; 20 atoms take 2,000
 MAX_FILE = 500_000_000  # bytes of one file, in a zip too
 DATA_HEAD = re.compile(r"(?:^|(?<=\r))data_([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 MAX_ATOMS = 400  # before reduction; the search for the primitive cell takes seconds there, a minute at 1000
+MAX_OPERATIONS = 2_000  # of symmetry; a space group has 192 in its conventional cell, eight times as many in 2 x 2 x 2
+MAX_IMAGES = 100_000  # sites times operations, which pymatgen compares one by one in some seconds
+SITE_TOLERANCE = 1e-4  # fractional; what lies closer is one site to pymatgen
 
 
 def parse_cif(text: str) -> "Structure":
@@ -44,13 +48,75 @@ def parse_cif(text: str) -> "Structure":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one per rounded coordinate; what matters is an error
             # check_cif compares with the formula only to warn, and takes a third of the time.
-            structure = CifParser.from_str(text, check_cif=False).parse_structures(primitive=False)[0]
+            parser = CifParser.from_str(text, check_cif=False, site_tolerance=SITE_TOLERANCE)
+            for block in parser._cif.data.values():
+                _check_size(parser, block)
+            structure = parser.parse_structures(primitive=False)[0]
+    except MiadError:
+        raise
     except Exception as error:  # the parser raises whatever a broken text makes it trip over
         raise MiadError(f"its cif is unreadable ({type(error).__name__}: {str(error)[:200]})") from error
     check_structure(structure)
     if len(structure) > MAX_ATOMS:
         raise MiadError(f"it has {len(structure)} atoms; more than {MAX_ATOMS} are refused")
     return structure
+
+
+def _check_size(parser: "CifParser", block: "CifBlock") -> None:
+    """Refuse what would have too many atoms; pymatgen takes minutes to find that out, a time quadratic in them.
+
+    Raises:
+        MiadError: too many sites, operations of symmetry, or atoms that they make; a reason as above.
+    """
+    from pymatgen.io.cif import str2float
+
+    columns = [block.data.get(f"_atom_site_fract_{axis}") for axis in "xyz"]
+    num_sites = len(block.data.get("_atom_site_label", ()))
+    if num_sites > MAX_ATOMS:
+        raise MiadError(f"its cif lists {num_sites:,} sites; more than {MAX_ATOMS} are refused")
+    listed = [value for key, value in block.data.items() if key.lower().rstrip("_").endswith("_xyz")]
+    listed = [[value] if isinstance(value, str) else value for value in listed]
+    num_listed = max(map(len, listed), default=0)
+    if num_listed > MAX_OPERATIONS:
+        raise MiadError(f"its cif lists {num_listed:,} symmetry operations; more than {MAX_OPERATIONS:,} are refused")
+    # Most generated crystals come without symmetry; reading operations would take a tenth of the time for the crystal.
+    is_plain = bool(listed) and all([text.replace(" ", "") for text in texts] == ["x,y,z"] for texts in listed)
+    if is_plain or not num_sites or None in columns:  # pymatgen says what is missing
+        return
+    read = parser.get_magsymops if parser.feature_flags["magcif"] else parser.get_symops
+    matrices = np.array([operation.affine_matrix for operation in read(block)])
+    num_images = num_sites * len(matrices)
+    if num_images <= MAX_ATOMS:
+        return
+    if num_images <= MAX_IMAGES:
+        sites = np.array([[str2float(value) for value in column[:num_sites]] for column in columns]).T
+        if not _makes_more(sites, matrices):
+            return
+    raise MiadError(
+        f"its cif lists {num_sites} sites and {len(matrices)} symmetry operations, which make more than {MAX_ATOMS}"
+        " atoms; they are refused"
+    )
+
+
+def _makes_more(sites: np.ndarray, matrices: np.ndarray) -> bool:
+    """Whether sites have more than MAX_ATOMS images modulo 1; images closer than SITE_TOLERANCE are one.
+
+    Args:
+        sites: (n_sites, 3) fractional.
+        matrices: (n_operations, 4, 4) operations of symmetry in fractional coordinates.
+    """
+    found = np.empty((MAX_ATOMS, 3))
+    number = 0
+    for site in sites:
+        for image in matrices[:, :3, :3] @ site + matrices[:, :3, 3]:
+            distances = found[:number] - image
+            if (np.abs(distances - np.round(distances)) < SITE_TOLERANCE).all(axis=1).any():
+                continue
+            if number == MAX_ATOMS:
+                return True
+            found[number] = image
+            number += 1
+    return False
 
 
 def check_structure(structure: "Structure") -> None:

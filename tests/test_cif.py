@@ -1,5 +1,9 @@
 """CIF texts, good and bad."""
 
+import itertools
+import time
+
+import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
@@ -57,5 +61,40 @@ def test_partly_occupied_sites_are_refused():
 
 def test_crystals_of_too_many_atoms_are_refused(monkeypatch):
     monkeypatch.setattr(cif, "MAX_ATOMS", 15)
-    with pytest.raises(MiadError, match="16 atoms"):
+    with pytest.raises(MiadError, match="16 sites"):
         parse_cif((CSCL * (2, 2, 2)).to(fmt="cif"))
+
+
+def listing(sites: np.ndarray, operations: list[str]) -> str:
+    """A CIF of sites (n_sites, 3) and operations, as text."""
+    cell = "".join(f"_cell_length_{one} 20\n" for one in "abc")
+    cell += "".join(f"_cell_angle_{one} 90\n" for one in ("alpha", "beta", "gamma"))
+    loop = "loop_\n_symmetry_equiv_pos_as_xyz\n" + "".join(f"'{one}'\n" for one in operations)
+    loop += "loop_\n_atom_site_label\n" + "".join(f"_atom_site_fract_{axis}\n" for axis in "xyz")
+    rows = "".join(f"Na {' '.join(f'{x:.4f}' for x in site)}\n" for site in sites)
+    return f"data_x\n{cell}{loop}{rows}"
+
+
+SHIFTS = [f"x+{i}/5,y+{j}/4,z+{k}/4" for i, j, k in itertools.product(range(5), range(4), range(4))]
+
+
+@pytest.mark.parametrize(
+    ("num_sites", "operations", "reason"),
+    [
+        (200, SHIFTS, "lists 200 sites and 80 symmetry operations, which make more than 400 atoms"),
+        (401, ["x,y,z"], "lists 401 sites"),
+        (1, ["x,y,z"] * 5_000, "lists 5,000 symmetry operations"),
+        (300, ["x,y,z"] * 1_000, "lists 300 sites and 1000 symmetry operations"),
+    ],
+)
+def test_many_sites_and_operations_are_refused_at_once(num_sites: int, operations: list[str], reason: str) -> None:
+    text = listing(np.random.default_rng(0).random((num_sites, 3)), operations)
+    start = time.process_time()
+    with pytest.raises(MiadError, match=reason):
+        parse_cif(text)
+    assert time.process_time() - start < 10  # pymatgen: a minute for the first
+
+
+def test_operations_that_give_the_same_positions_add_no_atoms() -> None:
+    corner = np.random.default_rng(0).random((4, 3)) * 0.15
+    assert len(parse_cif(listing(corner, SHIFTS * 3))) == 4 * 80
