@@ -25,6 +25,7 @@ Named = tuple[str | None, Callable[[], "Structure"]]  # the id of a crystal, and
 MAX_CIF = 1_000_000  # characters; 20 atoms take 2,000
 MAX_FILE = 500_000_000  # bytes of one file, in a zip too
 DATA_HEAD = re.compile(r"(?:^|(?<=\r))data_([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+ATOM_SITES = re.compile("_atom_site_", re.IGNORECASE)
 MAX_ATOMS = 400  # before reduction; the search for the primitive cell takes seconds there, a minute at 1000
 MAX_OPERATIONS = 2_000  # of symmetry; a space group has 192 in its conventional cell, eight times as many in 2 x 2 x 2
 MAX_IMAGES = 100_000  # sites times operations, which pymatgen compares one by one in some seconds
@@ -223,5 +224,8 @@ def _blocks(content: str, stem: str) -> Iterator[Named]:
     if len(heads) <= 1:
         yield stem, partial(parse_cif, content)
         return
-    for (start, name), (end, _) in itertools.pairwise([*heads, (len(content), "")]):
-        yield name or None, partial(parse_cif, content[start:end])
+    blocks = [(start, end, name) for (start, name), (end, _) in itertools.pairwise([*heads, (len(content), "")])]
+    # A block of journal or data base (data_global) is no crystal that failed, where others hold the crystals.
+    blocks = [block for block in blocks if ATOM_SITES.search(content, *block[:2])] or blocks
+    for start, end, name in blocks:
+        yield (name or None) if len(blocks) > 1 else stem, partial(parse_cif, content[start:end])

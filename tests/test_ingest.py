@@ -256,6 +256,19 @@ def test_a_file_of_short_lines_takes_no_more_memory_than_its_text(tmp_path: Path
     assert peak < 5 * 4_000_000
 
 
+def test_a_block_without_sites_beside_those_of_crystals_is_none(tmp_path: Path) -> None:
+    about = "data_global\n_publ_author_name 'A. B.'\n"
+    (tmp_path / "two.cif").write_text(about + make_blocks(tmp_path).read_text())
+    assert [(one.source_id, one.failure) for one in read_any(tmp_path / "two.cif", "a")] == [
+        ("salt-7", None),
+        ("cscl-8", None),
+    ]
+    (tmp_path / "one.cif").write_text(about + cifs()["salt-7"])
+    assert [(one.source_id, one.failure) for one in read_any(tmp_path / "one.cif", "a")] == [("one", None)]
+    (tmp_path / "none.cif").write_text(about + about)
+    assert all(one.failure for one in read_any(tmp_path / "none.cif", "a"))
+
+
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MiadError, match="does not exist"):
         read_any(tmp_path / "nowhere.cif", "a")
