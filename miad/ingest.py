@@ -41,11 +41,13 @@ class Item:
         source_id: the id that the input carries.
         read: gives the structure, or raises MiadError with the reason why there is none.
         known: what else the input says, as fields of Crystal.
+        has_vague_energy: whether there is an energy of which the input does not say how many atoms it is of.
     """
 
     source_id: str | None
     read: Callable[[], "Structure"]
     known: dict[str, Any] = field(default_factory=dict)
+    has_vague_energy: bool = False
 
 
 def read_any(path: Path, name: str) -> list[Crystal]:
@@ -70,7 +72,7 @@ def read_any(path: Path, name: str) -> list[Crystal]:
             return read_crystals(path)
         crystals = [
             _crystal(item, f"{name}-0-{number}")
-            for number, item in enumerate(track(_items(path), what=f"crystals of {path.name}"))
+            for number, item in enumerate(track(_warned(_items(path), path), what=f"crystals of {path.name}"))
         ]
     except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
         raise MiadError(
@@ -89,6 +91,18 @@ def _items(path: Path) -> Iterable[Item]:
     if suffix not in READERS:
         raise MiadError(f"{path} is in no known format. Known are {FORMATS}; plain or gzipped.")
     return READERS[suffix](path)
+
+
+def _warned(items: Iterable[Item], path: Path) -> Iterator[Item]:
+    """The items, and one warning if they have energies that are not read; to guess would be worse than to relax."""
+    has_warned = False
+    for item in items:
+        if item.has_vague_energy and not has_warned:
+            has_warned = True
+            log.warning(
+                "%s: `energy` is not read: of an atom, or of the cell? Name it energy_per_atom (eV/atom).", path
+            )
+        yield item
 
 
 def name_of(path: Path) -> str:
@@ -137,11 +151,15 @@ def _energy(energy: Any, frame: Any = None, calculator: Any = None, num_atoms: i
     }
 
 
+def _is_vague(record: Mapping[str, Any], known: dict[str, Any]) -> bool:
+    return not known and bool(_energy(record.get("energy")))
+
+
 def _from_csv(path: Path) -> Iterator[Item]:
-    optional = [*ID_NAMES, "energy_per_atom", "energy_frame", "calculator"]
+    optional = [*ID_NAMES, "energy_per_atom", "energy", "energy_frame", "calculator"]
     for _, record in Table(path, path.name).rows(["cif"], optional):
         known = _energy(record["energy_per_atom"], record["energy_frame"], record["calculator"])
-        yield Item(_identity(record), _reader(parse_cif, record["cif"]), known)
+        yield Item(_identity(record), _reader(parse_cif, record["cif"]), known, _is_vague(record, known))
 
 
 def _from_xyz(path: Path) -> Iterator[Item]:
@@ -243,7 +261,8 @@ def _dictionary(record: Any) -> Item:
     known = _energy(record.get("energy_per_atom"), record.get("energy_frame"), record.get("calculator"))
     known = known or _energy_of_entry(record)
     properties = structure.get("properties") or {} if isinstance(structure, dict) else {}
-    return Item(_identity(record) or _identity(properties), _reader(_structure_of_dict, structure), known)
+    identity = _identity(record) or _identity(properties)
+    return Item(identity, _reader(_structure_of_dict, structure), known, _is_vague(record, known))
 
 
 def _energy_of_entry(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -148,6 +148,25 @@ def test_energies_that_the_input_carries_are_per_atom(tmp_path: Path) -> None:
     ] * 2
 
 
+def test_an_energy_of_nobody_knows_how_many_atoms_is_not_read_and_this_is_said(tmp_path: Path, caplog) -> None:
+    rows = "".join(f'{name},-24.0,"{text}"\n' for name, text in cifs().items())
+    (tmp_path / "e.csv").write_text("id,energy,cif\n" + rows)
+    lines = [
+        json.dumps({"id": name, "energy": -24.0, "structure": one.as_dict()}) for name, one in structures().items()
+    ]
+    (tmp_path / "e.jsonl").write_text("\n".join(lines))
+    for name in ("e.csv", "e.jsonl"):
+        caplog.clear()
+        assert [one.energy_per_atom for one in read_any(tmp_path / name, "e")] == [None, None]
+        assert [name in record.getMessage() for record in caplog.records] == [True]
+        assert "Name it energy_per_atom" in caplog.text
+    caplog.clear()
+    (tmp_path / "e.csv").write_text("id,energy_per_atom,cif\n" + rows)
+    read_any(tmp_path / "e.csv", "e")
+    read_any(make_entries(tmp_path), "e")
+    assert "energy" not in caplog.text
+
+
 def test_a_broken_crystal_keeps_its_place_and_gains_a_reason(tmp_path: Path) -> None:
     rows = f'good,"{cifs()["salt-7"]}"\nbad,"{BROKEN}"\nempty,\n'
     (tmp_path / "mixed.csv").write_text("id,cif\n" + rows)
