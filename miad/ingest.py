@@ -133,7 +133,9 @@ def is_ours(path: Path) -> bool:
 
 
 def _identity(record: Mapping[str, Any]) -> str | None:
-    return next((str(record[key]) for key in ID_NAMES if record.get(key) not in (None, "")), None)
+    """The id that a record carries, under one of ID_NAMES in whatever case."""
+    lower = {str(key).lower(): value for key, value in record.items()}
+    return next((str(lower[key]) for key in ID_NAMES if lower.get(key) not in (None, "")), None)
 
 
 def _energy(energy: Any, frame: Any = None, calculator: Any = None, num_atoms: int = 1) -> dict[str, Any]:
@@ -156,10 +158,12 @@ def _is_vague(record: Mapping[str, Any], known: dict[str, Any]) -> bool:
 
 
 def _from_csv(path: Path) -> Iterator[Item]:
-    optional = [*ID_NAMES, "energy_per_atom", "energy", "energy_frame", "calculator"]
-    for _, record in Table(path, path.name).rows(["cif"], optional):
-        known = _energy(record["energy_per_atom"], record["energy_frame"], record["calculator"])
-        yield Item(_identity(record), _reader(parse_cif, record["cif"]), known, _is_vague(record, known))
+    for _, record in Table(path, path.name).rows(["cif"], optional=None):
+        known = _energy(record.get("energy_per_atom"), record.get("energy_frame"), record.get("calculator"))
+        # pandas writes its index as a first column without a name, and reads it as Unnamed: 0.
+        index = next((text for name, text in record.items() if name in ("", "Unnamed: 0")), "")
+        identity = _identity(record) or index or None
+        yield Item(identity, _reader(parse_cif, record["cif"]), known, _is_vague(record, known))
 
 
 def _from_xyz(path: Path) -> Iterator[Item]:
@@ -205,7 +209,7 @@ def _frame(text: str) -> Item:
 
 def _as_written(comment: str) -> dict[str, str]:
     """The ids in the comment of a frame; as numbers or truth values, 007, 12e4 and F would become others."""
-    found = re.findall(rf'(?:^|\s)({"|".join(ID_NAMES)})=(?:"([^"]*)"|(\S+))', comment)
+    found = re.findall(rf'(?:^|\s)({"|".join(ID_NAMES)})=(?:"([^"]*)"|(\S+))', comment, re.IGNORECASE)
     return {key: quoted or plain for key, quoted, plain in found}
 
 

@@ -31,13 +31,13 @@ class Table:
     member: str
 
     def rows(
-        self, columns: Collection[str], optional: Collection[str] = (), limit: int | None = None
+        self, columns: Collection[str], optional: Collection[str] | None = (), limit: int | None = None
     ) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield (row, {column: text}); the first row below the header is row 0.
 
         Args:
             columns: the columns to read; all must be there.
-            optional: columns that are read as empty text if they are not there.
+            optional: columns that are read as empty text if they are not there; None: whatever columns there are.
             limit: read only so many rows.
 
         Raises:
@@ -49,10 +49,11 @@ class Table:
             with self._open() as text:
                 reader = csv.DictReader(text)
                 self._check_header(reader.fieldnames, columns)
+                names = reader.fieldnames if optional is None else (*columns, *optional)
                 for row, record in enumerate(reader):
                     if row == limit:
                         return
-                    yield row, {column: record.get(column) or "" for column in (*columns, *optional)}
+                    yield row, {column: record.get(column) or "" for column in names}
         except _BROKEN as error:
             raise MiadError(
                 f"{self.path} is broken after row {row} ({type(error).__name__}: {error})."

@@ -317,6 +317,22 @@ def test_an_odd_energy_is_no_energy(tmp_path: Path, energy: str) -> None:
     assert [one.energy_per_atom for one in read_any(tmp_path / "a.xyz", "a")] == [None, -3.0]
 
 
+@pytest.mark.parametrize("name", ["ID", "Material_ID", "Name", "", "Unnamed: 0"])
+def test_an_id_has_any_case_or_is_the_index_of_pandas(tmp_path: Path, name: str) -> None:
+    rows = "".join(f'{identity},"{text}",1\n' for identity, text in cifs().items())
+    (tmp_path / "a.csv").write_text(f"{name},cif,n\n{rows}")
+    assert [one.source_id for one in read_any(tmp_path / "a.csv", "a")] == ["salt-7", "cscl-8"]
+    (tmp_path / "a.csv").write_text(f"{name},cif,Entry_ID\n{rows}")
+    assert read_any(tmp_path / "a.csv", "a")[0].source_id == ("salt-7" if name and ":" not in name else "1")
+
+
+def test_an_id_of_a_frame_or_of_json_has_any_case(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text(xyz().replace(" id=", " ID="))
+    (tmp_path / "a.json").write_text(json.dumps([{"Id": n, "structure": s.as_dict()} for n, s in structures().items()]))
+    for name in ("a.xyz", "a.json"):
+        assert [one.source_id for one in read_any(tmp_path / name, "a")] == ["salt-7", "cscl-8"]
+
+
 def test_a_folder_holds_what_was_put_there_and_a_broken_file_costs_only_itself(tmp_path: Path) -> None:
     folder, text = make_folder(tmp_path), cifs()["salt-7"]
     for name in ("__MACOSX/._salt-7.cif", "._salt-7.cif", ".ipynb_checkpoints/salt-7-checkpoint.cif"):
