@@ -219,12 +219,24 @@ def _structure_of_frame(text: str) -> "Structure":
     from pymatgen.io.ase import AseAtomsAdaptor
 
     try:
-        atoms = read(io.StringIO(text), format="extxyz")
+        atoms = read(io.StringIO(_with_hydrogen(text)), format="extxyz")
         if not all(atoms.pbc):
             raise MiadError("its frame has no Lattice, or is not periodic in three directions")
         return AseAtomsAdaptor.get_structure(atoms)
     except (XYZError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
         raise MiadError(f"its frame is unreadable ({type(error).__name__}: {str(error)[:200]})") from error
+
+
+def _with_hydrogen(text: str) -> str:
+    """A frame with H for D and T, which ASE does not know; pymatgen, which reads the other formats, does."""
+    head, comment, *rows = text.split("\n")
+    before = re.search(r'\bProperties="?(\S*?)species:', comment)  # e.g. pos:R:3: where the positions come first
+    column = sum(map(int, before[1].split(":")[2::3])) if before else 0
+    split = [row.split() for row in rows]
+    for fields in split:
+        if fields[column : column + 1] in (["D"], ["T"]):
+            fields[column] = "H"
+    return "\n".join([head, comment, *map(" ".join, split)])
 
 
 def _from_json(path: Path) -> Iterator[Item]:

@@ -187,6 +187,16 @@ def test_a_broken_frame_costs_only_itself(tmp_path: Path) -> None:
     assert "Lattice" in crystals[2].failure
 
 
+def test_deuterium_and_tritium_are_hydrogen(tmp_path: Path) -> None:
+    species_first = xyz().replace("Cl ", "D ").replace("Na ", "T ", 1)
+    rows = ["2", 'Lattice="3 0 0 0 3 0 0 0 3" Properties=pos:R:3:species:S:1 pbc="T T T"', "0 0 0 D", "1.5 1.5 1.5 Li"]
+    (tmp_path / "a.xyz").write_text(species_first + "\n".join(rows))
+    crystals = read_any(tmp_path / "a.xyz", "a")
+    assert [one.failure for one in crystals] == [None] * 3
+    assert sorted(crystals[0].atomic_numbers) == [1] * 5 + [11] * 3
+    assert sorted(crystals[2].atomic_numbers) == [1, 3]
+
+
 @pytest.mark.parametrize("energy", ["none", "nan", '"1 2"', '""'])
 def test_an_odd_energy_is_none(tmp_path: Path, energy: str) -> None:
     (tmp_path / "a.extxyz").write_text(xyz().replace(' pbc="', f' energy={energy} pbc="', 1))
