@@ -161,7 +161,8 @@ def _from_csv(path: Path) -> Iterator[Item]:
     for _, record in Table(path, path.name).rows(["cif"], optional=None):
         known = _energy(record.get("energy_per_atom"), record.get("energy_frame"), record.get("calculator"))
         # pandas writes its index as a first column without a name, and reads it as Unnamed: 0.
-        index = next((text for name, text in record.items() if name in ("", "Unnamed: 0")), "")
+        name, first = next(iter(record.items()))
+        index = first if name in ("", "Unnamed: 0") else None
         identity = _identity(record) or index or None
         yield Item(identity, _reader(parse_cif, record["cif"]), known, _is_vague(record, known))
 
