@@ -219,7 +219,7 @@ def test_a_job_out_of_memory_is_retried_with_more(finished):
 
 
 def test_preempted_trainings_go_on_from_their_checkpoints(finished, past_walltime, tmp_path):
-    # In `gpu` jobs get ten seconds of grace: the training saves, ends, and snakemake submits it again. In `cpu` they
+    # In `gpu` jobs get a minute of grace: the training saves, ends, and snakemake submits it again. In `cpu` they
     # get none: Slurm kills the job and puts the same one back into the queue, where the last checkpoint is all it has.
     projects = {name: untrained(finished, tmp_path / name) for name in ("gpu", "cpu")}
     started = {}
