@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -17,10 +18,17 @@ from miad import slurm
 from miad.errors import MiadError
 
 log = logging.getLogger("miad")
+SIGNED = Path(".snakemake") / "miad_machine"
 LIMIT = 300.0  # seconds for jobs to end; Slurm gives them half a minute to save what they have
 
 
-def run(*, folder: Path = Path(".")) -> None:
+def sign(folder: Path) -> None:
+    """Leave the name of this machine in a folder where snakemake begins to work: from others it cannot be seen."""
+    (folder / ".snakemake").mkdir(exist_ok=True)
+    (folder / SIGNED).write_text(socket.gethostname(), encoding="utf-8")
+
+
+def run(*, folder: Path = Path("."), elsewhere: str = "no") -> None:
     """Cancels the Slurm jobs of a folder, ends steps that still run in it here, and removes snakemake's lock.
 
     Afterwards the same snakemake command goes on where the killed one was: trainings from their last checkpoint,
@@ -28,16 +36,23 @@ def run(*, folder: Path = Path(".")) -> None:
 
     Args:
         folder: where snakemake was started.
+        elsewhere: yes goes on though snakemake was started on another machine, where it may still be at work
 
     Raises:
-        MiadError: a snakemake is at work there, or something does not end.
+        MiadError: a snakemake is at work there or may be, or something does not end.
     """
+    if elsewhere not in ("yes", "no"):
+        raise MiadError(f"--elsewhere is '{elsewhere}'; use yes or no.")
     folder = Path(folder).resolve()
     owner = next((pid for pid, words in processes(folder).items() if is_snakemake(words)), None)
     if owner is not None:
         raise MiadError(
             f"snakemake is at work in {folder} (process {owner}). Stop it with Ctrl-C: it cancels its jobs itself."
         )
+    locks = folder / ".snakemake" / "locks"
+    is_locked = locks.is_dir() and any(locks.iterdir())
+    if is_locked and elsewhere == "no":
+        _check_machine(folder)
     jobs = slurm.jobs_of(folder)
     if jobs:
         subprocess.run(["scancel", *jobs], check=False)  # one may have ended by itself; what counts is that all go
@@ -54,11 +69,26 @@ def run(*, folder: Path = Path(".")) -> None:
             time.sleep(0.2)
     if steps:
         log.info("ended %d processes of this machine", len(steps))
-    locks = folder / ".snakemake" / "locks"
-    if locks.is_dir() and any(locks.iterdir()):
+    if is_locked:
         shutil.rmtree(locks)
         log.info("removed the lock that snakemake had left in %s", folder)
-    log.info("nothing of an earlier run is at work in %s", folder)
+    log.info("nothing of an earlier run is at work in %s, as far as this machine can see", folder)
+
+
+def _check_machine(folder: Path) -> None:
+    """Refuse where the snakemake that holds the lock was started on another machine of the same file system.
+
+    Raises:
+        MiadError: it was.
+    """
+    path = folder / SIGNED
+    machine = path.read_text(encoding="utf-8") if path.is_file() else socket.gethostname()
+    if machine != socket.gethostname():
+        raise MiadError(
+            f"snakemake was started in {folder} on {machine} and may still be at work there, which cannot be seen from"
+            f" {socket.gethostname()}. Log in there and run this again; if it is gone or that machine is:"
+            " --elsewhere yes."
+        )
 
 
 def processes(folder: Path) -> dict[int, list[str]]:

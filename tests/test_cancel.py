@@ -63,6 +63,24 @@ def test_steps_of_this_folder_end_in_order_and_the_lock_goes(steps, no_slurm):
     assert not lock.exists()
 
 
+def test_a_run_that_was_started_on_another_machine_is_left_alone(tmp_path, no_slurm, monkeypatch):
+    lock = tmp_path / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    cancel.sign(tmp_path)
+    with monkeypatch.context() as other:
+        other.setattr("socket.gethostname", lambda: "login2")
+        with pytest.raises(MiadError, match=r"cannot be seen from login2.*--elsewhere yes"):
+            cancel.run(folder=tmp_path)
+        assert lock.exists()
+        cancel.run(folder=tmp_path, elsewhere="yes")
+    assert not lock.exists()
+    lock.parent.mkdir()
+    lock.touch()
+    cancel.run(folder=tmp_path)
+    assert not lock.exists()
+
+
 def test_a_snakemake_at_work_is_left_alone(tmp_path, no_slurm):
     (tmp_path / "snakemake.py").write_text(STEP)
     lock = tmp_path / ".snakemake" / "locks" / "0.output.lock"

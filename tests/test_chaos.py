@@ -32,7 +32,8 @@ TABLE = "results/sun_table.csv"
 # What the rules promise; times are in logs, in the loss curve and what shows it, and in the entries of tensorboard.
 OUTPUTS = (
     "results/sun_table.*",
-    "results/*/*.csv",
+    "results/*/candidates.csv",
+    "results/*/ledger.csv",
     "results/*/*.parquet",
     "results/*/cif/*.cif",
     "results/*/dataset/*.jsonl.gz",

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections import Counter
@@ -18,7 +19,7 @@ import tiny
 import tiny_eqv2
 from tiny import Project
 
-from miad import published
+from miad import cancel, published
 from miad.candidates import CANDIDATE_COLUMNS, LEDGER_COLUMNS
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.judge import COUNTS, RATES, REASONS
@@ -84,6 +85,10 @@ def test_the_table_has_the_measured_row_and_the_published_ones(finished):
     assert measured["hull"].startswith("tiny")
     assert [row["kind"] for row in others] == ["published"] * len(published.ROWS)
     assert "12.9" in {row["sun_percent"].rstrip("0") for row in others if "MiAD" in row["run"]}
+
+
+def test_a_run_says_on_which_machine_it_was_started(finished):
+    assert finished.text(str(cancel.SIGNED)) == socket.gethostname()
 
 
 def test_counts_are_a_funnel_and_rates_are_shares_of_attempted(finished):
