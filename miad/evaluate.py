@@ -3,20 +3,31 @@
 import dataclasses
 import json
 import logging
+import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import miad
 from miad import candidates, relax, report, sun
-from miad.config import Hull, Relax, Report, Sun, from_record
+from miad.config import Hull, Relax, Report, Sun
 from miad.crystal import Crystal, write_crystals
 from miad.errors import MiadError
-from miad.files import checksum, open_text, write_text
-from miad.hull import FRAMES, must_match, write_table
+from miad.files import checksum, is_out_of_space, open_text, write_text
+from miad.hull import FRAMES, HullTable, must_match, write_table
 from miad.hull_sources import read_source
 from miad.ingest import is_ours, name_of, read_any
-from miad.layers import frames_compared, read_settings
+from miad.layers import frames_compared, read_sections
 
 log = logging.getLogger("miad")
+
+
+class Settings(NamedTuple):
+    """The sections of config.yaml that an evaluation needs."""
+
+    hull: Hull
+    relax: Relax
+    sun: Sun
+    report: Report
 
 
 def run(
@@ -62,46 +73,23 @@ def run(
     Raises:
         MiadError: unreadable input, energies of another frame than the hull, no known calculator.
     """
-    hull_settings, relax_settings, sun_settings, report_settings = _settings(config)
-    relax_settings = dataclasses.replace(relax_settings, calculators=[calculator])
-    if protocols not in (None, "headline", "all"):
-        raise MiadError(f"--protocols is '{protocols}'; use headline or all. What they are is in config.yaml: sun.")
+    settings = _settings(config, calculator, protocols)
     name = name or name_of(crystals)
-    given = _with_frame(read_any(crystals, name), energy_frame)
+    given, as_drawn = _inputs(crystals, generated, name, energy_frame)
     needs_relaxation = not is_relaxed(given)
-    if generated and needs_relaxation:
-        raise MiadError(
-            f"{crystals}: not all crystals carry energies, so that they would be relaxed, and --generated are what they"
-            " were relaxed from. Give the energies, or leave --generated out."
-        )
-    as_drawn = None
-    if generated:
-        given, as_drawn = _with_generated(given, read_any(generated, f"{name}_generated"))
-    table = read_source(
-        dataclasses.replace(
-            hull_settings, source=hull, checksum=None, energy_frame=hull_frame, references=hull_references
-        ),
-        [],
-    )
-    for whose, frame in frames_compared(sun_settings, relax_settings).items() if needs_relaxation else ():
-        must_match(whose, frame, table.name, table.energy_frame)
-    out.mkdir(parents=True, exist_ok=True)
+    place = {"source": hull, "checksum": None, "energy_frame": hull_frame, "references": hull_references}
+    table = _hull_table(dataclasses.replace(settings.hull, **place), settings if needs_relaxation else None)
+    _make(out)
     write_table(out / "entries.csv.gz", table)
     splits = {"train": training, "val": val, "test": test}
     known = {split: _known(path, out, split) for split, path in splits.items() if path}
     write_crystals(out / "crystals.jsonl", as_drawn or given)
     if needs_relaxation:
-        _relax(relax_settings, out, calculator)
+        _relax(settings.relax, out, calculator)
     else:
         (out / "relaxed.json").unlink(missing_ok=True)  # it speaks of the file that is now replaced
         write_crystals(out / "relaxed.jsonl", given)
-    _judge(sun_settings, out, name, known, has_generated=bool(as_drawn) or needs_relaxation)
-    report.run(
-        dataclasses.replace(report_settings, protocols=protocols or report_settings.protocols),
-        rows=[out / "row.json"],
-        table=out / "sun_table.csv",
-        readable=out / "sun_table.md",
-    )
+    _judge(settings, out, name, known, has_generated=bool(as_drawn) or needs_relaxation)
 
 
 def is_relaxed(crystals: list[Crystal]) -> bool:
@@ -111,6 +99,37 @@ def is_relaxed(crystals: list[Crystal]) -> bool:
     if 0 < known < len(readable):
         log.warning("%d of %d crystals carry energies; all are relaxed", known, len(readable))
     return known == len(readable) > 0
+
+
+def _inputs(
+    path: Path, generated: Path | None, name: str, energy_frame: str | None
+) -> tuple[list[Crystal], list[Crystal] | None]:
+    """The crystals to judge and, if given apart from them, the same ones as they were generated.
+
+    Raises:
+        MiadError: generated ones beside crystals that are to be relaxed, or that do not fit them.
+    """
+    given = _with_frame(read_any(path, name), energy_frame)
+    if not generated:
+        return given, None
+    if not is_relaxed(given):
+        raise MiadError(
+            f"{path}: not all crystals carry energies, so that they would be relaxed, and --generated are what they"
+            " were relaxed from. Give the energies, or leave --generated out."
+        )
+    return _with_generated(given, read_any(generated, f"{name}_generated"))
+
+
+def _hull_table(place: Hull, settings: Settings | None) -> HullTable:
+    """The hull, in the frame of the energies that the relaxation with these settings will give.
+
+    Raises:
+        MiadError: it cannot be read, or is in another frame.
+    """
+    table = read_source(place, [])
+    for whose, frame in frames_compared(settings.sun, settings.relax).items() if settings else ():
+        must_match(whose, frame, table.name, table.energy_frame)
+    return table
 
 
 def joined(generated: list[Crystal], relaxed: list[Crystal]) -> list[Crystal]:
@@ -157,9 +176,26 @@ def _relax(settings: Relax, out: Path, calculator: str) -> None:
     write_text(done, text)
 
 
-def _judge(settings: Sun, out: Path, name: str, known: dict[str, Path], has_generated: bool) -> None:
+def _make(folder: Path) -> None:
+    """Make the folder of the results before hours are spent on them.
+
+    Raises:
+        MiadError: it cannot be made, or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        if is_out_of_space(error):
+            raise
+        raise MiadError(f"--out {folder} cannot be written to ({error}). Give a folder of your own.") from error
+
+
+def _judge(settings: Settings, out: Path, name: str, known: dict[str, Path], has_generated: bool) -> None:
+    """Ledger, verdicts, candidates and table."""
     sun.run(
-        settings,
+        settings.sun,
         relaxed=[out / "relaxed.jsonl"],
         generated=[out / "crystals.jsonl"] if has_generated else None,
         **known,
@@ -178,6 +214,7 @@ def _judge(settings: Sun, out: Path, name: str, known: dict[str, Path], has_gene
         ledger_csv=out / "ledger.csv",
         ledger_parquet=out / "ledger.parquet",
     )
+    report.run(settings.report, rows=[out / "row.json"], table=out / "sun_table.csv", readable=out / "sun_table.md")
 
 
 def _with_frame(crystals: list[Crystal], frame: str | None) -> list[Crystal]:
@@ -240,16 +277,20 @@ def _is_empty(path: Path) -> bool:
         return not text.read(1)
 
 
-def _settings(config: str | None) -> tuple[Hull, Relax, Sun, Report]:
-    """Thresholds and settings of the relaxation, from a config file or JSON of sections."""
-    kinds = (Hull, Relax, Sun, Report)
-    if config and config.lstrip().startswith("{"):
-        sections = json.loads(config)
-        return tuple(from_record(kind, sections[kind.__name__.lower()]) for kind in kinds)
-    places = (
-        [Path(config)] if config else [Path("config.yaml"), Path(miad.__file__).resolve().parent.parent / "config.yaml"]
-    )
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise MiadError(f"{places[0]} does not exist. Give --config with the path of a config.yaml of miad.")
-    return tuple(read_settings(str(found), kind) for kind in kinds)
+def _settings(config: str | None, calculator: str, protocols: str | None) -> Settings:
+    """Thresholds and settings of the relaxation, from a config file or JSON of sections.
+
+    Raises:
+        MiadError: neither of the two, errors in it, or no such choice of protocols.
+    """
+    if protocols not in (None, "headline", "all"):
+        raise MiadError(f"--protocols is '{protocols}'; use headline or all. What they are is in config.yaml: sun.")
+    if not (config and config.lstrip().startswith("{")):
+        shipped = Path(miad.__file__).resolve().parent.parent / "config.yaml"
+        places = [Path(config)] if config else [Path("config.yaml"), shipped]
+        config = next((str(place) for place in places if place.is_file()), None)
+        if config is None:
+            raise MiadError(f"{places[0]} does not exist. Give --config with the path of a config.yaml of miad.")
+    hull, relaxation, judging, table = read_sections(config, (Hull, Relax, Sun, Report))
+    relaxation = dataclasses.replace(relaxation, calculators=[calculator])
+    return Settings(hull, relaxation, judging, dataclasses.replace(table, protocols=protocols or table.protocols))

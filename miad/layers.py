@@ -7,6 +7,7 @@ fill in what depends on the machine. For each run the sections are laid over eac
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -141,6 +142,25 @@ def read_settings(text: str, kind: type[Section]) -> Section:
 
         check(config, schema)
     return build(next(iter(resolve(config).values())), kind)
+
+
+def read_sections(text: str, kinds: Sequence[type]) -> list[Any]:
+    """Several sections from --config: JSON of them by name, or the path of a config file, whose main run is meant.
+
+    Raises:
+        MiadError: neither of the two, a section is missing, or errors in one.
+    """
+    if not text.lstrip().startswith("{"):
+        return [read_settings(text, kind) for kind in kinds]
+    names = [kind.__name__.lower() for kind in kinds]
+    try:
+        sections = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MiadError(f"--config is not JSON ({error}). Give the path of a config.yaml, or JSON.") from error
+    absent = [name for name in names if name not in sections]
+    if absent:
+        raise MiadError(f"--config lacks the section {absent[0]}; JSON of {', '.join(names)} is needed, or a path.")
+    return [from_record(kind, sections[name]) for kind, name in zip(kinds, names, strict=True)]
 
 
 def read_config(path: Path) -> dict:

@@ -172,6 +172,23 @@ def test_unknown_protocols_are_refused_before_anything_is_relaxed(tmp_path: Path
         evaluate.run(make_xyz(tmp_path), protocols="strict", **flags)
 
 
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [("{bad", "--config is not JSON"), ('{"hull": {}}', "section relax"), ("[" * 9, "does not exist")],
+)
+def test_a_config_that_is_none_is_named(tmp_path: Path, flags: dict, capsys, config: str, reason: str) -> None:
+    command = ["evaluate", str(make_xyz(tmp_path)), "--config", config, "--out", str(flags["out"])]
+    assert main([*command, "--training", str(flags["training"]), "--hull", flags["hull"]]) == MiadError.EXIT_CODE
+    assert reason in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_made_is_named(tmp_path: Path, flags: dict) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MiadError, match=r"--out .*file/out cannot be written to"):
+        evaluate.run(make_xyz(tmp_path), **{**flags, "out": tmp_path / "file" / "out"})
+    assert not list(tmp_path.glob("out/*"))
+
+
 def test_a_protocol_may_count_the_other_splits_as_known(tmp_path: Path, flags: dict) -> None:
     (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
     config = (Path(evaluate.__file__).parent.parent / "config.yaml").read_text()
