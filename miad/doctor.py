@@ -143,10 +143,11 @@ def weights(calculator: str, options: dict | None = None) -> Check:
 
 
 def own_data(sections: dict) -> Check:
-    """Whether the files that the config names are there, but for the hull and weights, which have their own checks."""
+    """Whether the files that the config names are there, but for hull, weights and DFT: they have their own checks."""
     from miad.user_config import own_files
 
     rest = {"hull": {**sections["hull"], "source": "dataset"}, "relax": {**sections["relax"], "calculators": []}}
+    rest["dft"] = {**sections["dft"], "enabled": False}
     try:
         files = [path for paths in own_files({**sections, **rest}).values() for path in paths]
     except MiadError as error:

@@ -1,5 +1,6 @@
 """Finished calculations from elsewhere in the place of VASP: folders and archives of runs, or tables of entries."""
 
+import hashlib
 import json
 import logging
 import os
@@ -100,6 +101,18 @@ def read_runs(path: Path) -> list[Calculation]:
             " of it, or JSON with a list of pymatgen's ComputedStructureEntry."
         )
     return found
+
+
+def fingerprint(path: Path) -> str | None:
+    """Names, sizes and times of the files in a folder that hold runs, as one hash; None if it is no folder.
+
+    Snakemake takes a folder for as old as its own entry: a run that is edited or added further down would go unseen.
+    """
+    if not path.is_dir():
+        return None
+    read = [one for one in _files(path) if _FILE.fullmatch(one.name) or _is_archive(one)]
+    looks = [(str(one.relative_to(path)), one.stat().st_size, int(one.stat().st_mtime)) for one in read]
+    return hashlib.sha256(json.dumps(looks).encode()).hexdigest()
 
 
 @contextmanager

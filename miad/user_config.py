@@ -94,7 +94,7 @@ def _explain(error: Any) -> str:
 def own_files(run: dict) -> dict[str, list[str]]:
     """The user's own files that a run reads, by section: local paths, neither URLs nor what is built in.
 
-    Those of the potentials are under `relax.` and the name of the calculator.
+    Those of the potentials are under `relax.` and the name of the calculator. Finished calculations may be a folder.
 
     Args:
         run: settings of one run, as `resolve` returns them.
@@ -113,12 +113,13 @@ def own_files(run: dict) -> dict[str, list[str]]:
         "train": {"train.start_from": run["train"]["start_from"]},
         "hull": {"hull.source": source, "hull.references": hull["references"]},
         "metrics": {"metrics.scaler": run["metrics"]["scaler"]},
+        "vasp": {"vasp.replay": run["vasp"]["replay"] if run["dft"]["enabled"] else None},
     }
     found: dict[str, list[str]] = {}
     for section, files in named.items():
         local = {key: path for key, path in files.items() if path and not is_url(path)}
         for key, path in local.items():
-            if not Path(path).is_file():
+            if not (Path(path).exists() if key == "vasp.replay" else Path(path).is_file()):
                 raise MiadError(f"{key}: {path} is not a file in {Path.cwd()}. Correct the path in config.yaml.")
         found[section] = list(local.values())
     for calculator in run["relax"]["calculators"]:

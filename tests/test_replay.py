@@ -19,7 +19,7 @@ from vasp_stand_in.outputs import Outputs, Step
 from miad.calculation import NOT_DFT, Calculation
 from miad.crystal import Crystal, read_crystals
 from miad.errors import MiadError
-from miad.replay import read_runs, replayed, run
+from miad.replay import fingerprint, read_runs, replayed, run
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +212,19 @@ def test_an_earlier_stage_does_not_stand_in_for_a_broken_one(runs, tmp_path):
     shutil.copytree(runs / "sample-3", tmp_path / "mp-1" / "relax_2")
     (found,) = read_runs(tmp_path)
     assert found.entry is None and "cannot be read" in found.failure
+
+
+def test_the_fingerprint_of_a_folder_tells_runs_that_are_edited_or_added(tmp_path):
+    first = tmp_path / "a" / "static" / "vasprun.xml"
+    first.parent.mkdir(parents=True)
+    first.write_text("<modeling>")
+    seen = [fingerprint(tmp_path)]
+    (tmp_path / "a" / "static" / "OUTCAR").write_text("not read")
+    assert fingerprint(tmp_path) == seen[0]
+    first.write_text("<modeling></modeling>")
+    seen.append(fingerprint(tmp_path))
+    (tmp_path / "a" / "b.tar.gz").write_text("an archive")
+    seen.append(fingerprint(tmp_path))
+    os.utime(first, (0, 0))
+    seen.append(fingerprint(tmp_path))
+    assert len(set(seen)) == 4 and fingerprint(first) is None

@@ -90,7 +90,7 @@ def test_a_block_is_never_read_out_of_a_text(config):
 def test_own_files_are_those_of_the_user_alone(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = resolve(config)["miad"]
-    assert own_files(run) == {"dataset": [], "train": [], "hull": [], "metrics": [], "relax.chgnet": []}
+    assert own_files(run) == {"dataset": [], "train": [], "hull": [], "metrics": [], "vasp": [], "relax.chgnet": []}
     for name in ("train.csv", "hull.csv", "start.safetensors", "tiny.pt"):
         (tmp_path / name).touch()
     run["dataset"]["files"] = {"train": "train.csv", "val": "https://example.org/val.csv"}
@@ -102,6 +102,7 @@ def test_own_files_are_those_of_the_user_alone(config, tmp_path, monkeypatch):
         "train": ["start.safetensors"],
         "hull": ["hull.csv"],
         "metrics": [],
+        "vasp": [],
         "relax.eqv2": ["tiny.pt"],
     }
 
@@ -112,3 +113,15 @@ def test_a_file_that_is_not_there_is_named_with_its_key(config, section, key):
     run[section][key] = "nowhere.json"
     with pytest.raises(MiadError, match=rf"{section}\.{key}: nowhere\.json is not a file in .*config\.yaml"):
         own_files(run)
+
+
+def test_finished_calculations_are_looked_for_where_dft_is_wanted(config, tmp_path):
+    """A folder will do; without DFT nobody reads them."""
+    run = resolve(config)["miad"]
+    run["vasp"]["replay"] = str(tmp_path / "runs.tar.gz")
+    assert own_files(run)["vasp"] == []
+    run["dft"]["enabled"] = True
+    with pytest.raises(MiadError, match=r"vasp\.replay: .*runs\.tar\.gz is not a file.*config\.yaml"):
+        own_files(run)
+    run["vasp"]["replay"] = str(tmp_path)
+    assert own_files(run)["vasp"] == [str(tmp_path)]

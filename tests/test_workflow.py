@@ -409,6 +409,20 @@ def test_dft_queues_or_excludes_every_attempted_sample(copy):
     assert all(line["reason"] for line in excluded)
 
 
+def test_finished_calculations_in_a_folder_are_followed(copy):
+    """A run that is added or edited is read, however deep it lies."""
+    run = copy.folder / "runs" / "of-nobody" / "static" / "vasprun.xml"
+    run.parent.mkdir(parents=True)
+    run.write_text("torn")
+    copy.configure({"dft": {"enabled": True}, "vasp": {"replay": "runs"}})
+    chunk = "results/miad/vasp/chunks/0.jsonl"
+    code, output = copy.run("snakemake", chunk)
+    assert code == 0, output
+    assert copy.planned(target=chunk) == {}
+    run.write_text("torn otherwise")
+    assert copy.planned(target=chunk) == {"vasp": 1}
+
+
 def test_the_older_metrics_of_runs_and_of_crystals_of_others(copy):
     copy.configure({"external": {"other": {"crystals": "tiny.csv"}}})
     code, output = copy.run("snakemake", "results/metrics.csv")

@@ -2,6 +2,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
 # Read by envs/miad.post-deploy.sh, which snakemake runs from a copy elsewhere.
@@ -14,6 +15,7 @@ from miad import layers
 from miad.checkpoint import KEPT
 from miad.config import Relax, Sun, build, settings_json
 from miad.errors import MiadError
+from miad.replay import fingerprint
 from miad.user_config import check, own_files
 
 try:
@@ -23,6 +25,7 @@ try:
     ASKED = layers.resolve(config)
     RUNS = {**ASKED, **layers.kept_runs(ASKED)}
     OWN_FILES = {run: own_files(sections) for run, sections in RUNS.items()}
+    REPLAYED = {run: [fingerprint(Path(path)) for path in files["vasp"]] for run, files in OWN_FILES.items()}
 except MiadError as error:
     raise WorkflowError(str(error))
 

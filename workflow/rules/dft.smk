@@ -28,6 +28,7 @@ rule dft:
 rule vasp:
     input:
         queue=result("dft", "queue.jsonl"),
+        replay=own("vasp"),
     output:
         calculations="results/{run}/vasp/chunks/{chunk}.jsonl",
     log:
@@ -40,6 +41,7 @@ rule vasp:
         mem_mb=8000,
     params:
         settings=settings("vasp"),
+        replayed=lambda wildcards: REPLAYED[wildcards.run],
         # Not an output: snakemake leaves it alone, so that a killed calculation goes on and a finished one is kept.
         folder=lambda wildcards: f"results/{wildcards.run}/vasp",
     shell:
