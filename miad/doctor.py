@@ -208,7 +208,13 @@ def elements_of(name: str, sections: dict) -> tuple[list[str], str]:
 
 def vasp(settings: Vasp, elements: tuple[list[str], str]) -> Iterator[Check]:
     """The programs, the pseudopotentials of all elements, the scratch folder and the job store."""
-    from miad.vasp_site import problem_of_command, problem_of_potcars, problem_of_scratch, scratch_folder
+    from miad.vasp_site import (
+        problem_of_command,
+        problem_of_gamma,
+        problem_of_potcars,
+        problem_of_scratch,
+        scratch_folder,
+    )
 
     symbols, known_from = elements
     looked_at = {
@@ -217,8 +223,7 @@ def vasp(settings: Vasp, elements: tuple[list[str], str]) -> Iterator[Check]:
         "vasp.scratch": (problem_of_scratch(settings), settings.scratch or "none; calculates where the results are"),
     }
     if settings.gamma_command is not None:
-        problem = problem_of_command("gamma_command", settings.gamma_command)
-        looked_at["vasp.gamma_command"] = (problem, settings.gamma_command)
+        looked_at["vasp.gamma_command"] = (problem_of_gamma(settings), settings.gamma_command)
     for name, (problem, message) in looked_at.items():
         yield Check(name, MISSING if problem else OK, problem or message)
     if looked_at["vasp.potcars"][0] is None:

@@ -21,7 +21,7 @@ def problems(settings: Vasp, elements: Iterable[str]) -> list[str]:
     """
     found = [problem_of_command("command", settings.command)]
     if settings.gamma_command is not None:
-        found.append(problem_of_command("gamma_command", settings.gamma_command))
+        found.append(problem_of_gamma(settings))
     found += [problem_of_potcars(settings, elements), problem_of_scratch(settings)]
     return [problem for problem in found if problem]
 
@@ -37,6 +37,22 @@ def problem_of_command(key: str, command: str) -> str | None:
     if not absent:
         return None
     return f"vasp.{key}: {absent[0]} is not on the PATH. Load VASP's module, or write its path into config.yaml."
+
+
+def problem_of_gamma(settings: Vasp) -> str | None:
+    """Why the command of the Γ-only VASP cannot be run as the other one is, or None."""
+    problem = problem_of_command("gamma_command", settings.gamma_command)
+    if problem is not None:
+        return problem
+    first, second = (shlex.split(os.path.expandvars(one)) for one in (settings.command, settings.gamma_command))
+    if (len(first) > 1) == (len(second) > 1):
+        return None
+    with_launcher, without = ("command", "gamma_command") if len(first) > 1 else ("gamma_command", "command")
+    launcher = " ".join(max(first, second, key=len)[:-1])
+    return (
+        f"vasp.{with_launcher} has a launcher ({launcher}), vasp.{without} has none: it would run beside the cores that"
+        " the launcher has. Write it before both programs, or set vasp.gamma_command to null."
+    )
 
 
 def potcar_folder(settings: Vasp) -> Path | None:

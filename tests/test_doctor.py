@@ -81,6 +81,7 @@ def test_what_is_missing_for_vasp_is_named(site):
     states = found(site, command="srun_that_is_absent vasp_std", potcars="/nowhere", scratch="/nowhere/scratch")
     for name, words in {
         "vasp.command": "srun_that_is_absent is not on the PATH",
+        "vasp.gamma_command": "vasp.command has a launcher (srun_that_is_absent), vasp.gamma_command has none",
         "vasp.potcars": "/nowhere/POT_GGA_PAW_PBE",
         "vasp.scratch": "/nowhere/scratch is no folder",
     }.items():

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 from pymatgen.io.vasp.sets import MPRelaxSet
@@ -67,6 +68,28 @@ def test_both_the_launcher_and_the_program_have_to_be_there(command, absent, tmp
     found = problem_of_command("command", command)
     assert (found is None) == (absent is None)
     assert absent is None or found.startswith(f"vasp.command: {absent} is not on the PATH.")
+
+
+@pytest.mark.parametrize(
+    ("command", "gamma", "launcher", "without"),
+    [
+        ("env -i {a}", "{b}", "env -i", "gamma_command"),
+        ("{a}", "env -i {b}", "env -i", "command"),
+        ("env -i {a}", "nice {b}", None, None),
+        ("{a}", "{b}", None, None),
+    ],
+)
+def test_a_launcher_belongs_before_both_programs(settings, tmp_path, command, gamma, launcher, without):
+    """Γ-only cells would run outside of srun."""
+    names = {name: str(tmp_path / name) for name in "ab"}
+    for path in names.values():
+        Path(path).touch(0o755)
+    found = problems(changed(settings, command=command.format(**names), gamma_command=gamma.format(**names)), ["Fe"])
+    if launcher is None:
+        assert found == []
+    else:
+        [problem] = found
+        assert f"has a launcher ({launcher}), vasp.{without} has none" in problem
 
 
 def test_a_program_in_a_container_is_not_looked_for_outside(tmp_path, monkeypatch):
