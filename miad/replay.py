@@ -8,6 +8,7 @@ import re
 import tarfile
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +86,7 @@ def read_runs(path: Path) -> list[Calculation]:
     """All calculations of a folder, an archive or a table, one per id, in the order of the ids.
 
     Raises:
-        MiadError: it does not exist, or holds no calculation.
+        MiadError: it does not exist, holds no calculation, or several of one id.
     """
     if not path.exists():
         raise MiadError(f"{path} does not exist. Give a folder, an archive or a table of finished calculations.")
@@ -95,6 +96,11 @@ def read_runs(path: Path) -> list[Calculation]:
         with _unpacked(path) as places:
             runs = _grouped(places)
             found = [_final(name, files, path) for name, files in track(sorted(runs.items()), what="runs read")]
+    several = [name for name, count in Counter(one.crystal_id for one in found).items() if count > 1]
+    if several:
+        raise MiadError(
+            f"{path} holds several calculations of {several[0]}. Leave one of them, or give them ids of their own."
+        )
     if not found:
         raise MiadError(
             f"{path} holds no vasprun.xml (plain or compressed) and no entries. Give the folder of the runs, an archive"
@@ -222,18 +228,36 @@ def _from_table(path: Path) -> list[Calculation]:
     except ValueError as error:
         raise MiadError(f"{path} is not readable as JSON ({error}). Give a list of ComputedStructureEntry.") from error
     entries = content.get("entries", []) if isinstance(content, dict) else content
+    if not isinstance(entries, list):
+        raise MiadError(f"{path} holds no list of entries. Give a list of ComputedStructureEntry.")
     return [_from_entry(entry, number, path) for number, entry in enumerate(entries)]
 
 
-def _from_entry(entry: dict[str, Any], number: int, path: Path) -> Calculation:
-    data = entry.get("data") or {}
-    name = data.get("crystal_id") or entry.get("entry_id") or data.get("material_id") or f"entry-{number}"
-    if "structure" not in entry:
-        return Calculation(str(name), failure="replay: the entry has no structure", source=path.name)
-    parameters = entry.get("parameters") or {}
-    titles = parameters.get("potcar_symbols") or [spec["titel"] for spec in parameters.get("potcar_spec") or []]
-    plain = plain_entry(str(name), entry["structure"], entry["energy"], parameters, titles)
-    return Calculation(str(name), entry=plain, potcars=titles, source=path.name)
+def _from_entry(entry: Any, number: int, path: Path) -> Calculation:
+    """The calculation that an entry stands for, or what it lacks.
+
+    Raises:
+        MiadError: it is nothing like an entry.
+    """
+    data = (entry.get("data") or {}) if isinstance(entry, dict) else None
+    if not isinstance(data, dict):
+        raise MiadError(
+            f"{path}: number {number}, from 0, is no ComputedStructureEntry: {str(entry)[:60]!r}. Leave it out."
+        )
+    name = str(data.get("crystal_id") or entry.get("entry_id") or data.get("material_id") or f"entry-{number}")
+    absent = [key for key in ("structure", "energy") if entry.get(key) is None]
+    if absent:
+        return Calculation(name, failure=f"replay: the entry has no {absent[0]}", source=path.name)
+    try:
+        parameters = entry.get("parameters") or {}
+        titles = parameters.get("potcar_symbols") or [spec["titel"] for spec in parameters.get("potcar_spec") or []]
+        plain = plain_entry(name, entry["structure"], entry["energy"], parameters, titles)
+        calculation = Calculation(name, entry=plain, potcars=titles, source=path.name)
+        _as_given(calculation)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        reason = f"replay: the entry cannot be read ({type(error).__name__}: {str(error)[:200]})"
+        return Calculation(name, failure=reason, source=path.name)
+    return calculation
 
 
 def _as_given(calculation: Calculation) -> Crystal:

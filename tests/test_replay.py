@@ -228,3 +228,47 @@ def test_the_fingerprint_of_a_folder_tells_runs_that_are_edited_or_added(tmp_pat
     os.utime(first, (0, 0))
     seen.append(fingerprint(tmp_path))
     assert len(set(seen)) == 4 and fingerprint(first) is None
+
+
+def table(folder: Path, *entries) -> Path:
+    path = folder / "entries.json"
+    path.write_text(json.dumps(entries))
+    return path
+
+
+def entry(**changes) -> dict:
+    """An entry of NaCl as a table has it, with some keys changed or, if None, left out."""
+    known = {"structure": SENT["NaCl"].as_dict(), "energy": -6.8, "entry_id": "a", **changes}
+    return {key: value for key, value in known.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"energy": None}, "the entry has no energy"),
+        ({"structure": None}, "the entry has no structure"),
+        ({"structure": {"sites": 3}}, "the entry cannot be read (KeyError"),
+        ({"energy": "low"}, "the entry cannot be read (ValueError"),
+        ({"parameters": {"potcar_spec": [None]}}, "the entry cannot be read (TypeError"),
+        ({"parameters": ["GGA"]}, "the entry cannot be read (AttributeError"),
+    ],
+)
+def test_an_entry_that_lacks_something_fails_alone(changes, said, tmp_path):
+    broken, sound = read_runs(table(tmp_path, entry(**changes), entry(entry_id="b")))
+    assert broken.crystal_id == "a" and broken.failure.startswith(f"replay: {said}")
+    assert sound.entry["energy"] == -6.8
+
+
+@pytest.mark.parametrize("odd", ["NaCl", None, {"data": "NaCl"}])
+def test_what_is_no_entry_is_named_by_its_number(odd, tmp_path):
+    with pytest.raises(MiadError, match=r"entries\.json: number 1, from 0, is no ComputedStructureEntry"):
+        read_runs(table(tmp_path, entry(), odd))
+    (tmp_path / "entries.json").write_text('{"entries": {"a": 1}}')
+    with pytest.raises(MiadError, match="holds no list of entries"):
+        read_runs(tmp_path / "entries.json")
+
+
+def test_two_calculations_of_one_id_are_refused(tmp_path):
+    """The last one would win unseen."""
+    with pytest.raises(MiadError, match="several calculations of a"):
+        read_runs(table(tmp_path, entry(), entry(energy=-7.0)))
