@@ -12,6 +12,7 @@ from miad.errors import MiadError
 from miad.files import open_text, write_text
 
 DFT = "DFT"
+NO_ENERGY = "no DFT energy"  # nothing was sent, or all that was sent failed
 NOT_DFT = "stand-in for VASP, not DFT"
 _VASP = re.compile(r"(4|5|6)\.\d+")  # versions of VASP; anything else that writes such files is not VASP
 # Pseudopotentials of the Materials Project's sets whose energies are known to be off; the reason, for the row.
@@ -83,13 +84,15 @@ def plain_entry(
 
 
 def label(calculations: Iterable[Calculation]) -> str:
-    """What the table calls these energies: DFT only if VASP made every one of them.
+    """What the table calls these energies: DFT only if there are any and VASP made every one of them.
 
     Raises:
         MiadError: some are DFT and some are not; a rate over both means nothing.
     """
     made = [one for one in calculations if one.entry is not None]
     others = [one for one in made if not one.is_dft]
+    if not made:
+        return NO_ENERGY
     if not others:
         return DFT
     if len(others) < len(made):

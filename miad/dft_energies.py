@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miad import sun
-from miad.calculation import DFT, Calculation, label, read_calculations
+from miad.calculation import DFT, NO_ENERGY, Calculation, label, read_calculations
 from miad.config import Dft, Sun
 from miad.corrections import CORRECTED, adjustments
 from miad.crystal import Crystal, read_crystals, write_crystals
@@ -156,7 +156,8 @@ def run(
     planned = json.loads(plan.read_text(encoding="utf-8"))
     title = label(done.values())
     if title != DFT:
-        log.warning("the energies are not DFT: the table calls them '%s'", title)
+        what = "no crystal has an energy" if title == NO_ENERGY else "the energies are not DFT"
+        log.warning("%s: the table calls them '%s'", what, title)
     samples = [_of_plan(one, done, planned, title) for one in read_crystals(ledger)]
     write_crystals(relaxed, samples)
     sun.run(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from miad import published
+from miad.calculation import DFT, NO_ENERGY
 from miad.compare import HEADINGS, Outcome, cell, csv_text, markdown_lines, spread
 from miad.files import write_text
 from miad.judge import RATES
@@ -48,7 +49,7 @@ def write(number: int, outcomes: list[Outcome], has_published: bool, folder: Pat
 
 def kind_of(calculator: str) -> str:
     """Which columns of the paper's tables a calculator belongs to: CHGNet, eqV2 or DFT; else its own name."""
-    known = {"chgnet": "CHGNet", "eqv2": "eqV2"}
+    known = {"chgnet": "CHGNet", "eqv2": "eqV2", NO_ENERGY.lower(): DFT}
     text = calculator.lower().replace("-", "")
     return next((name for key, name in known.items() if key in text), calculator)
 
@@ -86,7 +87,7 @@ def table_lines(number: int, outcomes: list[Outcome], has_published: bool) -> li
         for rate in LAYOUTS[number]:
             line |= spread(f"{kind_of(one.calculator)}: {rate}", one.rate(rate))
         if "not_sent" in one.record:
-            line["not_sent"] = one.record["not_sent"]
+            line["rule"] = {f"{one.run.name}, {one.calculator}": one.record["not_sent"]}
     return [*lines.values(), *(_published(number) if has_published else [])]
 
 
@@ -152,6 +153,6 @@ def table_markdown(number: int, columns: list[str], lines: list[dict[str, Any]])
     text = [f"# {TITLES[number]}", "", "Measured rates have 95 % Wilson intervals in brackets."]
     if number in NOTES:
         text += ["", NOTES[number]]
-    rules = {line["model"]: line["not_sent"] for line in lines if "not_sent" in line}
-    text += ["", *markdown_lines(["model", *heads, "hull"], rows), *rule_lines(rules)]
+    text += ["", *markdown_lines(["model", *heads, "hull"], rows)]
+    text += [note for line in lines for note in rule_lines(line.get("rule", {}))]
     return "\n".join(text) + "\n"

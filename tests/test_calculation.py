@@ -3,7 +3,15 @@
 import pytest
 from vasp_stand_in.chain import SENT
 
-from miad.calculation import NOT_DFT, Calculation, label, plain_entry, read_calculations, write_calculations
+from miad.calculation import (
+    NO_ENERGY,
+    NOT_DFT,
+    Calculation,
+    label,
+    plain_entry,
+    read_calculations,
+    write_calculations,
+)
 from miad.errors import MiadError
 
 
@@ -32,6 +40,10 @@ def test_dft_and_stand_in_are_never_mixed():
         label([calculated(), calculated("0.0.0-stand-in-not-vasp")])
     # One that failed has no energy, and no say.
     assert label([calculated(), Calculation("x", failure="relax_1: no")]) == "DFT"
+
+
+def test_nothing_is_called_dft_where_there_is_no_energy():
+    assert label([]) == label([Calculation("x", failure="relax_1: no")]) == NO_ENERGY != "DFT"
 
 
 def test_known_problems_of_pseudopotentials_are_flagged():

@@ -10,7 +10,7 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 from vasp_stand_in.chain import SENT, Chain, ledger, settings
 from vasp_stand_in.site import Site, calls
 
-from miad.calculation import NOT_DFT, Calculation, plain_entry, write_calculations
+from miad.calculation import NO_ENERGY, NOT_DFT, Calculation, plain_entry, write_calculations
 from miad.config import Dft, build
 from miad.crystal import Crystal, read_crystals
 from miad.dft_energies import corrected, with_dft
@@ -136,6 +136,12 @@ def test_the_table_refuses_to_call_a_stand_in_dft(tmp_path):
     made = judged(tmp_path, [calculated("FeO", SENT["FeO"], -13.0, version="0.0.0-stand-in-not-vasp")], ["FeO"])
     assert made.table()["calculator"] == NOT_DFT and made.row()["calculator"] == NOT_DFT
     assert made.energies()["FeO"]["calculator"] == NOT_DFT
+
+
+def test_nothing_is_called_dft_where_all_failed(tmp_path, caplog):
+    made = judged(tmp_path, [Calculation("FeO", failure="relax_1: custodian: no cure; brmix")], ["FeO"])
+    assert made.table()["calculator"] == NO_ENERGY and made.table()["sun"] == "0"
+    assert f"no crystal has an energy: the table calls them '{NO_ENERGY}'" in caplog.text
 
 
 def test_dft_and_stand_in_are_never_mixed(tmp_path):

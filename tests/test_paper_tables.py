@@ -5,6 +5,7 @@ import json
 from test_compare import judged, read, settings, tables  # noqa: F401  the fixture of four runs
 
 from miad import compare, paper_tables, published
+from miad.calculation import NO_ENERGY
 from miad.paper_tables import flat, kind_of
 
 
@@ -47,6 +48,7 @@ def test_calculators_belong_to_the_columns_of_the_paper():
     assert kind_of("CHGNet 0.3.0 (chgnet 0.4.2, sha256:d14ab7c0)") == "CHGNet"
     assert kind_of("eqV2_153M_omat_mp_salex") == kind_of("eq-V2") == "eqV2"
     assert kind_of("stand-in for VASP, not DFT") != "DFT"
+    assert kind_of(NO_ENERGY) == "DFT"  # a row of Table 1, not of the potentials
 
 
 def test_nested_settings_are_named_by_their_path():
