@@ -43,8 +43,8 @@ def measure(model: Path, val: Path) -> dict[str, float]:
     """Losses of a model that do not depend on how it was trained."""
     from miad.diffusion import coords, species
     from miad.diffusion.process import JointDiffusion
+    from miad.infuse import read_state
     from miad.model import load
-    from miad.train import read_state
 
     network, trained = load(model)
     process = JointDiffusion(trained.diffusion, trained.mirage, center_scores=True)

@@ -1,9 +1,11 @@
 """Checkpoints of a training: everything that is needed to go on as if nothing had happened, in one safetensors file.
 
 The random numbers of a step are made from (seed, step), so the number of steps done is the whole generator state.
-Two are kept: the newest, and the one from before the cooldown, from which a longer run goes on.
+Three are kept: the newest, the one before it in case that one is damaged or spoilt, and the one from before
+the cooldown, from which a longer run goes on.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("miad")
 LAST = "last.safetensors"
+PREVIOUS = "previous.safetensors"
 BEFORE_COOLDOWN = "before_cooldown.safetensors"
 KEPT = "epoch-{:06d}.safetensors"  # a model for later evaluation, with its settings as .json beside it
 
@@ -60,11 +63,16 @@ def fingerprint(record: dict, files: list[Path]) -> str:
 
 
 def save(path: Path, progress: Progress, tensors: "dict[str, dict[str, torch.Tensor]]") -> None:
-    """Write the progress and groups of tensors (weights, average, exp_avg, exp_avg_sq, running), atomically."""
+    """Write the progress and groups of tensors (weights, average, exp_avg, exp_avg_sq, running), atomically.
+
+    The newest one that was there stays as `PREVIOUS`. Killed between its renaming and that of the new file, the folder
+    holds no `LAST`, and `find` takes `PREVIOUS`.
+    """
     from safetensors.torch import save_file
 
     flat = {f"{group}/{name}": tensor for group, part in tensors.items() for name, tensor in part.items()}
-    with atomic_path(path) as temporary:
+    keep = path.with_name(PREVIOUS) if path.name == LAST else None
+    with atomic_path(path, keep) as temporary:
         save_file(flat, temporary, {"progress": json.dumps(progress.__dict__)})
 
 
@@ -86,7 +94,8 @@ def load(path: Path) -> "Found | None":
         return None
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         kept = unused(path.parent, "damaged-{}-" + path.name)
-        path.replace(kept)
+        with contextlib.suppress(FileNotFoundError):  # another process of the training was faster
+            path.replace(kept)
         log.warning("%s is damaged (%s). It is now %s; training goes on without it.", path, error, kept.name)
         return None
     return progress, groups
@@ -104,12 +113,17 @@ def find(folder: Path, key: str, is_usable: Callable[[Progress], bool]) -> "tupl
         The checkpoint or None, and what is to be set aside before training goes on.
     """
     found, stale = None, []
-    for path in (folder / LAST, folder / BEFORE_COOLDOWN):
-        candidate = load(path) if found is None else None
-        if candidate is not None and candidate[0].key == key and is_usable(candidate[0]):
-            found = candidate
-        elif found is None and path.exists():
-            stale.append(path)
+    for names in ((LAST,), (PREVIOUS, BEFORE_COOLDOWN)):  # of the last two, either may be the newer one
+        if found is not None:
+            break
+        for path in (folder / name for name in names):
+            candidate = load(path)
+            if candidate is None:
+                continue
+            if candidate[0].key != key or not is_usable(candidate[0]):
+                stale.append(path)
+            elif found is None or candidate[0].step > found[0].step:
+                found = candidate
     if stale or found is None:
         # Models kept after this point came from another schedule.
         epoch = found[0].epoch if found else 0

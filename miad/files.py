@@ -22,11 +22,15 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, keep: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` only if the block succeeds.
 
     Readers therefore see the old file or the new one, never half of either, also after kill -9.
     The temporary file keeps the suffixes of `path`, because many writers choose a format by them.
+
+    Args:
+        path: where the file is to be.
+        keep: what the file that was there is renamed to, just before; a kill between the two leaves `keep` alone.
     """
     path = Path(path)
     with _temporary(path, is_folder=False) as temporary:
@@ -34,6 +38,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _sync(temporary)
         # mkstemp makes private files; results are shared with a group as any other file is.
         temporary.chmod(0o666 & ~_umask())
+        if keep is not None:
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(keep)
         temporary.replace(path)
         _sync(path.parent)
 

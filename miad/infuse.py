@@ -19,6 +19,8 @@ from miad.files import atomic_path
 if TYPE_CHECKING:
     import torch
 
+    from miad.diffusion.process import State
+
 
 def to_tensors(crystals: list[Crystal], num_atoms: int) -> dict:
     """Densify ragged crystals.
@@ -107,6 +109,31 @@ def load(path: Path) -> tuple[dict, dict]:
             return {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["mirage"])  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise MiadError(f"{path} is not an infused data set ({error}). Make it with: miad infuse.") from error
+
+
+def read_state(path: Path, num_atoms: int | None, device: "torch.device | str" = "cpu") -> "State":
+    """The crystals of an infused file, as the process takes them.
+
+    Args:
+        path: what `miad infuse` wrote.
+        num_atoms: what they must have been infused with; None: not at all, so that some places are padding.
+        device: where the tensors go.
+
+    Raises:
+        MiadError: the file is missing, damaged, or infused otherwise.
+    """
+    from miad.diffusion.process import State
+
+    tensors, about = load(path)
+    if about["num_atoms"] != num_atoms:
+        raise MiadError(
+            f"{path} was infused with mirage.num_atoms {about['num_atoms']}, the training is set to {num_atoms}."
+            " Make it anew with: miad infuse."
+        )
+    parts = [tensors["lattice"], tensors["frac_coords"], tensors["species"]]
+    if num_atoms is None:
+        parts.append(padding_mask(tensors["num_atoms"], tensors["species"].shape[1]))
+    return State(*(part.to(device) for part in parts))
 
 
 def run(settings: Mirage, *, train: Path, val: Path, infused_train: Path, infused_val: Path) -> None:

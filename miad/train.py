@@ -7,6 +7,7 @@ bit-identical to that of an undisturbed run. Under torchrun several processes sh
 import dataclasses
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -14,48 +15,21 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miad import checkpoint, infuse
+from miad import checkpoint, explosion
 from miad.config import Train
 from miad.curve import LOSSES, write_losses, write_tensorboard
 from miad.errors import MiadError
+from miad.infuse import read_state
 from miad.model import Model, load, pick_device, save
 from miad.seeding import generator
 
 if TYPE_CHECKING:
     import torch
 
-    from miad.diffusion.process import State
-
 log = logging.getLogger("miad")
 # What may change between the sessions of one run: how long, how often, where.
 FREE = ("num_epochs", "checkpoint_minutes", "keep_every", "validate_every", "device")
-EXPLOSION = 10.0  # an epoch's loss over the best one so far that counts as an explosion
 PREEMPTED = 75  # exit code after SIGTERM or Ctrl-C: EX_TEMPFAIL, "try again later"
-
-
-def read_state(path: Path, num_atoms: int | None, device: "torch.device | str" = "cpu") -> "State":
-    """The crystals of an infused file, as the process takes them.
-
-    Args:
-        path: what `miad infuse` wrote.
-        num_atoms: what they must have been infused with; None: not at all, so that some places are padding.
-        device: where the tensors go.
-
-    Raises:
-        MiadError: the file is missing, damaged, or infused otherwise.
-    """
-    from miad.diffusion.process import State
-
-    tensors, about = infuse.load(path)
-    if about["num_atoms"] != num_atoms:
-        raise MiadError(
-            f"{path} was infused with mirage.num_atoms {about['num_atoms']}, the training is set to {num_atoms}."
-            " Make it anew with: miad infuse."
-        )
-    parts = [tensors["lattice"], tensors["frac_coords"], tensors["species"]]
-    if num_atoms is None:
-        parts.append(infuse.padding_mask(tensors["num_atoms"], tensors["species"].shape[1]))
-    return State(*(part.to(device) for part in parts))
 
 
 class Trainer:
@@ -104,6 +78,8 @@ class Trainer:
         self.must_stop = False  # this process got a signal
         self.is_stopping = False  # all processes know
         self.running = torch.zeros(len(LOSSES), device=self.device)  # losses of the epoch under way
+        self.latest = self.running.clone()  # losses of the last batch
+        self.is_put_off = False  # whether a checkpoint waits for the loss to fall
         self._resume()
 
     def _start_from(self, network: "torch.nn.Module", path: Path) -> None:
@@ -145,12 +121,21 @@ class Trainer:
             return True
         return other.step <= min(self.cooldown, cooldown_start(self.settings, other.num_steps))
 
-    def save(self, name: str = checkpoint.LAST) -> None:
-        """Write a checkpoint; only the first process does, and never of a training that diverged."""
+    def save(self, name: str = checkpoint.LAST) -> bool:
+        """Write a checkpoint; only the first process does, and not while the loss explodes.
+
+        Returns:
+            Whether it did, as far as this process knows.
+
+        Raises:
+            MiadError: the loss is no number.
+        """
         if self.rank == 0:
-            self._guard()
+            if not self._is_sound():
+                return False
             tensors = {**self.optimiser.state(), "running": {"losses": self.running}}
             checkpoint.save(self.folder / name, self.progress, tensors)
+        return True
 
     def save_model(self, path: Path) -> None:
         """Write what sampling needs: the averaged weights, or the last ones where there is no average."""
@@ -179,11 +164,12 @@ class Trainer:
                 self._step(order, index)
                 p.seconds = spent + time.monotonic() - start
                 is_due = time.monotonic() - last > 60 * self.settings.checkpoint_minutes
-                if is_due or self.is_stopping:
-                    self.save()
+                is_saved = (is_due or self.is_stopping) and self.save()
+                if is_saved:
                     last = time.monotonic()
                 if self.is_stopping:
-                    log.info("stopped by a signal at step %d; %s holds everything", p.step, self.folder)
+                    held = "everything" if is_saved else "what was there before the loss exploded"
+                    log.info("stopped by a signal at step %d; %s holds %s", p.step, self.folder, held)
                     sys.exit(PREEMPTED)
             self._end_epoch()
         self.save()
@@ -218,7 +204,8 @@ class Trainer:
         values = torch.stack([losses[name].detach() for name in LOSSES])  # (3,)
         # Gradients that are no number spoil the weights before any loss shows it: no checkpoint of them either.
         values = torch.where(norm.isfinite(), values, torch.nan)
-        self.running += self._shared(values)
+        self.latest = self._shared(values)
+        self.running += self.latest
         p.step, p.batch = p.step + 1, index + 1
 
     def _shared(self, values: "torch.Tensor") -> "torch.Tensor":
@@ -238,7 +225,9 @@ class Trainer:
         from miad.optimise import learning_rate
 
         p, s = self.progress, self.settings
-        total, means = self._guard()
+        total, means = self._weigh(self.running, self.num_batches)
+        if explosion.is_one(total, p.best):
+            raise explosion.error(self.folder, p.epoch, total, p.best)
         p.epoch, p.batch, p.best = p.epoch + 1, 0, min(p.best, total)
         self.running.zero_()
         is_due = p.epoch % s.validate_every == 0 or p.epoch == s.num_epochs
@@ -255,19 +244,31 @@ class Trainer:
         if s.keep_every and p.epoch % s.keep_every == 0:
             self.save_model(self.folder / checkpoint.KEPT.format(p.epoch))
 
-    def _guard(self) -> tuple[float, dict[str, float]]:
-        """The losses of the epoch, so far as it is done (what is to come can only add), if they have not exploded."""
+    def _weigh(self, sums: "torch.Tensor", num: int) -> tuple[float, dict[str, float]]:
+        """Weighted total and the single losses, as means over that many batches."""
+        means = dict(zip(LOSSES, (sums / num).tolist(), strict=True))
+        return sum(self.settings.loss_weights[name] * means[name] for name in LOSSES), means
+
+    def _is_sound(self) -> bool:
+        """Whether the weights are worth keeping, by the losses of the epoch so far and of the last batch alone.
+
+        A noisy batch stops nothing: the end of the epoch tells. From what is no number there is no way back.
+        """
         p = self.progress
-        means = dict(zip(LOSSES, (self.running / self.num_batches).tolist(), strict=True))
-        total = sum(self.settings.loss_weights[name] * means[name] for name in LOSSES)
-        if not total < EXPLOSION * p.best + 1e-9:
-            path = self.folder / checkpoint.LAST
-            raise MiadError(
-                f"training diverged: the loss of epoch {p.epoch + 1} is {total:.4g}, the best so far was {p.best:.4g}."
-                f" Last good checkpoint: {path if path.is_file() else 'none was written yet'}."
-                " Lower train.learning_rate or set train.clip_norm in config.yaml."
-            )
-        return total, means
+        if not p.batch:  # the epoch was judged as a whole
+            return True
+        totals = [self._weigh(self.running, p.batch)[0], self._weigh(self.latest, 1)[0]]
+        if not all(map(math.isfinite, totals)):
+            raise explosion.error(self.folder, p.epoch, totals[0], p.best)
+        if is_sound := not explosion.is_one(max(totals), p.best):
+            self.is_put_off = False
+        elif not self.is_put_off:
+            self.is_put_off = True
+            log.warning(
+                "the loss at step %d is %.4g, the best so far was %.4g: no checkpoint until it falls again",
+                p.step, max(totals), p.best,
+            )  # fmt: skip
+        return is_sound
 
     def validate(self) -> float:
         """Weighted loss of the averaged weights on the validation crystals, with the same random numbers every time."""

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from miad import checkpoint
-from miad.checkpoint import BEFORE_COOLDOWN, LAST, Progress, find, fingerprint, load, save, set_aside
+from miad.checkpoint import BEFORE_COOLDOWN, LAST, PREVIOUS, Progress, find, fingerprint, load, save, set_aside
 
 GROUPS = {
     "weights": {"layer.0.weight": torch.rand(3, 2), "layer.0.bias": torch.rand(3)},
@@ -91,6 +91,21 @@ def test_a_damaged_newest_one_leaves_the_older_one(tmp_path):
     write(tmp_path).write_bytes(b"")
     write(tmp_path, BEFORE_COOLDOWN, step=14)
     assert find(tmp_path, "k", always)[0][0].step == 14
+
+
+def test_the_one_before_the_newest_is_kept_and_found(tmp_path):
+    for step in (3, 5, 7):
+        write(tmp_path, step=step)
+    write(tmp_path, BEFORE_COOLDOWN, step=4)
+    assert load(tmp_path / PREVIOUS)[0].step == 5
+    assert find(tmp_path, "k", always)[0][0].step == 7
+    (tmp_path / LAST).write_bytes(b"")
+    assert find(tmp_path, "k", always)[0][0].step == 5
+    write(tmp_path, BEFORE_COOLDOWN, step=6)
+    found, stale = find(tmp_path, "k", always)
+    assert found[0].step == 6 and stale == []
+    stale = find(tmp_path, "other", always)[1]
+    assert stale == [tmp_path / PREVIOUS, tmp_path / BEFORE_COOLDOWN]
 
 
 def test_models_kept_by_another_schedule_go_with_it(tmp_path):

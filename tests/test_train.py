@@ -83,7 +83,8 @@ def test_killed_and_preempted_at_random_moments_it_ends_as_if_nothing_had_happen
         time.sleep(random.uniform(0, 0.2))  # noqa: S311
         torn.send_signal(how)
         assert torn.wait(60) == (-signal.SIGKILL if how == signal.SIGKILL else train.PREEMPTED)
-        steps.append(state(tmp_path / "torn")[0].step)
+        # Killed between its two renamings, the newest one is the one before.
+        steps.append(state(tmp_path / "torn", checkpoint.LAST if last.exists() else checkpoint.PREVIOUS)[0].step)
     assert steps == sorted(set(steps)) and steps[-1] < 180
     assert not (tmp_path / "torn" / "model.safetensors").exists()
     fit(settings, data, tmp_path / "torn")
@@ -118,6 +119,32 @@ def test_a_damaged_checkpoint_is_kept_and_training_begins_anew(data, tmp_path, c
     assert (last.parent / "damaged-1-last.safetensors").read_bytes() == whole[: len(whole) // 2]
     assert "last.safetensors is damaged" in caplog.text
     assert_same(torn, fit(settings, data, tmp_path / "whole"))
+
+
+def test_killed_between_the_renamings_or_damaged_it_goes_on_from_the_one_before(data, tmp_path, caplog, monkeypatch):
+    caplog.set_level(logging.INFO, logger="miad")
+    settings = toy.changed(checkpoint_minutes=1e-9)
+    whole = fit(settings, data, tmp_path / "whole")
+    replace = Path.replace
+
+    def killed(path, target):
+        if target.name == checkpoint.LAST and target.with_name(checkpoint.PREVIOUS).exists():
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings, data, tmp_path / "torn")
+    monkeypatch.undo()
+    last = tmp_path / "torn" / "checkpoints" / checkpoint.LAST
+    assert not last.exists()
+    fit(settings, data, tmp_path / "torn")
+    assert "continuing at epoch 0, step 1" in caplog.text
+    assert_same(tmp_path / "torn", whole)
+    last.write_bytes(last.read_bytes()[:1000])
+    fit(settings, data, tmp_path / "torn")
+    assert "continuing at epoch 3, step 12" in caplog.text
+    assert_same(tmp_path / "torn", whole)
 
 
 @pytest.mark.parametrize("what", ["settings", "data"])
@@ -218,6 +245,63 @@ def test_gradients_that_are_no_number_never_reach_a_checkpoint(data, tmp_path):
     progress, groups = checkpoint.load(tmp_path / checkpoint.LAST)
     assert progress.step == 4
     assert all(tensor.isfinite().all() for part in groups.values() for tensor in part.values())
+
+
+def explode(trainer: train.Trainer, at: int) -> None:
+    """All weights become larger by a factor after that step."""
+    step = trainer._step
+
+    def explosive(order, index):
+        step(order, index)
+        if trainer.progress.step == at:
+            with torch.no_grad():
+                for weight in trainer.network.parameters():
+                    weight.mul_(12)
+
+    trainer._step = explosive
+
+
+def test_an_explosion_within_an_epoch_overwrites_nothing_good(tmp_path, caplog):
+    """Of the 50 steps of an epoch, the third is the explosion: the whole epoch's sum would take long to show it."""
+    data = toy.infused(tmp_path / "data", num=200)
+    trainer = train.Trainer(toy.changed(batch_size=4, checkpoint_minutes=0.0), **data, folder=tmp_path / "run")
+    explode(trainer, at=53)
+    with pytest.raises(MiadError, match=r"the loss of epoch 2 .*: \S*last.safetensors, .*: \S*previous.safetensors\."):
+        trainer.fit()
+    # That of the step itself is written before any loss shows it; none is after it.
+    newest, before = (checkpoint.load(tmp_path / "run" / name) for name in (checkpoint.LAST, checkpoint.PREVIOUS))
+    assert (newest[0].step, before[0].step) == (53, 52)
+    assert caplog.text.count("no checkpoint until it falls again") == 1
+
+
+def test_a_noisy_batch_only_puts_a_checkpoint_off(data, tmp_path, caplog, monkeypatch):
+    trainer = train.Trainer(toy.changed(checkpoint_minutes=1e-9), **data, folder=tmp_path)
+    noise, shared, saved = iter([1, 26, *[1] * 10]), trainer._shared, []
+    trainer._shared = lambda values: shared(values * next(noise))
+    monkeypatch.setattr(checkpoint, "save", lambda path, progress, tensors: saved.append(progress.step))
+    trainer.fit()
+    assert saved == [1, *range(3, 13), 12]
+    assert caplog.text.count("no checkpoint until it falls again") == 1
+
+
+def test_a_signal_while_the_loss_explodes_leaves_the_good_checkpoint(tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="miad")
+    data = toy.infused(tmp_path / "data", num=200)
+    trainer = train.Trainer(toy.changed(batch_size=4), **data, folder=tmp_path / "run")
+    explode(trainer, at=10)
+    step = trainer._step
+
+    def stop(order, index):
+        trainer.must_stop = trainer.progress.step == 12
+        if trainer.progress.step == 8:
+            trainer.save()
+        step(order, index)
+
+    trainer._step = stop
+    with pytest.raises(SystemExit) as left:
+        trainer.fit()
+    assert left.value.code == train.PREEMPTED and "holds what was there before the loss exploded" in caplog.text
+    assert checkpoint.load(tmp_path / "run" / checkpoint.LAST)[0].step == 8
 
 
 def test_data_infused_otherwise_than_the_settings_say_is_refused(data, tmp_path):
