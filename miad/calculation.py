@@ -18,7 +18,7 @@ _VASP = re.compile(r"(4|5|6)\.\d+")  # versions of VASP; anything else that writ
 # Pseudopotentials of the Materials Project's sets whose energies are known to be off; the reason, for the row.
 FLAGS = {
     "Yb_2": "Yb_2: two valence electrons too few where Yb is 3+, energies of most compounds are wrong",
-    "W_pv": "W_pv: withdrawn by VASP in favour of W_sv, gone from PBE_54; energies differ from those of W_sv",
+    "W_pv": "W_pv: withdrawn by VASP in favour of W_sv, gone from PBE_54, energies differ from those of W_sv",
 }
 
 

@@ -55,6 +55,7 @@ CANDIDATE_COLUMNS = (
     "energy_frame",
     "hull",
     "decomposition",
+    "flags",
     "cif",
 )
 
@@ -96,7 +97,9 @@ def run(
             line = ledger_line(crystal, name or record["run"], judged[crystal.crystal_id])
             lines.append(line)
             if line["reason"] == "sun":
-                chosen.append((crystal, line, record["hull"]))
+                # Known problems of the pseudopotentials that DFT took.
+                flags = record.get("flags", {}).get(crystal.crystal_id)
+                chosen.append((crystal, {**line, "flags": flags}, record["hull"]))
     chosen.sort(key=lambda item: (item[0].e_above_hull, item[0].crystal_id))
     crystals = [crystal for crystal, _, _ in chosen]
     files = _write_cifs(cif, dict(zip(cif_names(crystals, len(ledgers) > 1), crystals, strict=True)))

@@ -28,7 +28,7 @@ class Caveat:
 def caveats(outcomes: list[Outcome]) -> list[Caveat]:
     """All that applies, each kind once, with the runs that it applies to."""
     kinds = (_stand_in, _own_hull, _frames, _potential, _few_samples, _hull_gaps)
-    others = (_not_converged, _failures, _not_sent, _source)
+    others = (_flagged, _not_converged, _failures, _not_sent, _source)
     return [found for kind in kinds + others if (found := kind(outcomes)) is not None]
 
 
@@ -110,6 +110,23 @@ def _hull_gaps(outcomes: list[Outcome]) -> Caveat | None:
     counts = ", ".join(f"{one.run.name}: {_ends(one)['no hull']} of {one.counts['relaxed']}" for one in found)
     why = f"{counts} relaxed samples hold an element that the hull has no entry for; they count as not S.U.N."
     return _caveat("Gaps in the hull", why, found)
+
+
+def _flagged(outcomes: list[Outcome]) -> Caveat | None:
+    """S.U.N. crystals whose DFT energies are from pseudopotentials with known problems."""
+    found = []
+    for one in outcomes:
+        flags = one.record.get("flags")
+        verdicts = one.flags() if flags else {}
+        texts = [flags[identity] for identity, verdict in verdicts.items() if identity in flags and verdict["sun"]]
+        if texts:
+            found.append((one, texts))
+    if not found:
+        return None
+    counts = ", ".join(f"{one.run.name}: {len(texts)} of {one.counts['sun']}" for one, texts in found)
+    reasons = "; ".join(sorted({reason for _, texts in found for text in texts for reason in text.split("; ")}))
+    why = f"{counts} S.U.N. crystals by DFT are flagged ({reasons}); which ones, candidates.csv says."
+    return _caveat("Doubtful pseudopotentials", why, [one for one, _ in found])
 
 
 def _not_converged(outcomes: list[Outcome]) -> Caveat | None:

@@ -174,7 +174,8 @@ def run(
         name=name,
     )
     _write_energies(energies, read_crystals(dft_ledger), done, planned)
-    _finish_row(row, verdicts, title, planned["strata"], settings.not_sent)
+    flags = {identity: "; ".join(one.flags) for identity, one in done.items() if one.flags}
+    _finish_row(row, verdicts, {"calculator": title, "flags": flags}, planned["strata"], settings.not_sent)
 
 
 def _of_plan(crystal: Crystal, done: dict[str, Calculation], planned: dict[str, Any], title: str) -> Crystal:
@@ -191,10 +192,9 @@ def _of_plan(crystal: Crystal, done: dict[str, Calculation], planned: dict[str, 
     return with_dft(crystal, done[crystal.crystal_id] if reason is None else None, reason, title)
 
 
-def _finish_row(path: Path, verdicts: Path, title: str, strata: dict[str, Any], rule: str) -> None:
-    """Add to the row file what only this step knows: the name of the energies, and the rule for what was not sent."""
-    record = json.loads(path.read_text(encoding="utf-8"))
-    record["calculator"] = title
+def _finish_row(path: Path, verdicts: Path, learnt: dict[str, Any], strata: dict[str, Any], rule: str) -> None:
+    """Add to the row file what only this step knows: name and flags of the energies, the rule for what was not sent."""
+    record = json.loads(path.read_text(encoding="utf-8")) | learnt
     record["not_sent"] = RULES[rule]
     record["num_sent"] = sum(len(part["sent"]) for part in strata.values())
     with open_text(verdicts) as lines:

@@ -61,6 +61,7 @@ def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
             {
                 **{name: line[name] for name in (*SHOWN, "chemical_system", "decomposition", "energy_per_atom")},
                 **{name: _number(line[name]) for name in ("e_above_hull", "num_atoms", "density", "energy_per_atom")},
+                "flags": line.get("flags"),
                 "run": run.name,
                 "family": family(line["space_group"]),
                 "file": line["cif"],

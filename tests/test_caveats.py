@@ -6,7 +6,7 @@ from dataclasses import replace
 import finished
 import pytest
 
-from miad.calculation import NOT_DFT
+from miad.calculation import FLAGS, NOT_DFT
 from miad.caveats import caveats
 from miad.compare import outcomes_of
 from miad.runs import runs_of
@@ -61,6 +61,17 @@ def test_a_sound_run_has_no_warnings(made):
 def test_each_flaw_is_named(made, changes, what, word):
     found = whats(changed(made, **changes))
     assert list(found) == [what] and word in found[what]
+
+
+def test_flagged_candidates_are_counted(made):
+    """Those that are S.U.N., not all that were calculated."""
+    identities = [identity for identity, verdict in made[0].flags().items() if verdict["sun"]][:2]
+    flags = dict.fromkeys(identities, FLAGS["Yb_2"]) | {"miad-000-00031": FLAGS["W_pv"]}
+    found = whats(changed(made, flags=flags))
+    assert list(found) == ["Doubtful pseudopotentials"]
+    assert found["Doubtful pseudopotentials"].startswith("miad: 2 of 30 S.U.N. crystals by DFT are flagged (Yb_2: two")
+    assert "W_pv" not in found["Doubtful pseudopotentials"]
+    assert caveats(changed(made, flags={"miad-000-00031": FLAGS["W_pv"]})) == []
 
 
 def test_failures_are_told_once_they_are_many(made):

@@ -4,17 +4,19 @@ import dataclasses
 import json
 
 import pytest
+from finished import write_candidates
 from pymatgen.core import Structure
 from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from vasp_stand_in.chain import SENT, Chain, ledger, settings
 from vasp_stand_in.site import Site, calls
 
-from miad.calculation import NO_ENERGY, NOT_DFT, Calculation, plain_entry, write_calculations
+from miad.calculation import FLAGS, NO_ENERGY, NOT_DFT, Calculation, plain_entry, write_calculations
 from miad.config import Dft, build
 from miad.crystal import Crystal, read_crystals
 from miad.dft_energies import corrected, with_dft
 from miad.errors import MiadError
+from miad.figure_tables import read_csv
 from miad.hull import Entry
 from miad.vasp_flow import STAGES
 
@@ -130,6 +132,17 @@ def test_a_queued_crystal_without_calculation_is_an_error(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------ what it is called
+
+
+def test_flags_of_pseudopotentials_reach_the_candidates(tmp_path):
+    """Whoever takes a crystal from the list must see that its energy is doubtful."""
+    doubtful = dataclasses.replace(calculated("FeO", SENT["FeO"], -13.0), potcars=["PAW_PBE Yb_2 06Sep2000"])
+    made = judged(tmp_path, [doubtful, calculated("NaCl", SENT["NaCl"], -7.2)], ["FeO", "NaCl"])
+    assert made.row()["flags"] == {"FeO": FLAGS["Yb_2"]}
+    names = {"ledger": "ledger.jsonl", "verdicts": "verdicts.jsonl", "row": "row.json"}
+    write_candidates({key: tmp_path / name for key, name in names.items()}, tmp_path)
+    lines = {line["crystal_id"]: line["flags"] for line in read_csv(tmp_path / "candidates.csv")}
+    assert lines == {"FeO": FLAGS["Yb_2"], "NaCl": None}
 
 
 def test_the_table_refuses_to_call_a_stand_in_dft(tmp_path):

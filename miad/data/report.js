@@ -121,6 +121,7 @@
     ["atoms in cell", text(one, "num_atoms")],
     ["density", `${text(one, "density")} g/cm³`],
     ["calculator", one.calculator ?? "–"],
+    ...(one.flags ? [["doubtful", one.flags]] : []),
   ];
 
   const render = () => {
