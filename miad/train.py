@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from miad import checkpoint, explosion
 from miad.config import Train
-from miad.curve import LOSSES, write_losses, write_tensorboard
+from miad.curve import LOSSES, Live, write_losses
 from miad.errors import MiadError
 from miad.infuse import read_state
 from miad.model import Model, load, pick_device, save
@@ -40,9 +40,12 @@ class Trainer:
         train, val: infused data.
         folder: where checkpoints live.
         run: name of the run, for provenance.
+        live: the curve that is kept up to date with the checkpoints.
     """
 
-    def __init__(self, settings: Train, train: Path, val: Path, folder: Path, run: str = "miad") -> None:
+    def __init__(
+        self, settings: Train, train: Path, val: Path, folder: Path, run: str = "miad", live: Live | None = None
+    ) -> None:
         import torch
         from torch import distributed
 
@@ -50,7 +53,7 @@ class Trainer:
         from miad.network import CSPNet
         from miad.optimise import Optimiser, cooldown_start
 
-        self.settings, self.folder, self.name = settings, folder, run
+        self.settings, self.folder, self.name, self.live = settings, folder, run, live
         self.world = distributed.get_world_size() if distributed.is_initialized() else 1
         self.rank = distributed.get_rank() if distributed.is_initialized() else 0
         self.device = torch.device(pick_device(settings.device))
@@ -135,6 +138,8 @@ class Trainer:
                 return False
             tensors = {**self.optimiser.state(), "running": {"losses": self.running}}
             checkpoint.save(self.folder / name, self.progress, tensors)
+            if self.live:
+                self.live.update(self.progress.rows)
         return True
 
     def save_model(self, path: Path) -> None:
@@ -304,15 +309,18 @@ def run(settings: Train, *, train: Path, val: Path, model: Path, losses: Path, r
     Args:
         train: infused training crystals.
         val: infused validation crystals.
-        model: where the weights go, safetensors; checkpoints are kept in `checkpoints` beside it.
-        losses: where the loss curve goes, CSV.
+        model: where the weights go, safetensors; beside it `checkpoints`, with losses.csv up to the newest one, and
+            `tensorboard`.
+        losses: where the loss curve goes at the end, CSV.
         run: name of the run, for provenance.
     """
     from torch import distributed
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         distributed.init_process_group("gloo" if pick_device(settings.device) == "cpu" else "nccl")
-    trainer = Trainer(settings, train, val, Path(model).parent / "checkpoints", run)
+    home = Path(model).parent
+    live = Live(home / "checkpoints" / "losses.csv", home / "tensorboard")
+    trainer = Trainer(settings, train, val, home / "checkpoints", run, live)
 
     def stop(*_: object) -> None:
         trainer.must_stop = True
@@ -324,9 +332,10 @@ def run(settings: Train, *, train: Path, val: Path, model: Path, losses: Path, r
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+        if trainer.rank == 0:  # also of a training that has diverged or has to stop
+            live.close(trainer.progress.rows)
     if trainer.rank == 0:
         write_losses(losses, trainer.progress.rows)
-        write_tensorboard(Path(model).parent / "tensorboard", trainer.progress.rows)
     trainer.save_model(model)
     if distributed.is_initialized():
         distributed.destroy_process_group()

@@ -164,6 +164,35 @@ def test_other_settings_or_data_begin_anew_and_the_old_checkpoint_is_kept(data, 
     assert_same(folder, fit(other, files, tmp_path / "fresh"))
 
 
+def seen(folder: Path) -> tuple[list[str], list[int]]:
+    """Epochs and steps that someone who watches a training is shown."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    table = (folder / "checkpoints" / "losses.csv").read_text().split()
+    assert table[0] == ",".join(COLUMNS)
+    log = EventAccumulator(str(folder / "tensorboard"))
+    log.Reload()
+    return [row.split(",")[0] for row in table[1:]], [event.step for event in log.Scalars("total")]
+
+
+def test_a_training_can_be_watched_and_a_resumed_one_shows_no_epoch_twice(data, tmp_path, monkeypatch):
+    settings, shown, end = toy.changed(checkpoint_minutes=1e-9), [], train.Trainer._end_epoch
+
+    def look(self):
+        if self.progress.epoch == 2:
+            shown.append(seen(tmp_path))
+        end(self)
+        self.must_stop = self.progress.epoch == 2
+
+    monkeypatch.setattr(train.Trainer, "_end_epoch", look)
+    with pytest.raises(SystemExit):
+        fit(settings, data, tmp_path)
+    fit(settings, data, tmp_path)
+    assert shown == [(["1", "2"], [3, 6])]
+    assert seen(tmp_path) == (["1", "2", "3", "4"], [3, 6, 9, 12])
+    assert (tmp_path / "checkpoints" / "losses.csv").read_bytes() == (tmp_path / "losses.csv").read_bytes()
+
+
 # ------------------------------------------------------------------------------------------- longer and shorter
 
 
@@ -272,6 +301,21 @@ def test_an_explosion_within_an_epoch_overwrites_nothing_good(tmp_path, caplog):
     newest, before = (checkpoint.load(tmp_path / "run" / name) for name in (checkpoint.LAST, checkpoint.PREVIOUS))
     assert (newest[0].step, before[0].step) == (53, 52)
     assert caplog.text.count("no checkpoint until it falls again") == 1
+
+
+def test_the_curve_of_a_training_that_diverged_can_be_looked_at(data, tmp_path, monkeypatch):
+    step = train.Trainer._step
+
+    def explosive(self, order, index):
+        step(self, order, index)
+        if self.progress.step == 7:
+            with torch.no_grad():
+                next(self.network.parameters()).fill_(torch.nan)
+
+    monkeypatch.setattr(train.Trainer, "_step", explosive)
+    with pytest.raises(MiadError, match="the loss of epoch 3 is nan"):
+        fit(toy.changed(), data, tmp_path)
+    assert seen(tmp_path) == (["1", "2"], [3, 6]) and not (tmp_path / "losses.csv").exists()
 
 
 def test_a_noisy_batch_only_puts_a_checkpoint_off(data, tmp_path, caplog, monkeypatch):
