@@ -1,10 +1,13 @@
 """Telling a training that explodes, before what it has spoilt takes the place of what was good."""
 
+import logging
+import math
 from pathlib import Path
 
-from miad import checkpoint
+from miad.checkpoint import LAST, PREVIOUS, Progress
 from miad.errors import MiadError
 
+log = logging.getLogger("miad")
 FACTOR = 10.0  # a loss over the best one so far that counts as an explosion
 
 
@@ -13,18 +16,54 @@ def is_one(total: float, best: float) -> bool:
     return not total < FACTOR * best + 1e-9
 
 
-def error(folder: Path, epoch: int, total: float, best: float) -> MiadError:
-    """What to tell the user.
+class Guard:
+    """Judges a training by its losses.
 
     Args:
         folder: where checkpoints live.
-        epoch: whole epochs done.
-        total: loss of the epoch under way.
-        best: loss of the best epoch before it.
     """
-    paths = [str(path) for name in (checkpoint.LAST, checkpoint.PREVIOUS) if (path := folder / name).is_file()]
-    return MiadError(
-        f"training diverged: the loss of epoch {epoch + 1} is {total:.4g}, the best so far was {best:.4g}."
-        f" Last good checkpoint: {', the one before it: '.join(paths) or 'none was written yet'}."
-        " Lower train.learning_rate or set train.clip_norm in config.yaml."
-    )
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.is_put_off = False  # whether a checkpoint waits for the loss to fall
+
+    def is_sound(self, so_far: float, latest: float, progress: Progress) -> bool:
+        """Whether the weights are worth keeping in the middle of an epoch.
+
+        A noisy batch stops nothing, it puts a checkpoint off, which is logged once: the end of the epoch tells.
+
+        Args:
+            so_far: mean loss of the epoch's batches so far.
+            latest: of the last batch alone.
+            progress: where the training stands.
+
+        Raises:
+            MiadError: one of them is no number, from which there is no way back.
+        """
+        if not (math.isfinite(so_far) and math.isfinite(latest)):
+            raise self.error(so_far, progress)
+        worst = max(so_far, latest)
+        was_put_off, self.is_put_off = self.is_put_off, is_one(worst, progress.best)
+        if self.is_put_off and not was_put_off:
+            words = "the loss at step %d is %.4g, the best so far was %.4g: no checkpoint until it falls again"
+            log.warning(words, progress.step, worst, progress.best)
+        return not self.is_put_off
+
+    def check(self, total: float, progress: Progress) -> None:
+        """The end of an epoch.
+
+        Raises:
+            MiadError: its mean loss has exploded.
+        """
+        if is_one(total, progress.best):
+            raise self.error(total, progress)
+
+    def error(self, total: float, progress: Progress) -> MiadError:
+        """What to tell the user about the loss of the epoch under way."""
+        kept = [str(path) for name in (LAST, PREVIOUS) if (path := self.folder / name).is_file()]
+        there = ", the one before it: ".join(kept) or "none was written yet"
+        return MiadError(
+            f"training diverged: the loss of epoch {progress.epoch + 1} is {total:.4g}, the best so far was"
+            f" {progress.best:.4g}. Last good checkpoint: {there}."
+            " Lower train.learning_rate or set train.clip_norm in config.yaml."
+        )

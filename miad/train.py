@@ -7,7 +7,6 @@ bit-identical to that of an undisturbed run. Under torchrun several processes sh
 import dataclasses
 import json
 import logging
-import math
 import os
 import signal
 import sys
@@ -15,10 +14,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miad import checkpoint, explosion
+from miad import checkpoint
 from miad.config import Train
 from miad.curve import LOSSES, Live, write_losses
 from miad.errors import MiadError
+from miad.explosion import Guard
 from miad.infuse import read_state
 from miad.model import Model, load, pick_device, save
 from miad.seeding import generator
@@ -82,7 +82,7 @@ class Trainer:
         self.is_stopping = False  # all processes know
         self.running = torch.zeros(len(LOSSES), device=self.device)  # losses of the epoch under way
         self.latest = self.running.clone()  # losses of the last batch
-        self.is_put_off = False  # whether a checkpoint waits for the loss to fall
+        self.guard = Guard(folder)
         self._resume()
 
     def _start_from(self, network: "torch.nn.Module", path: Path) -> None:
@@ -231,8 +231,7 @@ class Trainer:
 
         p, s = self.progress, self.settings
         total, means = self._weigh(self.running, self.num_batches)
-        if explosion.is_one(total, p.best):
-            raise explosion.error(self.folder, p.epoch, total, p.best)
+        self.guard.check(total, p)
         p.epoch, p.batch, p.best = p.epoch + 1, 0, min(p.best, total)
         self.running.zero_()
         is_due = p.epoch % s.validate_every == 0 or p.epoch == s.num_epochs
@@ -255,25 +254,11 @@ class Trainer:
         return sum(self.settings.loss_weights[name] * means[name] for name in LOSSES), means
 
     def _is_sound(self) -> bool:
-        """Whether the weights are worth keeping, by the losses of the epoch so far and of the last batch alone.
-
-        A noisy batch stops nothing: the end of the epoch tells. From what is no number there is no way back.
-        """
-        p = self.progress
-        if not p.batch:  # the epoch was judged as a whole
+        """Whether the weights are worth keeping, by the losses since the epoch began."""
+        num = self.progress.batch
+        if not num:  # the epoch was judged as a whole
             return True
-        totals = [self._weigh(self.running, p.batch)[0], self._weigh(self.latest, 1)[0]]
-        if not all(map(math.isfinite, totals)):
-            raise explosion.error(self.folder, p.epoch, totals[0], p.best)
-        if is_sound := not explosion.is_one(max(totals), p.best):
-            self.is_put_off = False
-        elif not self.is_put_off:
-            self.is_put_off = True
-            log.warning(
-                "the loss at step %d is %.4g, the best so far was %.4g: no checkpoint until it falls again",
-                p.step, max(totals), p.best,
-            )  # fmt: skip
-        return is_sound
+        return self.guard.is_sound(self._weigh(self.running, num)[0], self._weigh(self.latest, 1)[0], self.progress)
 
     def validate(self) -> float:
         """Weighted loss of the averaged weights on the validation crystals, with the same random numbers every time."""

@@ -4,7 +4,11 @@ import math
 
 import pytest
 
-from miad import checkpoint, explosion
+from miad import explosion
+from miad.checkpoint import LAST, PREVIOUS, Progress
+from miad.errors import MiadError
+
+PROGRESS = Progress("k", step=7, epoch=2, best=2.0)
 
 
 @pytest.mark.parametrize(
@@ -15,13 +19,25 @@ def test_ten_times_the_best_or_no_number(total, best, expected):
     assert explosion.is_one(total, best) is expected
 
 
+def test_excess_is_logged_once_until_the_loss_has_fallen(tmp_path, caplog):
+    guard = explosion.Guard(tmp_path)
+    losses = [(1.0, 1.0), (1.0, 30.0), (30.0, 1.0), (1.0, 1.0), (30.0, 30.0)]
+    assert [guard.is_sound(*pair, PROGRESS) for pair in losses] == [True, False, False, True, False]
+    assert caplog.text.count("the loss at step 7 is 30, the best so far was 2") == 2
+
+
+@pytest.mark.parametrize("pair", [(math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0)])
+def test_what_is_no_number_ends_it(tmp_path, pair):
+    with pytest.raises(MiadError, match="loss of epoch 3 is"):
+        explosion.Guard(tmp_path).is_sound(*pair, PROGRESS)
+
+
 def test_the_checkpoints_that_are_there_are_named_the_newest_first(tmp_path):
-    assert "loss of epoch 3 is 50, the best so far was 2." in str(explosion.error(tmp_path, 2, 50.0, 2.0))
-    assert "none was written yet" in str(explosion.error(tmp_path, 2, 50.0, 2.0))
-    for name in (checkpoint.PREVIOUS, checkpoint.LAST):
+    guard = explosion.Guard(tmp_path)
+    guard.check(19.0, PROGRESS)
+    with pytest.raises(MiadError, match=r"epoch 3 is 50, the best so far was 2\. .*none was written yet"):
+        guard.check(50.0, PROGRESS)
+    for name in (PREVIOUS, LAST):
         (tmp_path / name).touch()
-    words = str(explosion.error(tmp_path, 2, 50.0, 2.0))
-    assert (
-        f"Last good checkpoint: {tmp_path / checkpoint.LAST}, the one before it: {tmp_path / checkpoint.PREVIOUS}."
-        in words
-    )
+    words = str(guard.error(50.0, PROGRESS))
+    assert f"Last good checkpoint: {tmp_path / LAST}, the one before it: {tmp_path / PREVIOUS}." in words
