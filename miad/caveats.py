@@ -130,7 +130,8 @@ def _flagged(outcomes: list[Outcome]) -> Caveat | None:
 
 
 def _not_converged(outcomes: list[Outcome]) -> Caveat | None:
-    found = [one for one in outcomes if one.counts["converged"] < one.counts["relaxed"]]
+    known = [one for one in outcomes if one.counts["converged"] is not None]
+    found = [one for one in known if one.counts["converged"] < one.counts["relaxed"]]
     if not found:
         return None
     counts = ", ".join(

@@ -61,8 +61,8 @@ class Outcome:
     verdicts: Path
 
     @property
-    def counts(self) -> dict[str, int]:
-        """Counts of the headline protocol."""
+    def counts(self) -> dict[str, int | None]:
+        """Counts of the headline protocol; only `converged` may be unknown."""
         return self.record["protocols"][self.record["headline"]]["counts"]
 
     @property

@@ -185,8 +185,8 @@ def _terminal(judged: Judged, protocol: Protocol, is_element: bool) -> str:
     return next(reason for reason in REASONS if ends[reason])
 
 
-def count(judged: list[Judged]) -> dict[str, int]:
-    """The counts of the table, in the order of COUNTS."""
+def count(judged: list[Judged]) -> dict[str, int | None]:
+    """The counts of the table, in the order of COUNTS; `converged` is None if that is known of no relaxed crystal."""
     flags = {
         "decoded": "is_decoded",
         "relaxed": "is_relaxed",
@@ -202,9 +202,12 @@ def count(judged: list[Judged]) -> dict[str, int]:
     counts["attempted"] = len(judged)
     counts["on_hull"] = sum(one.e_above_hull is not None for one in judged)
     counts["unique_novel"] = sum(one.is_unique and one.is_novel for one in judged)
+    relaxed = [one.crystal for one in judged if one.is_relaxed]
+    if relaxed and all(crystal.converged is None for crystal in relaxed):
+        counts["converged"] = None  # of crystals that came with energies; to say that all did would be a guess
     return {name: counts[name] for name in COUNTS}
 
 
-def rates(counts: dict[str, int]) -> dict[str, Rate]:
+def rates(counts: dict[str, int | None]) -> dict[str, Rate]:
     """The rates of the table in percent, each with its 95 % interval."""
     return {name: wilson(counts[part], counts[whole]).percent() for name, (part, whole) in RATES.items()}

@@ -39,6 +39,7 @@ def test_crystals_with_energies_are_judged_as_they_are(tmp_path: Path, flags: di
     with (flags["out"] / "sun_table.csv").open() as text:
         rows = list(csv.DictReader(text))
     assert (rows[0]["run"], rows[0]["hull"], rows[0]["kind"]) == ("theirs", "hull.csv", "measured")
+    assert (rows[0]["relaxed"], rows[0]["converged"]) == ("2", "")
 
 
 def test_crystals_without_energies_are_relaxed_first(tmp_path: Path, flags: dict, monkeypatch) -> None:

@@ -90,6 +90,15 @@ def test_a_known_representative_is_not_novel_even_if_its_duplicates_are() -> Non
     assert [one.reason for one in judged] == ["duplicate", "known"]
 
 
+def test_whether_crystals_given_with_energies_converged_is_unknown() -> None:
+    verdicts = Verdicts({"a": "a", "b": "b"})
+    for known, number in (((None, None), None), ((True, False), 1), ((None, False), 1)):
+        crystals = [sample(name, converged=one) for name, one in zip("ab", known, strict=True)]
+        judged = judge(crystals, [0.1, 0.1], verdicts, strict())
+        assert (count(judged)["relaxed"], count(judged)["converged"]) == (2, number)
+    assert count(judge([], [], Verdicts(), strict()))["converged"] == 0
+
+
 def test_how_far_a_sample_came() -> None:
     fine = sample("a")
     assert is_decoded(fine) and is_relaxed(fine)
