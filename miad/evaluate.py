@@ -16,6 +16,7 @@ from miad.files import checksum, is_out_of_space, open_text, write_text
 from miad.hull import FRAMES, HullTable, must_match, write_table
 from miad.hull_sources import read_source
 from miad.ingest import is_ours, name_of, read_any
+from miad.judge import is_broken
 from miad.layers import frames_compared, read_sections
 
 log = logging.getLogger("miad")
@@ -250,10 +251,10 @@ def _known(path: Path, out: Path, split: str) -> Path:
     if content and copy.is_file() and source.is_file() and source.read_text(encoding="utf-8") == content:
         return copy  # MP-20's CIFs take minutes
     crystals = read_any(path, name)
-    failed = [one for one in crystals if one.failure]
+    failed = [one for one in crystals if is_broken(one)]
     if failed:
         log.warning(
-            "%s: %d of %d crystals cannot be read and do not count as known, e.g. %s: %s",
+            "%s: %d of %d crystals failed and do not count as known, e.g. %s: %s",
             path,
             len(failed),
             len(crystals),
@@ -263,7 +264,7 @@ def _known(path: Path, out: Path, split: str) -> Path:
     if is_ours(path):
         return path
     source.unlink(missing_ok=True)
-    write_crystals(copy, [one for one in crystals if not one.failure])
+    write_crystals(copy, [one for one in crystals if not is_broken(one)])
     if content:
         write_text(source, content)
     return copy

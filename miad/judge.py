@@ -97,10 +97,14 @@ def is_decoded(crystal: Crystal) -> bool:
     return step not in BEFORE_RELAXATION and crystal.num_atoms > 0
 
 
+def is_broken(crystal: Crystal) -> bool:
+    """Whether a step failed on the crystal itself; that a hull lacks its elements says nothing about it."""
+    return crystal.failure is not None and not crystal.failure.startswith("hull:")
+
+
 def is_relaxed(crystal: Crystal) -> bool:
     """Whether the relaxation gave a crystal and its energy."""
-    failed = crystal.failure is not None and not crystal.failure.startswith("hull:")
-    return is_decoded(crystal) and not failed and crystal.energy_per_atom is not None
+    return is_decoded(crystal) and not is_broken(crystal) and crystal.energy_per_atom is not None
 
 
 def judge(

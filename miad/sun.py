@@ -10,7 +10,7 @@ from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.errors import MiadError
 from miad.files import write_text
 from miad.hull import ConvexHull, HullPoint, element_counts, energy_above, read_table
-from miad.judge import REASONS, Judged, count, is_decoded, is_relaxed, judge, rates
+from miad.judge import REASONS, Judged, count, is_broken, is_decoded, is_relaxed, judge, rates
 from miad.matching import Rule, Verdicts, compare
 from miad.progress import track
 from miad.protocols import Protocol, as_record, read_protocols
@@ -107,7 +107,7 @@ def run(
     Args:
         settings: section sun of config.yaml.
         relaxed: relaxed crystals, all shards of one run and calculator
-        train: training crystals, against which novelty is judged
+        train: training crystals, against which novelty is judged; those that failed, in a ledger, do not count
         entries: the hull table that `miad hull` wrote
         ledger: crystals to write, every attempted sample, with the verdicts of the headline protocol
         verdicts: JSON lines to write, the verdicts of every protocol on each sample
@@ -129,7 +129,7 @@ def run(
     cells = {"relaxed": [crystal for crystal in crystals if is_relaxed(crystal)]}
     if generated:
         cells["generated"] = _as_generated(crystals, _read_all(generated))
-    references = {split: read_crystals(path) for split, path in given.items()}
+    references = {split: [one for one in read_crystals(path) if not is_broken(one)] for split, path in given.items()}
     found = verdicts_of(protocols, cells, references, settings.workers, reduced_path(train))
     judged = {key: judge(crystals, energies, found[key], protocol) for key, protocol in protocols.items()}
     write_crystals(ledger, (_learnt(one, point) for one, point in zip(judged[settings.protocol], points, strict=True)))

@@ -216,6 +216,16 @@ def test_a_ledger_judged_on_another_hull_forgets_what_the_first_one_lacked(tmp_p
     assert read_crystals(tmp_path / "again" / "ledger.jsonl")[0].failure is None
 
 
+def test_failed_crystals_of_a_ledger_do_not_count_as_known(tmp_path: Path, flags: dict, caplog) -> None:
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    for failed, novel in ((rock_salt("a").failed("relax", "x"), 1), (rock_salt("a").failed("hull", "no Na"), 0)):
+        caplog.clear()
+        write_crystals(flags["training"], [caesium_chloride("known-0"), failed])
+        evaluate.run(tmp_path / "theirs.extxyz", **flags)
+        assert counts(flags["out"])["novel"] == novel
+        assert ("1 of 2 crystals failed and do not count as known" in caplog.text) == bool(novel)
+
+
 def test_known_crystals_are_read_once(tmp_path: Path, flags: dict, monkeypatch) -> None:
     (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
     flags["training"] = tmp_path / "known.cif"
