@@ -110,7 +110,7 @@ def parse(name: str, run: Callable, arguments: list[str]) -> dict[str, Any]:
             continue
         if kind in SECTIONS.values():
             required, kind = False, _settings_of(kind)
-            text = "JSON of this step's settings, or a config file (default: ./config.yaml)"
+            text = text if optional else "JSON of this step's settings, or a config file (default: ./config.yaml)"
         elif not required and parameter.default is not None:
             text = f"{text} (default: {parameter.default})"
         parser.add_argument(

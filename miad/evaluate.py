@@ -90,7 +90,7 @@ def run(
     else:
         (out / "relaxed.json").unlink(missing_ok=True)  # it speaks of the file that is now replaced
         write_crystals(out / "relaxed.jsonl", given)
-    _judge(settings, out, name, known, has_generated=bool(as_drawn) or needs_relaxation)
+    _judge(settings, out, name, known, has_generated=bool(as_drawn), is_ours=needs_relaxation)
 
 
 def is_relaxed(crystals: list[Crystal]) -> bool:
@@ -193,12 +193,15 @@ def _make(folder: Path) -> None:
         raise MiadError(f"--out {folder} cannot be written to ({error}). Give a folder of your own.") from error
 
 
-def _judge(settings: Settings, out: Path, name: str, known: dict[str, Path], has_generated: bool) -> None:
-    """Ledger, verdicts, candidates and table."""
+def _judge(
+    settings: Settings, out: Path, name: str, known: dict[str, Path], *, has_generated: bool, is_ours: bool
+) -> None:
+    """Ledger, verdicts, candidates and table; `is_ours` if the crystals were relaxed here."""
     sun.run(
         settings.sun,
         relaxed=[out / "relaxed.jsonl"],
-        generated=[out / "crystals.jsonl"] if has_generated else None,
+        generated=[out / "crystals.jsonl"] if has_generated or is_ours else None,
+        relaxation=settings.relax if is_ours else None,
         **known,
         entries=out / "entries.csv.gz",
         ledger=out / "ledger.jsonl",

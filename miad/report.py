@@ -12,6 +12,7 @@ from miad.errors import MiadError
 from miad.files import write_text
 from miad.judge import COUNTS, RATES
 from miad.published import Published
+from miad.sun import RELAXATION
 
 VERSIONS = ("miad", "commit", "python", "torch", "chgnet", "pymatgen")
 # The one list of the table's columns.
@@ -24,6 +25,7 @@ COLUMNS = (
     *(f"{rate}_percent{bound}" for rate in RATES for bound in ("", "_low", "_high")),
     "hull",
     "energy_frame",
+    *RELAXATION,
     "seed",
     "source",
     *VERSIONS,
@@ -59,6 +61,7 @@ def measured_rows(record: dict[str, Any], protocols: str) -> list[dict[str, Any]
             "protocol": name,
             "hull": record["hull"],
             "energy_frame": record["hull_energy_frame"],
+            **(record.get("relaxation") or {}),
             "seed": record["seed"],
             "source": record.get("not_sent"),  # of DFT: how samples count that were not sent to it
             **judged["counts"],

@@ -5,7 +5,8 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from miad.config import Sun
+from miad.calculators import settings_of
+from miad.config import Relax, Sun
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.errors import MiadError
 from miad.files import write_text
@@ -17,6 +18,7 @@ from miad.protocols import Protocol, as_record, read_protocols
 from miad.provenance import versions
 
 log = logging.getLogger("miad")
+RELAXATION = ("fmax", "max_steps")  # eV/Å and moves: what a row says of how far its crystals were relaxed
 
 
 def heights(crystals: list[Crystal], hull: ConvexHull, missing: str) -> list[HullPoint]:
@@ -101,6 +103,7 @@ def run(
     generated: list[Path] | None = None,
     val: Path | None = None,
     test: Path | None = None,
+    relaxation: Relax | None = None,
 ) -> None:
     """Judge the crystals of one run and calculator under every protocol.
 
@@ -116,6 +119,7 @@ def run(
         generated: the crystals before relaxation; protocols that compare as-generated cells need them
         val: validation crystals, for protocols that count them as known
         test: test crystals, likewise
+        relaxation: JSON of the settings with which the crystals were relaxed, for the record; unknown if left out
 
     Raises:
         MiadError: ids that do not fit, energies of another frame than the hull, a protocol that cannot be applied.
@@ -135,6 +139,7 @@ def run(
     write_crystals(ledger, (_learnt(one, point) for one, point in zip(judged[settings.protocol], points, strict=True)))
     write_text(verdicts, "".join(_verdict_line(index, judged, points[index]) for index in range(len(crystals))))
     record = summary(name, settings, hull, crystals, judged, protocols)
+    record["relaxation"] = relaxed_with(relaxation) if relaxation else None
     write_text(row, json.dumps(record, indent=1) + "\n")
 
 
@@ -171,6 +176,19 @@ def summary(
         "versions": versions(),
         "protocols": records,
     }
+
+
+def relaxed_with(settings: Relax) -> dict[str, float]:
+    """What a row says of the relaxation of its crystals.
+
+    Raises:
+        MiadError: the settings are of several calculators, each of which may have values of its own.
+    """
+    if len(settings.calculators) != 1:
+        names = ", ".join(settings.calculators)
+        raise MiadError(f"--relaxation has the settings of {names}. Name the one that relaxed in relax.calculators.")
+    used = settings_of(settings, settings.calculators[0])
+    return {key: getattr(used, key) for key in RELAXATION}
 
 
 def reduced_path(train: Path) -> Path:

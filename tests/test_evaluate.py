@@ -40,6 +40,7 @@ def test_crystals_with_energies_are_judged_as_they_are(tmp_path: Path, flags: di
         rows = list(csv.DictReader(text))
     assert (rows[0]["run"], rows[0]["hull"], rows[0]["kind"]) == ("theirs", "hull.csv", "measured")
     assert (rows[0]["relaxed"], rows[0]["converged"]) == ("2", "")
+    assert (rows[0]["fmax"], rows[0]["max_steps"]) == ("", "")
 
 
 def test_crystals_without_energies_are_relaxed_first(tmp_path: Path, flags: dict, monkeypatch) -> None:
@@ -75,6 +76,10 @@ def test_judging_anew_relaxes_nothing_again(tmp_path: Path, flags: dict, monkeyp
     (tmp_path / "mine.yaml").write_text(config.replace("max_steps: 300", "max_steps: 7"))
     evaluate.run(crystals, config=str(tmp_path / "mine.yaml"), **flags)
     assert relaxed_with == [300, 300, 7]
+    row = json.loads((flags["out"] / "row.json").read_text())
+    assert row["relaxation"] == {"fmax": 0.1, "max_steps": 7}
+    with (flags["out"] / "sun_table.csv").open() as text:
+        assert next((one["fmax"], one["max_steps"]) for one in csv.DictReader(text)) == ("0.1000", "7")
 
 
 def test_all_protocols_from_the_same_crystals(tmp_path: Path, flags: dict) -> None:

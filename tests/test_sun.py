@@ -1,6 +1,7 @@
 """The counts behind the table: every attempted sample ends somewhere, and only joint counts make rates."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,14 @@ import pytest
 from test_hull import settings as hull_settings
 from test_matching import caesium_chloride, rock_salt
 
-from miad.config import Sun
+from miad.__main__ import main
+from miad.config import Relax, Sun
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.errors import MiadError
 from miad.hull import Entry, HullTable, write_table
 from miad.judge import REASONS
-from miad.layers import read_config
-from miad.sun import run
+from miad.layers import read_config, read_settings
+from miad.sun import relaxed_with, run
 
 # The shipped protocols: what is counted here is what users get.
 PROTOCOLS = read_config(Path(__file__).parent.parent / "config.yaml")["sun"]["protocols"]
@@ -89,6 +91,26 @@ def test_counts_by_hand(files: dict) -> None:
     assert row["protocols"]["strict"]["rates"]["sun"]["value"] == pytest.approx(100 / 9)
     assert row["protocols"]["strict"]["rates"]["unique_novel_among_stable"]["value"] == pytest.approx(100 / 3)
     assert (row["hull"], row["energy_frame"], row["calculator"]) == ("by hand", "mp2020", "CHGNet 0.3.0")
+
+
+def test_the_row_says_how_far_its_crystals_were_relaxed_if_that_is_known(files: dict) -> None:
+    config = str(Path(__file__).parent.parent / "config.yaml")
+    command = ["sun", "--settings", config, "--name", "toy", "--train", str(files["train"])]
+    for flag in ("relaxed", "generated"):
+        command += [f"--{flag}", *map(str, files[flag])]
+    for flag in ("entries", "ledger", "verdicts", "row"):
+        command += [f"--{flag}", str(files[flag])]
+    for more, known in ((["--relaxation", config], True), ([], False)):
+        assert main([*command, *more]) == 0
+        assert (json.loads(files["row"].read_text())["relaxation"] is not None) == known
+
+
+def test_settings_of_one_calculator_lie_over_the_common_ones() -> None:
+    common = read_settings(str(Path(__file__).parent.parent / "config.yaml"), Relax)
+    own = replace(common, calculators=["eqv2"], fmax=0.1, potentials={"eqv2": {"fmax": 0.02}})
+    assert relaxed_with(own) == {"fmax": 0.02, "max_steps": common.max_steps}
+    with pytest.raises(MiadError, match="chgnet, eqv2"):
+        relaxed_with(replace(own, calculators=["chgnet", "eqv2"]))
 
 
 def test_every_sample_ends_once_under_every_protocol(files: dict) -> None:

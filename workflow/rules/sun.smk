@@ -19,6 +19,7 @@ rule sun:
         mem_mb=8000,
     params:
         settings=settings("sun"),
+        relaxation=settings_of_calculator,
     shell:
         """
         MIAD_CORES={threads} python -m miad sun \
@@ -32,6 +33,7 @@ rule sun:
             --verdicts {output.verdicts:q} \
             --row {output.row:q} \
             --name {wildcards.run:q} \
+            --relaxation {params.relaxation:q} \
             --settings {params.settings:q} \
             >{log:q} 2>&1
         """
