@@ -4,6 +4,8 @@ config.yaml holds the science in sections named like the steps, and two blocks o
 fill in what depends on the machine. For each run the sections are laid over each other, later ones winning:
 
     scale block  <  recipe (train only)  <  sections at the top level  <  the run's entry under `ablations`
+
+A scale block may hold `recipes` of its own: keys that a recipe of that name has at this scale.
 """
 
 import json
@@ -50,7 +52,12 @@ def resolve(config: dict) -> dict[str, dict]:
             raise MiadError(f"config.yaml: no run can be called {run}: results/{run} holds something else. Rename it.")
     sections = {name: _block(config, name) for name in SECTIONS}
     scale = {name: _block(_block(config, config["scale"]), name) for name in SECTIONS}
-    recipes = _block(config, "recipes")
+    recipes, at_scale = _block(config, "recipes"), _block(_block(config, config["scale"]), "recipes")
+    if unknown := sorted(set(at_scale) - set(recipes)):
+        raise MiadError(
+            f"{config['scale']}.recipes.{unknown[0]} is not one of {', '.join(recipes)} (section recipes of"
+            " config.yaml)."
+        )
     runs: dict[str, dict] = {}
     for run in (config["run"], *ablations):
         changes = _block(ablations, run)
@@ -61,7 +68,7 @@ def resolve(config: dict) -> dict[str, dict]:
                 f"train.recipe: {recipe} is not one of {', '.join(recipes)} (section recipes of config.yaml)."
             )
         # The recipe lies between the scale block and what is written under `train` itself.
-        below = merge(scale, {"train": _block(recipes, recipe)})
+        below = merge(scale, {"train": merge(_block(recipes, recipe), _block(at_scale, recipe))})
         runs[run] = {**merge(below, over), "seed": changes.get("seed", config["seed"])}
         _cross_check(run, {name: build(runs[run], kind) for name, kind in SECTIONS.items()})
     return runs

@@ -83,6 +83,28 @@ def test_the_recipes_set_the_same_keys(config):
     assert len({frozenset(recipe) for recipe in config["recipes"].values()}) == 1
 
 
+@pytest.mark.parametrize(
+    ("scale", "recipe", "expected"),
+    [
+        ("laptop", "fast", (280, 128, 3e-3, 50, 0.3, 1.0, 0.999, "float32")),
+        ("laptop", "as_paper", (280, 128, 1e-3, 0, 0.0, None, None, "float32")),
+        ("paper", "fast", (1100, 256, 1e-3, 1000, 0.3, 1.0, 0.999, "bf16")),
+        ("paper", "as_paper", (8000, 256, 1e-3, 0, 0.0, None, None, "float32")),
+    ],
+)
+def test_each_recipe_suits_the_width_of_the_network(config, scale, recipe, expected):
+    config |= {"scale": scale, "train": {**config["train"], "recipe": recipe}}
+    check(config, SCHEMA)
+    train = build(resolve(config)["miad"], Train)
+    length = (train.num_epochs, train.batch_size)
+    rate = (train.learning_rate, train.warmup_steps, train.cooldown_fraction, train.clip_norm, train.ema_decay)
+    assert (*length, *rate, train.precision) == expected
+    is_papers = recipe == "as_paper"
+    assert (train.center_scores, train.stratified_times, train.cross_entropy == 0) == (not is_papers,) * 2 + (
+        is_papers,
+    )
+
+
 def test_the_papers_values(config):
     run = resolve({**config, "scale": "paper"})["miad"]
     train, sample = build(run, Train), build(run, Sample)

@@ -51,6 +51,19 @@ def test_the_recipe_itself_can_be_chosen_in_every_layer(config):
     assert value(config, "train.clip_norm") is None
 
 
+def test_a_scale_may_change_a_recipe(config):
+    config["laptop"]["recipes"] = {"fast": {"learning_rate": 0.5, "num_epochs": 3}}
+    assert (value(config, "train.learning_rate"), value(config, "train.num_epochs")) == (0.5, 3)
+    config["train"]["num_epochs"] = 4
+    assert value(config, "train.num_epochs") == 4
+    config["train"]["recipe"] = "as_paper"
+    assert value(config, "train.learning_rate") == 1e-3
+    assert "laptop.recipes.fats is not one of as_paper, fast" in refused(config, "laptop", "recipes", "fats", {})
+    config["ablations"] = {"other": {"recipes": {}}}
+    with pytest.raises(MiadError, match=r"ablations\.other\.recipes is not a known key"):
+        check(config, SCHEMA)
+
+
 def test_runs_come_in_order_and_do_not_touch_each_other(config):
     config.pop("ablations")
     before = json.dumps(config)
