@@ -5,10 +5,12 @@ import html
 import itertools
 import json
 import re
+import shutil
 from pathlib import Path
 
 import browser
 import finished
+import numpy as np
 import pytest
 from finished import HOSTILE, NUM_SALTS
 
@@ -134,6 +136,48 @@ def test_a_generation_can_be_played(screen):
     screen.click("#play")
     screen.wait(lambda: screen.value("document.querySelector('#moment-text').textContent") == "t = 0, 2 atoms")
     screen.wait(lambda: screen.value("document.querySelector('#play').textContent") == "Play")
+
+
+# Keeps the viewer that the page makes, so that a test can ask it where things are on its canvas.
+KEEP_VIEWER = """(() => {
+  document.head.append(Object.assign(document.createElement('script'), {textContent: library.textContent}));
+  const made = (target, arguments_) => (window.kept = new target(...arguments_));
+  window.Chemiscope = {...Chemiscope, MoleculeViewer: new Proxy(Chemiscope.MoleculeViewer, {construct: made})};
+})()"""
+# Of a frame: how far its corners are from the middle of the canvas, 1 at the edge.
+OUTERMOST = """(() => {
+  const {cell} = JSON.parse(data.textContent).generation.frames[%d];
+  const along = (corner, axis) => [0, 1, 2].reduce((sum, row) => sum + ((corner >> row) & 1) * cell[3 * row + axis], 0);
+  const corners = [...Array(8).keys()].map((one) => ({x: along(one, 0), y: along(one, 1), z: along(one, 2)}));
+  moment.value = %d;
+  moment.dispatchEvent(new Event('input'));
+  const box = document.querySelector('#film > div').shadowRoot.querySelector('canvas').getBoundingClientRect();
+  return Math.max(...kept._viewer.modelToScreen(corners).flatMap((seen) => [
+    Math.abs(2 * (seen.x - scrollX - box.x) / box.width - 1), Math.abs(2 * (seen.y - scrollY - box.y) / box.height - 1),
+  ]));
+})()"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["laptop", "phone"])
+def test_the_whole_cell_of_every_moment_is_seen(chromium, results, width, height, tmp_path):
+    import ase
+    import ase.io
+
+    shutil.copytree(results, tmp_path / "results")
+    cells = [np.diag(edges) for edges in ([3, 3, 3], [3, 9, 3], [12, 4, 4], [4, 4, 25], [30, 30, 30])]
+    cells.append(np.array([[-3.5958, 0.8262, 0.1681], [-0.8369, -2.9023, -2.29], [0.4443, 3.3285, -4.5983]]))
+    frames = [ase.Atoms("NaCl", cell=cell, scaled_positions=[[0.4, 0.5, 0.5], [0.6, 0.5, 0.5]]) for cell in cells]
+    for time, atoms in enumerate(frames):
+        atoms.info |= {"time": time, "crystal_id": "any"}
+    ase.io.write(tmp_path / "results" / "figures" / "generation.extxyz", frames)
+    page.run(results=tmp_path / "results", out=tmp_path / "report.html", config=json.dumps(finished.config()))
+    chromium.open(tmp_path / "report.html", width=width, height=height)
+    chromium.value(KEEP_VIEWER)
+    chromium.click("#start")
+    chromium.wait(lambda: chromium.value("!!window.kept"))
+    outermost = [chromium.value(OUTERMOST % (index, index)) for index in range(len(frames))]
+    assert max(outermost) < 1 and outermost[0] > 0.2, outermost
+    assert chromium.complaints == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)], ids=["laptop", "phone"])

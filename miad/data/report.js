@@ -24,10 +24,24 @@
     return viewer;
   };
 
+  // The library fits the view to the atoms and zooms in on them: out again, until the whole cell is seen however it is
+  // turned. Its centre is where the library put it, on the atoms.
+  const fit = ({ _viewer: view }, cell, cells) => {
+    const [x, y, z, depth] = view.getView();
+    const reaches = [0, 1, 2, 3, 4, 5, 6, 7].map((corner) => {
+      const along = (axis) => [0, 1, 2].reduce((sum, row) => sum + ((corner >> row) & 1) * cells * cell[3 * row + axis], 0);
+      return Math.hypot(x + along(0), y + along(1), z + along(2)); // the view moves the crystal by minus its centre
+    });
+    const angle = (view.camera.fov / 2) * (Math.PI / 180);
+    const distance = Math.max(...reaches) / Math.sin(angle) / Math.min(1, view.camera.aspect);
+    view.zoom(Math.min(1, (view.CAMERA_Z - depth) / distance)); // draws
+  };
+
   const project = (viewer, structure, { cells = 1, ...settings } = {}) => {
     viewer.load(structure, undefined, { supercell: [cells, cells, cells] });
     viewer.applySettings({ atoms: true, bonds: true, unitCell: true, ...settings });
-    viewer.resize(); // draws
+    viewer.resize();
+    fit(viewer, structure.cell, cells);
   };
 
   // ------------------------------------------------------------------------------------------- candidates
