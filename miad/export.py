@@ -49,10 +49,16 @@ LeMat-GenBench takes a folder of CIFs or a CSV with a column `structure`:
 
 ```
 scripts/run_benchmarks.py --cifs generated --config comprehensive --name {run}
+{benchmarks}
 ```
 
-Samples that could not be decoded are in no file, but in the denominator of our rates: {attempted} were attempted,
-{decoded} are here.
+Our rates are shares of the {attempted} samples that were attempted. What these programs read is less, and so are their
+denominators: samples that could not be decoded or relaxed are in no file.
+
+| file | samples | of a rate of theirs, to compare with ours |
+| --- | --- | --- |
+| `{generated}` | {decoded} of {attempted} | {share} |
+{counts}
 """
 
 
@@ -85,9 +91,11 @@ def run(*, candidates: Path, ledgers: list[Path], generated: list[Path], out: Pa
     samples = [one for path in generated for one in read_crystals(path)]
     decoded = [one for one in samples if is_decoded(one)]
     write_generated(out, decoded)
-    for name, ones in judged.items():
-        write_relaxed(out, name, [one for one in ones if is_relaxed(one)])
-    text = _readme(candidates.parent.name, list(judged), len(samples), len(decoded))
+    relaxed = {name: [one for one in ones if is_relaxed(one)] for name, ones in judged.items()}
+    for name, ones in relaxed.items():
+        write_relaxed(out, name, ones)
+    counts = {name: len(ones) for name, ones in relaxed.items()}
+    text = _readme(candidates.parent.name, counts, len(samples), len(decoded))
     write_text(out / "README.md", text)
     log.info("%d candidates and %d samples are in %s", len(chosen), len(decoded), out)
 
@@ -196,7 +204,12 @@ def uncorrected(crystal: Crystal) -> float:
     return crystal.energy_per_atom - correction_per_atom(crystal.structure)
 
 
-def _readme(name: str, calculators: list[str], attempted: int, decoded: int) -> str:
+def _share(held: int, attempted: int) -> str:
+    return "as it is" if held == attempted else f"times {held}/{attempted}"
+
+
+def _readme(name: str, calculators: dict[str, int], attempted: int, decoded: int) -> str:
+    """README.md of the folder; `calculators` with the number of samples that each has relaxed."""
     relaxed = [
         f"| `relaxed_{one}.extxyz`, `energies_{one}.npy`, `relaxed_{one}.csv` | every relaxed sample, in this order"
         " | MatterGen (first two), LeMat-GenBench (CSV) |"
@@ -208,6 +221,15 @@ def _readme(name: str, calculators: list[str], attempted: int, decoded: int) -> 
         for one in calculators
     ]
     safe = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    benchmarks = [
+        f"scripts/run_benchmarks.py --csv relaxed_{one}.csv --config comprehensive --name {safe}_{one}"
+        for one in calculators
+    ]
+    counts = [
+        f"| `relaxed_{one}.extxyz`, `energies_{one}.npy`, `relaxed_{one}.csv` | {held} of {attempted} |"
+        f" {_share(held, attempted)} |"
+        for one, held in calculators.items()
+    ]
     is_zipped = decoded > MAX_FILES
     return README.format(
         run=safe,
@@ -216,6 +238,9 @@ def _readme(name: str, calculators: list[str], attempted: int, decoded: int) -> 
         unzipped=" (unzipped)" if is_zipped else "",
         relaxed="\n".join(relaxed),
         commands="\n".join(commands),
+        benchmarks="\n".join(benchmarks),
+        counts="\n".join(counts),
+        share=_share(decoded, attempted),
         attempted=attempted,
         decoded=decoded,
     )
