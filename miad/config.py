@@ -235,7 +235,16 @@ UPSTREAM: dict[str, list[str]] = {
     "hull": ["dataset", "hull"],
     "sun": ["dataset", "train", "sample", "relax", "hull", "sun"],
     "metrics": ["dataset", "train", "sample", "metrics"],
-    "dft": ["dataset", "train", "sample", "relax", "hull", "sun", "dft"],
+    "dft": [
+        "dataset",
+        "train",
+        "sample",
+        "relax",
+        "hull",
+        "sun",
+        "dft",
+        "vasp",
+    ],  # which elements have a pseudopotential
     "vasp": ["dataset", "train", "sample", "relax", "hull", "sun", "dft", "vasp"],
 }
 

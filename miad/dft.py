@@ -4,26 +4,37 @@ import csv
 import io
 import json
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from miad.config import Dft
+from miad.config import Dft, Vasp
 from miad.crystal import Crystal, read_crystals, write_crystals
 from miad.dft_cost import core_hours
 from miad.files import write_text
 from miad.seeding import seed_of
+from miad.vasp_site import without_potcar
 
 log = logging.getLogger("miad")
 CHOSEN = "chosen"  # the stratum that is calculated in full
 FAILED = "failed"  # the stratum that cannot be calculated: nothing to start from
+NO_POTCAR = "no pseudopotential"  # nor can this one; estimates count both as not S.U.N.
 
 
-def excluded_because(crystal: Crystal, settings: Dft) -> str | None:
-    """Why a crystal does not go to DFT, or None if it does."""
+def excluded_because(crystal: Crystal, settings: Dft, lacking: Collection[str] = ()) -> str | None:
+    """Why a crystal does not go to DFT, or None if it does.
+
+    Args:
+        crystal: a judged sample.
+        settings: section dft.
+        lacking: elements without a usable pseudopotential.
+    """
     if crystal.failure is not None:
         return crystal.failure
+    if absent := _lacked(crystal, lacking):
+        return f"no pseudopotential of MPRelaxSet for {', '.join(absent)}"
     if crystal.e_above_hull is None:
         return "energy above hull unknown"
     if crystal.is_unique is None or crystal.is_novel is None:
@@ -37,10 +48,16 @@ def excluded_because(crystal: Crystal, settings: Dft) -> str | None:
     return None
 
 
-def stratum(crystal: Crystal, settings: Dft) -> str:
+def _lacked(crystal: Crystal, lacking: Collection[str]) -> list[str]:
+    return sorted(set(lacking).intersection(crystal.chemical_system.split("-"))) if lacking else []
+
+
+def stratum(crystal: Crystal, settings: Dft, lacking: Collection[str] = ()) -> str:
     """The part of the samples that a crystal is in; every sample is in exactly one."""
-    if excluded_because(crystal, settings) is None:
+    if excluded_because(crystal, settings, lacking) is None:
         return CHOSEN
+    if crystal.failure is None and _lacked(crystal, lacking):
+        return NO_POTCAR  # before all others, so that none of them draws it
     if crystal.failure is not None or None in (crystal.e_above_hull, crystal.is_unique, crystal.is_novel):
         return FAILED
     if not crystal.is_unique:
@@ -54,16 +71,16 @@ def stratum(crystal: Crystal, settings: Dft) -> str:
     return f"{low:g} to {high:g} eV/atom" if high is not None else f"above {low:g} eV/atom"
 
 
-def triage(crystals: list[Crystal], settings: Dft) -> dict[str, dict[str, list[str]]]:
+def triage(crystals: list[Crystal], settings: Dft, lacking: Collection[str] = ()) -> dict[str, dict[str, list[str]]]:
     """{stratum: {"all": ids, "sent": ids}}: `chosen` is sent in full, of the others `subsample` at random."""
     parts: dict[str, list[str]] = {CHOSEN: [], FAILED: []}
     for crystal in crystals:
-        parts.setdefault(stratum(crystal, settings), []).append(crystal.crystal_id)
+        parts.setdefault(stratum(crystal, settings, lacking), []).append(crystal.crystal_id)
     found = {}
     for name, members in parts.items():
         if name == CHOSEN:
             sent = members
-        elif name == FAILED:
+        elif name in (FAILED, NO_POTCAR):
             sent = []
         else:
             order = np.random.default_rng(seed_of(settings.seed, "dft", name)).permutation(len(members))
@@ -72,12 +89,14 @@ def triage(crystals: list[Crystal], settings: Dft) -> dict[str, dict[str, list[s
     return found
 
 
-def run(settings: Dft, *, ledger: Path, queue: Path, plan: Path, costs: Path, excluded: Path) -> None:
+def run(settings: Dft, *, vasp: Vasp, ledger: Path, queue: Path, plan: Path, costs: Path, excluded: Path) -> None:
     """Choose the crystals for DFT by the ledger of one calculator, lowest energy above hull first.
 
     Nothing is submitted yet: look at the plan before you let the next step run.
 
     Args:
+        settings: section dft of config.yaml.
+        vasp: section vasp of config.yaml; not for every element there is a pseudopotential
         ledger: judged crystals of the sun step, JSON lines.
         queue: the crystals to calculate, JSON lines.
         plan: JSON to write: the estimated core-hours, how many are sent of each stratum, and all details
@@ -85,12 +104,14 @@ def run(settings: Dft, *, ledger: Path, queue: Path, plan: Path, costs: Path, ex
         excluded: the others, CSV of crystal_id and reason.
     """
     crystals = read_crystals(ledger)
-    strata = triage(crystals, settings)
+    lacking = lacking_potcars(crystals, vasp)
+    strata = triage(crystals, settings, lacking)
     stratum_of = {identity: name for name, part in strata.items() for identity in part["sent"]}
     chosen = [crystal for crystal in crystals if crystal.crystal_id in stratum_of]
     chosen.sort(key=lambda crystal: (crystal.e_above_hull, crystal.crystal_id))
     hours = {crystal.crystal_id: core_hours(crystal, settings.core_hours) for crystal in chosen}
-    reasons = {one.crystal_id: excluded_because(one, settings) for one in crystals if one.crystal_id not in stratum_of}
+    others = [one for one in crystals if one.crystal_id not in stratum_of]
+    reasons = {one.crystal_id: excluded_because(one, settings, lacking) for one in others}
     write_crystals(queue, chosen)
     lines = [
         (one.crystal_id, one.reduced_formula, one.num_atoms, f"{one.e_above_hull:.4f}", stratum_of[one.crystal_id])
@@ -107,6 +128,15 @@ def run(settings: Dft, *, ledger: Path, queue: Path, plan: Path, costs: Path, ex
         len(crystals),
         record["core_hours"],
         excluded,
+    )
+
+
+def lacking_potcars(crystals: list[Crystal], vasp: Vasp) -> list[str]:
+    """Elements of these crystals without a usable pseudopotential; none where finished calculations are read."""
+    if vasp.replay is not None:
+        return []
+    return without_potcar(
+        vasp, set().union(*(one.chemical_system.split("-") for one in crystals if one.failure is None))
     )
 
 

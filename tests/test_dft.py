@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from vasp_stand_in.site import Site
 
 from miad.config import Dft
 from miad.crystal import Crystal, read_crystals, write_crystals
@@ -36,10 +37,10 @@ LEDGER = [
 ]
 
 
-def triaged(folder, ledger, settings=SETTINGS):
+def triaged(folder, ledger, settings=SETTINGS, **vasp):
     write_crystals(folder / "ledger.jsonl", ledger)
     paths = {name: folder / name for name in ("queue", "plan", "costs", "excluded")}
-    run(settings, ledger=folder / "ledger.jsonl", **paths)
+    run(settings, vasp=Site(folder).vasp(**vasp), ledger=folder / "ledger.jsonl", **paths)
     return paths
 
 
@@ -129,6 +130,33 @@ def test_a_subsample_is_drawn_from_every_stratum_but_the_failed_one(tmp_path):
     assert sum(firsts) == pytest.approx(500, abs=5 * np.sqrt(250))
     paths = triaged(tmp_path, [*LEDGER, *crowd], settings)
     assert len(read_crystals(paths["queue"])) == sum(sizes.values())
+
+
+def test_what_has_no_pseudopotential_is_neither_queued_nor_drawn(tmp_path):
+    """Its energy would not belong on the hull; said before anything is submitted, not after days in the queue."""
+    tungsten, astatine = (np.array([number]) for number in (74, 85))
+    odd = [
+        judged("tungsten", 0.0).replace(atomic_numbers=tungsten),
+        judged("astatine", -0.1, novel=False).replace(atomic_numbers=astatine),
+        judged("high", 0.3).replace(atomic_numbers=tungsten),
+        judged("gone", 0.0).replace(atomic_numbers=tungsten).failed("relax", "exploded"),
+    ]
+    settings = dataclasses.replace(SETTINGS, subsample=100)
+    paths = triaged(tmp_path, [*LEDGER, *odd], settings, functional="PBE_54")
+    plan = json.loads(paths["plan"].read_text())
+    assert plan["strata"]["no pseudopotential"] == {"all": ["tungsten", "astatine", "high"], "sent": []}
+    assert plan["excluded"]["no pseudopotential"] == 3
+    members = [name for part in plan["strata"].values() for name in part["all"]]
+    assert sorted(members) == sorted(one.crystal_id for one in [*LEDGER, *odd])
+    with paths["excluded"].open() as rows:
+        reasons = {row["crystal_id"]: row["reason"] for row in csv.DictReader(rows)}
+    assert reasons["tungsten"] == "no pseudopotential of MPRelaxSet for W" and reasons["gone"] == "relax: exploded"
+    assert not {"tungsten", "astatine", "high"} & {one.crystal_id for one in read_crystals(paths["queue"])}
+    # PBE has W_pv. What is calculated already needs none.
+    queued = {one.crystal_id for one in read_crystals(triaged(tmp_path, odd, functional="PBE")["queue"])}
+    replayed = triaged(tmp_path, odd, settings, functional="PBE_54", replay="runs")["queue"]
+    assert queued == {"tungsten"}
+    assert {one.crystal_id for one in read_crystals(replayed)} == {"tungsten", "astatine", "high"}
 
 
 def test_the_plan_adds_up_the_costs(tmp_path):

@@ -99,7 +99,7 @@ class Chain:
         """The step dft."""
         names = {"queue": "queue.jsonl", "plan": "plan.json", "costs": "costs.csv", "excluded": "excluded.csv"}
         paths = {key: self.folder / name for key, name in names.items()}
-        dft.run(self.dft, ledger=self.folder / "samples.jsonl", **paths)
+        dft.run(self.dft, vasp=self.vasp, ledger=self.folder / "samples.jsonl", **paths)
 
     def judge(self, calculations: list[Path]) -> None:
         """The step dft-energies, and the table of its row."""

@@ -12,6 +12,7 @@ rule dft:
         "../../envs/miad.yaml"
     params:
         settings=settings("dft"),
+        vasp=settings("vasp"),
     shell:
         """
         python -m miad dft \
@@ -21,6 +22,7 @@ rule dft:
             --costs {output.costs:q} \
             --excluded {output.excluded:q} \
             --settings {params.settings:q} \
+            --vasp {params.vasp:q} \
             >{log:q} 2>&1
         """
 
