@@ -8,6 +8,7 @@ import signal
 import sys
 import tarfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from miad.errors import MiadError
 from miad.files import atomic_path, write_text
 from miad.progress import track
 from miad.vasp_flow import STAGES, stages, use_potcars
+from miad.vasp_hours import core_hours
 from miad.vasp_site import problems, without_potcar
 from miad.vasp_stage import OutOfTime, StageFailed, attempts, custodian_errors, locked, run_stage, vain_start
 from miad.vasp_store import open_store, task_document
@@ -106,26 +108,22 @@ def calculate(crystal: Crystal, settings: Vasp, folder: Path, deadline: float | 
                 reason = f"{stage}: {error}"
                 write_text(work / "failed.json", json.dumps({"reason": reason, "settings": _relevant(settings)}))
                 break
-        documents = {stage: task_document(store, job.uuid) for stage, job in jobs.items()}
+        static = task_document(store, jobs["static"].uuid)
     finally:
         store.close()
     archive = folder / "archive" / f"{crystal.crystal_id}.tar.gz"
     if reason is not None:
-        return Calculation(
-            crystal.crystal_id, failure=reason, corrections=_corrections(work), source=f"work/{work.name}"
-        )
+        known = {"corrections": _corrections(work), "core_hours": core_hours(work), "source": f"work/{work.name}"}
+        return Calculation(crystal.crystal_id, failure=reason, **known)
     if work.exists():
-        pack(work, archive, documents["static"], _corrections(work), settings.keep_wavefunctions)
-    return as_calculation(crystal.crystal_id, documents, archive)
+        pack(work, archive, static, _corrections(work), settings.keep_wavefunctions)
+    return as_calculation(crystal.crystal_id, static, archive)
 
 
-def as_calculation(identity: str, documents: dict[str, dict[str, Any]], archive: Path) -> Calculation:
-    """What the task documents of the three stages say."""
-    static = documents["static"]
+def as_calculation(identity: str, static: dict[str, Any], archive: Path) -> Calculation:
+    """What the task document of the static stage says, and what was noted when the calculation was packed."""
     last = static["calcs_reversed"][0]
     potcars = [spec["titel"] for spec in last["input"]["potcar_spec"]]
-    statistics = [document["run_stats"]["overall"] for document in documents.values() if document.get("run_stats")]
-    seconds = sum(one["elapsed_time"] * max(one["cores"], 1) for one in statistics)
     return Calculation(
         crystal_id=identity,
         entry=plain_entry(
@@ -134,8 +132,8 @@ def as_calculation(identity: str, documents: dict[str, dict[str, Any]], archive:
         vasp_version=last["vasp_version"],
         potcars=potcars,
         # A job store may be shared by several folders of results, the archive is in the one that calculated.
-        corrections=json.loads(_member(archive, "corrections.json")) if archive.is_file() else [],
-        core_hours=seconds / 3600,
+        corrections=_noted(archive, "corrections.json") or [],
+        core_hours=_noted(archive, "core_hours.json"),
         source=f"archive/{archive.name}" if archive.is_file() else "job store",
     )
 
@@ -152,6 +150,7 @@ def pack(work: Path, archive: Path, static: dict[str, Any], corrections: list[st
 
     texts = {
         "corrections.json": json.dumps(corrections),
+        "core_hours.json": json.dumps(core_hours(work)),
         "POTCAR.spec.json": json.dumps(static["calcs_reversed"][0]["input"]["potcar_spec"]),
     }
     with atomic_path(archive) as temporary, tarfile.open(temporary, "w:gz", compresslevel=1) as file:
@@ -174,9 +173,12 @@ def clear_others(work: Path, key: str) -> None:
         shutil.rmtree(work)
 
 
-def _member(archive: Path, name: str) -> str:
-    with tarfile.open(archive) as file:
-        return file.extractfile(f"{archive.name.removesuffix('.tar.gz')}/{name}").read().decode()
+def _noted(archive: Path, name: str) -> Any:
+    """What was noted in an archive when it was packed; None if there is no archive, or it is older than this note."""
+    if not archive.is_file():
+        return None
+    with tarfile.open(archive) as file, suppress(KeyError):
+        return json.loads(file.extractfile(f"{archive.name.removesuffix('.tar.gz')}/{name}").read())
 
 
 def _corrections(work: Path) -> list[str]:

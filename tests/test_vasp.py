@@ -92,6 +92,7 @@ def test_three_stages_in_order(finished):
     job, calculation = finished
     assert job.calls == [("FeO", stage) for stage in STAGES]
     assert calculation.failure is None and calculation.corrections == []
+    assert calculation.core_hours == pytest.approx(3 / 3600)  # a second each, on one core
     assert calculation.entry["parameters"]["run_type"] == "GGA+U"
     assert calculation.entry["parameters"]["hubbards"]["Fe"] == 5.3
 
@@ -256,6 +257,7 @@ def test_kill_9_repeats_no_finished_stage(vasp_site, tmp_path):
     assert {call: job.calls.count(call) for call in expected} == {**expected, ("NaCl", "relax_2"): 2}
     with tarfile.open(tmp_path / "vasp" / "archive" / "NaCl.tar.gz") as archive:
         assert "NaCl/relax_2.1/CONTCAR" in archive.getnames()
+    assert done["LiBr"].core_hours == pytest.approx(3 / 3600) < done["NaCl"].core_hours  # the killed attempt counts
 
 
 def test_killed_too_often_is_given_up(vasp_site, tmp_path):
@@ -301,6 +303,7 @@ def test_a_job_store_may_be_shared_by_several_folders(vasp_site, tmp_path):
     (tmp_path / "vasp").rename(tmp_path / "elsewhere")
     second = job.run()["LiBr"]
     assert second.entry == first.entry and second.source == "job store" and len(job.calls) == 3
+    assert second.core_hours is None  # it was not spent here
     # Only some stages are there: they are calculated again, for want of files to go on from.
     last = stages(Crystal.from_structure("LiBr", CRYSTALS["LiBr"]), job.settings)[-1].uuid
     shared = json.loads((tmp_path / "shared.json").read_text())

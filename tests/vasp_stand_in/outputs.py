@@ -1,6 +1,7 @@
 """VASP's output files, written step by step as VASP does, with the few numbers that custodian and atomate2 read."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,6 +108,7 @@ class Outputs:
 
 def _outcar_head(run: Outputs, incar: "Incar") -> str:
     return f""" stand-in for tests, not VASP: energies by CHGNet
+ executed on                  stand-in date {datetime.now(UTC).isoformat()}
  running    1 mpi-ranks, with    1 threads/rank
    ISPIN  =      {run.spins}    spin polarized calculation?
    IBRION =     {int(incar.get("IBRION", -1))}

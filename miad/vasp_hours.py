@@ -1,0 +1,77 @@
+"""What a DFT calculation took: core-hours of every start of VASP that left an OUTCAR."""
+
+import gzip
+import logging
+import re
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator
+from io import TextIOWrapper
+from pathlib import Path
+
+from miad.vasp_flow import STAGES
+from miad.vasp_stage import attempts
+
+log = logging.getLogger("miad")
+_START = re.compile(r"executed on\s.*\sdate\s+(.+)")
+# VASP 5: `running on   16 total cores`; VASP 6: `running    4 mpi-ranks, with    8 threads/rank, on    1 nodes`.
+_CORES = re.compile(r"running\s+(?:on\s+)?(\d+)\s+(?:total cores|mpi-ranks)(?:,\s+with\s+(\d+)\s+threads/rank)?")
+_LOOP = re.compile(r"LOOP(\+?):.*real time\s*([\d.]+)")
+_ELAPSED = re.compile(r"Elapsed time \(sec\):\s*([\d.]+)")
+
+
+def core_hours(work: Path) -> float | None:
+    """Core-hours of a crystal's calculation, or None if no OUTCAR is left.
+
+    Counted are all stages and attempts, those that crashed or were killed, and the runs that custodian ended and set
+    aside in error.N.tar.gz, each once: wall time from start to end times ranks times threads per rank. Of a run that
+    was killed the time of its finished electronic and ionic steps counts. What runs between the starts of VASP does
+    not count, nor cores that the job had but VASP did not use.
+
+    Args:
+        work: folder of the crystal, with a folder for each stage and attempt.
+    """
+    found: dict[str, float] = {}
+    for stage in STAGES:
+        for folder in (*attempts(work / stage), work / stage):
+            for name, (start, hours) in _runs(folder):
+                # Custodian may set one run aside twice, and atomate2 copies the OUTCAR of the stage before.
+                key = start or name
+                found[key] = max(hours, found.get(key, 0.0))
+    return sum(found.values()) if found else None
+
+
+def spent(lines: Iterable[str]) -> tuple[str | None, float]:
+    """When a run started, as its OUTCAR says, and its core-hours; what is torn at the end is left out."""
+    start, cores, elapsed, ionic, electronic = None, 1, None, 0.0, 0.0
+    try:
+        for line in lines:
+            if match := _LOOP.search(line):
+                # The time of an ionic step holds that of its electronic ones.
+                electronic = 0.0 if match[1] else electronic + float(match[2])
+                ionic += float(match[2]) if match[1] else 0.0
+            elif match := _ELAPSED.search(line):
+                elapsed = float(match[1])
+            elif start is None and (match := _START.search(line)):
+                start = match[1].strip()
+            elif match := _CORES.search(line):
+                cores = int(match[1]) * int(match[2] or 1)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        log.warning("an OUTCAR of %s ends early (%s); its time up to there counts", start, error)
+    return start, cores * (ionic + electronic if elapsed is None else elapsed) / 3600
+
+
+def _runs(folder: Path) -> Iterator[tuple[str, tuple[str | None, float]]]:
+    """What `spent` says of each OUTCAR of an attempt: the one that lies there, and those that custodian set aside."""
+    for path in (folder / "OUTCAR", folder / "OUTCAR.gz"):
+        if path.is_file():
+            with gzip.open(path, "rt", errors="replace") if path.suffix else path.open(errors="replace") as lines:
+                yield str(path), spent(lines)
+    for archive in sorted(folder.glob("error.*.tar.gz")):
+        try:
+            with tarfile.open(archive) as file:
+                for member in file:
+                    if member.isfile() and Path(member.name).name == "OUTCAR":
+                        yield str(archive), spent(TextIOWrapper(file.extractfile(member), errors="replace"))
+        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+            log.warning("%s cannot be read (%s); the run in it is not counted", archive, error)
