@@ -1,10 +1,18 @@
-"""The import-weights step: weights published by the authors of MiAD (or of DiffCSP) as a model of ours."""
+"""The import-weights step: weights published by the authors of MiAD as a model of ours.
+
+Also those of their baseline without mirage atoms, but not those of DiffCSP's own program: its network is the same, and
+diffuses species as continuous vectors, which the D3PM of MiAD cannot sample.
+"""
 
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from miad import infuse
 from miad.config import Diffusion, Mirage, Network
+from miad.crystal import read_crystals
 from miad.errors import MiadError
 from miad.model import Model, save
 
@@ -14,33 +22,55 @@ ENTRIES = ("node_embedding", "atom_latent_emb", "final_layer_norm", "coord_out",
 DIFFUSION = Diffusion(num_timesteps=1000, cosine_offset=0.008, sigma_min=0.005, sigma_max=0.5)
 
 
-def run(file: Path, *, out: Path, num_atoms: int = 25) -> None:
+def run(file: Path, *, out: Path, num_atoms: int = 25, train: Path | None = None) -> None:
     """Reads the authors' torch file without executing code in it.
 
     Args:
         file: the published weights.
         out: folder for model.safetensors and model.json.
-        num_atoms: N_m that the weights were trained with (MP-20: 25, Perov-5: 10, Carbon-24: 29).
+        num_atoms: N_m that the weights were trained with (MP-20: 25, Perov-5: 10, Carbon-24: 29); 0: without mirage
+            atoms, which needs `train`.
+        train: the crystals that they were trained on, as `miad dataset` writes them; their numbers of atoms are those
+            that a model without mirage atoms samples, their lattices what sample.limit_lattice is measured by.
+
+    Raises:
+        MiadError: weights of another program, damaged ones, or no crystals where they are needed.
     """
+    if num_atoms < 0 or (num_atoms == 0 and train is None):
+        raise MiadError(
+            f"--num-atoms {num_atoms} is no number of atoms after infusion. Weights without mirage atoms are read with:"
+            " --num-atoms 0 --train results/{run}/dataset/train.jsonl.gz (what they were trained on)."
+        )
     from miad.torch_file import read_torch_file
 
     weights = rename(find_weights(read_torch_file(file), file), file)
     network = infer_network(weights, file)
     # Their coordinate head predicts minus score/√λ, ours plus.
     weights["coord_out.weight"] = -weights["coord_out.weight"]
-    variant = Mirage(num_atoms=num_atoms, coordinates="uniform", mask_loss=True)
-    about = Model(
-        variant, DIFFUSION, network, False, [0] * (num_atoms + 1), None, 0, f"imported from {Path(file).name}"
-    )
+    variant = Mirage(num_atoms=num_atoms or None, coordinates="uniform", mask_loss=True)
+    counts, longest = histogram(train, num_atoms) if train else ([0] * (num_atoms + 1), None)
+    about = Model(variant, DIFFUSION, network, False, counts, longest, 0, f"imported from {Path(file).name}")
     check(weights, network, file)
     save(Path(out) / "model.safetensors", weights, about)
+
+
+def histogram(train: Path, num_atoms: int) -> tuple[list[int], float]:
+    """How many crystals have 0, 1, 2 … atoms, up to at least `num_atoms`, and the longest lattice vector, Å.
+
+    Raises:
+        MiadError: there are none, or one has more atoms than `num_atoms`, if that is not 0.
+    """
+    crystals = read_crystals(train)
+    infuse.check(crystals, train, num_atoms or None)
+    counts = np.bincount([crystal.num_atoms for crystal in crystals], minlength=num_atoms + 1).tolist()
+    return counts, max(float(np.linalg.norm(crystal.lattice, axis=1).max()) for crystal in crystals)
 
 
 def find_weights(content: Any, file: Path) -> dict[str, Any]:
     """The state dict, wherever in the file it is: the first dict that holds the network's entries.
 
     Raises:
-        MiadError: there is none.
+        MiadError: there is none, or it is DiffCSP's.
     """
     waiting = [content]
     while waiting:
@@ -48,7 +78,13 @@ def find_weights(content: Any, file: Path) -> dict[str, Any]:
         if not isinstance(item, dict):
             continue
         names = {str(name).split("module.")[-1] for name in item}
-        if "coord_out.weight" in {name.split("decoder.")[-1] for name in names}:
+        if "decoder.coord_out.weight" in names:
+            raise MiadError(
+                f"{file} holds weights of DiffCSP's program (their names begin with decoder.): it diffuses species as"
+                " continuous vectors, miad with a D3PM, so that its samples would be noise. Give weights of MiAD;"
+                " crystals that DiffCSP generated can be judged with: miad evaluate."
+            )
+        if "coord_out.weight" in names:
             return item
         waiting += list(item.values())
     raise MiadError(f"{file} holds no CSPNet weights (no entry coord_out.weight). Give the authors' weight file.")

@@ -10,7 +10,7 @@ import toy
 
 from miad import sample, train
 from miad.config import Network, Sample
-from miad.crystal import read_crystals
+from miad.crystal import read_crystals, write_crystals
 from miad.errors import MiadError
 from miad.import_weights import DIFFUSION, run
 from miad.model import load
@@ -41,7 +41,7 @@ def published(network: CSPNet, prefix: str) -> OrderedDict:
     return OrderedDict((prefix + names[name], value.clone()) for name, value in network.state_dict().items())
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "module.decoder."])
+@pytest.mark.parametrize("prefix", ["", "module."])
 def test_same_predictions_with_the_sign_of_the_score_turned(tmp_path, monkeypatch, config_dict, prefix):
     torch.manual_seed(0)
     network = CSPNet(SIZE)
@@ -80,6 +80,34 @@ def test_imported_weights_train_on_and_sample(tmp_path):
         assert len(read_crystals(tmp_path / "samples.jsonl")) == 3
     before, after = (load(tmp_path / name / "model.safetensors")[0].state_dict() for name in ("0", "1"))
     assert not torch.equal(before["type_out.weight"], after["type_out.weight"])
+
+
+@pytest.mark.parametrize("prefix", ["decoder.", "module.decoder."])
+def test_weights_of_diffcsp_are_refused_with_the_reason(tmp_path, prefix):
+    torch.save({"state_dict": published(CSPNet(SIZE), prefix)}, tmp_path / "diffcsp.ckpt")
+    with pytest.raises(MiadError, match=r"diffcsp\.ckpt .*DiffCSP.*continuous.*D3PM.*miad evaluate"):
+        run(tmp_path / "diffcsp.ckpt", out=tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_weights_without_mirage_atoms_are_read_knowingly(tmp_path):
+    torch.save(published(CSPNet(SIZE), ""), tmp_path / "baseline.pt")
+    for num_atoms in (0, -1):
+        with pytest.raises(MiadError, match="--num-atoms 0 --train"):
+            run(tmp_path / "baseline.pt", out=tmp_path, num_atoms=num_atoms)
+    crystals = toy.crystals(6)
+    write_crystals(tmp_path / "train.jsonl", crystals)
+    run(tmp_path / "baseline.pt", out=tmp_path, num_atoms=0, train=tmp_path / "train.jsonl")
+    _, model = load(tmp_path / "model.safetensors")
+    assert model.mirage.num_atoms is None and model.atom_counts == [0, 2, 2, 0, 2]
+    assert model.max_length == pytest.approx(
+        max(crystal.structure.lattice.abc[i] for crystal in crystals for i in range(3))
+    )
+    few = Sample(0, 12, 1, 100, 1e-5, 0, True, 1.2, 0, None, "float32", "cpu")
+    sample.run(few, model=tmp_path / "model.safetensors", crystals=tmp_path / "samples.jsonl", shard=0)
+    assert {crystal.num_atoms for crystal in read_crystals(tmp_path / "samples.jsonl")} <= {1, 2, 4}
+    run(tmp_path / "baseline.pt", out=tmp_path, num_atoms=5, train=tmp_path / "train.jsonl")
+    assert load(tmp_path / "model.safetensors")[1].atom_counts == [0, 2, 2, 0, 2, 0]
 
 
 class Malicious:
