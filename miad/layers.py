@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 
 from miad.config import SECTIONS, UPSTREAM, Relax, Sun, build, from_record, settings_json
 from miad.errors import MiadError
+from miad.run_names import check_names
 
 Section = TypeVar("Section")
-TAKEN = ("external", "figures", "tables")  # folders of results/ that are no runs
+OF_EACH_RUN = ("epochs",)  # keys of report that an ablation may set; the others are about all runs together
 
 
 def merge(base: dict, over: dict) -> dict:
@@ -44,12 +45,8 @@ def resolve(config: dict) -> dict[str, dict]:
     for key in ("run", "seed", "scale", config.get("scale")):
         if key not in config:
             raise MiadError(f"config.yaml lacks {key}. Add it at the top level, or restore config.yaml.")
+    check_names(config)
     ablations = _block(config, "ablations")
-    if config["run"] in ablations:
-        raise MiadError(f"ablations.{config['run']} has the name of the main run. Rename it, or `run`, in config.yaml.")
-    for run in (config["run"], *ablations):
-        if run in TAKEN:
-            raise MiadError(f"config.yaml: no run can be called {run}: results/{run} holds something else. Rename it.")
     sections = {name: _block(config, name) for name in SECTIONS}
     scale = {name: _block(_block(config, config["scale"]), name) for name in SECTIONS}
     recipes, at_scale = _block(config, "recipes"), _block(_block(config, config["scale"]), "recipes")
@@ -61,6 +58,7 @@ def resolve(config: dict) -> dict[str, dict]:
     runs: dict[str, dict] = {}
     for run in (config["run"], *ablations):
         changes = _block(ablations, run)
+        _check_report(run, _block(changes, "report"))
         over = merge(sections, {name: _block(changes, name) for name in SECTIONS})
         recipe = merge(scale, over)["train"].get("recipe")
         if recipe not in recipes:
@@ -72,6 +70,20 @@ def resolve(config: dict) -> dict[str, dict]:
         runs[run] = {**merge(below, over), "seed": changes.get("seed", config["seed"])}
         _cross_check(run, {name: build(runs[run], kind) for name, kind in SECTIONS.items()})
     return runs
+
+
+def _check_report(run: str, report: dict) -> None:
+    """Refuse what an ablation cannot change.
+
+    Raises:
+        MiadError: a key of the section report that is read from the main run only.
+    """
+    idle = [key for key in report if key not in OF_EACH_RUN]
+    if idle:
+        raise MiadError(
+            f"ablations.{run}.report.{idle[0]} would have no effect: there is one report for all runs. Write it into"
+            f" the section report itself; an ablation has only {', '.join(OF_EACH_RUN)} of its own."
+        )
 
 
 def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:

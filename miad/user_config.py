@@ -1,14 +1,11 @@
 """What a user wrote into config.yaml: checked before anything runs, in words that one can act on."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 from miad.config import did_you_mean
 from miad.errors import MiadError
-
-# Folders of results/ besides those of the runs.
-TAKEN = ("tables", "figures", "external")
+from miad.run_names import check_names
 
 
 def check(config: dict, schema_path: Path) -> None:
@@ -22,34 +19,13 @@ def check(config: dict, schema_path: Path) -> None:
     import jsonschema
     import yaml
 
-    _check_names(config)
+    check_names(config)
     validator = jsonschema.Draft202012Validator(yaml.safe_load(Path(schema_path).read_text(encoding="utf-8")))
     for error in list(validator.iter_errors(config)):
         _from_text(config, error)
     errors = sorted(validator.iter_errors(config), key=lambda error: list(error.path))
     if errors:
         raise MiadError("config.yaml: " + "\n".join(_explain(error) for error in errors))
-
-
-def _check_names(config: dict) -> None:
-    """Names of runs are names of folders and of rows, each of one run.
-
-    Raises:
-        MiadError: a name that is no text of letters, digits and underscores, or that is taken.
-    """
-    blocks = {key: config[key] for key in ("ablations", "external") if isinstance(config.get(key), dict)}
-    found = [("run", config.get("run")), *((key, name) for key, block in blocks.items() for name in block)]
-    runs = {name for key, name in found if key != "external"}
-    for key, name in found:
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_]+", name):
-            raise MiadError(
-                f"config.yaml: {key}: {name!r} cannot be the name of a run. Use letters, digits and underscores, and"
-                " quotes where YAML reads a number or a truth value (20, no, on)."
-            )
-        if name in TAKEN and key != "external":
-            raise MiadError(f"config.yaml: {key}: results/{name} is a folder of its own. Rename the run {name}.")
-        if name in runs and key == "external":
-            raise MiadError(f"config.yaml: external.{name} has the name of a run. Rename one of them.")
 
 
 def _from_text(config: dict, error: Any) -> None:

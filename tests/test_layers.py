@@ -123,13 +123,28 @@ def refused(config: dict, *path_and_value) -> str:
         (("sun", "protocol", "mine"), ("sun.protocol mine", "strict")),
         (("hull", "energy_frame", "uncorrected"), ("chgnet", "'mp2020'", "'uncorrected'", "sun.protocol")),
         (("dataset", "split", [0.5, 0.2, 0.2]), ("dataset.split", "add up to 1")),
-        (("ablations", "miad", {}), ("ablations.miad", "main run", "Rename")),
+        (("ablations", "x", "report", "title", "X"), ("ablations.x.report.title", "no effect", "epochs")),
+        (("ablations", "x", "report", "published", False), ("ablations.x.report.published", "section report")),
     ],
 )
 def test_words_of_the_cross_checks(config, path, words):
     message = refused(config, *path)
     for word in words:
         assert word in message
+
+
+def test_an_ablation_may_ask_for_its_own_epochs(config):
+    put(config, "ablations", {"x": {"train": {"keep_every": 140}, "report": {"epochs": True}}})
+    check(config, SCHEMA)
+    assert list(kept_runs(resolve(config))) == ["x_epoch_140"]
+
+
+@pytest.mark.parametrize("name", ["miad", "my run"])
+def test_names_are_looked_at_without_the_schema_too(config, name):
+    # An installed package has no schema; `--settings config.yaml` and the last steps then read the config all the same.
+    config["ablations"] = {name: {}}
+    with pytest.raises(MiadError, match=name):
+        resolve(config)
 
 
 def test_a_protocol_that_takes_energies_as_given_takes_any_hull(config):
@@ -227,9 +242,9 @@ def test_keys_that_yaml_would_take_silently(tmp_path, text, said):
 
 @pytest.mark.parametrize("name", ["tables", "figures", "external"])
 def test_runs_are_not_called_like_what_lies_beside_them(config, name):
-    with pytest.raises(MiadError, match=f"called {name}"):
+    with pytest.raises(MiadError, match=f"Rename the run {name}"):
         resolve({**config, "run": name})
-    with pytest.raises(MiadError, match=f"called {name}"):
+    with pytest.raises(MiadError, match=f"Rename the run {name}"):
         resolve({**config, "ablations": {name: {}}})
 
 
