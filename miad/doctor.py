@@ -42,7 +42,8 @@ def run(*, config: Path | None = None, profile: Path | None = None) -> None:
 
     Args:
         config: config file; ./config.yaml if left out
-        profile: folder of the snakemake profile whose partitions are checked; profiles/slurm if left out
+        profile: folder of the snakemake profile whose partitions are checked; if left out that is profiles/slurm, and
+            Slurm need not answer
 
     Raises:
         MiadError: an error in the config, or something is missing; the lines above the message say what and how to
@@ -57,7 +58,7 @@ def run(*, config: Path | None = None, profile: Path | None = None) -> None:
         check_words(content, schema)
     runs = resolve(content)
     found = []
-    for check in checks(runs, profile or ROOT / "profiles" / "slurm"):
+    for check in checks(runs, profile):
         print(check, flush=True)
         found.append(check)
     missing = [check.name for check in found if check.state == MISSING]
@@ -65,7 +66,7 @@ def run(*, config: Path | None = None, profile: Path | None = None) -> None:
         raise MiadError(f"{len(missing)} of {len(found)} checks found something missing: {', '.join(missing)}.")
 
 
-def checks(runs: dict[str, dict], profile: Path) -> Iterator[Check]:
+def checks(runs: dict[str, dict], profile: Path | None) -> Iterator[Check]:
     """All checks, each run of the config in turn where they may differ; equal findings are told once."""
     yield python_version()
     yield package_versions()
@@ -290,11 +291,14 @@ def free_space(name: str, folder: Path) -> Check:
     return Check(f"space {name}", state, f"{free:.0f} GiB free at {place}{remedy}")
 
 
-def slurm_partitions(profile: Path) -> Check:
-    """Whether the partitions that the profile names exist here."""
+def slurm_partitions(profile: Path | None) -> Check:
+    """Whether the partitions that the profile names exist here; Slurm has to answer only where a profile is asked for.
+
+    A machine may have Slurm's client programs and no cluster, and runs at laptop scale need neither.
+    """
     import yte
 
-    path = profile / "config.yaml"
+    path = (profile or ROOT / "profiles" / "slurm") / "config.yaml"
     if shutil.which("sinfo") is None:
         return Check("Slurm", NOTE, "no sinfo here; only `snakemake --profile slurm` needs it")
     if not path.is_file():
@@ -302,7 +306,10 @@ def slurm_partitions(profile: Path) -> Check:
     try:
         listed = subprocess.run(["sinfo", "-h", "-o", "%R"], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        return Check("Slurm", MISSING, f"sinfo fails ({error}). Ask whoever runs the cluster.")
+        said = (getattr(error, "stderr", None) or str(error)).strip()
+        if profile is None:
+            return Check("Slurm", NOTE, f"sinfo fails ({said}); only `snakemake --profile slurm` needs it")
+        return Check("Slurm", MISSING, f"sinfo fails ({said}). Ask whoever runs the cluster.")
     wanted = partitions_named(yte.process_yaml(path.read_text(encoding="utf-8")))
     absent = sorted(wanted - set(listed.stdout.split()))
     if absent:

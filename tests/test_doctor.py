@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import re
 import stat
 import sys
 from pathlib import Path
@@ -133,8 +134,20 @@ def test_partitions_of_the_profile_are_looked_for(site, monkeypatch):
     program(programs, "sinfo", "echo cpu; echo debug")
     check = slurm_partitions(PROFILE)
     assert check.state == MISSING and "no partition gpu; there are cpu, debug" in check.message
+    assert slurm_partitions(None) == check  # the profile that comes with the program
     program(programs, "sinfo", "echo no controller >&2; exit 1")
-    assert slurm_partitions(PROFILE).state == MISSING
+    check = slurm_partitions(PROFILE)
+    assert check.state == MISSING and "no controller" in check.message
+
+
+def test_a_cluster_that_does_not_answer_stops_nobody_who_did_not_ask_for_it(site, monkeypatch, capsys):
+    programs = site.folder / "programs"
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    program(programs, "sinfo", "echo no controller >&2; exit 1")
+    Path("config.yaml").write_text((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    assert main(["doctor"]) == 0
+    assert re.search(r"note +Slurm +sinfo fails \(no controller\)", capsys.readouterr().out)
+    assert main(["doctor", "--profile", str(PROFILE)]) == MiadError.EXIT_CODE
 
 
 def test_partitions_are_found_at_any_depth():
