@@ -1,5 +1,5 @@
-"""What a GPU must show, in one call: the kernels against the plain path, the network against the plain formulation, the
-absolute figures of a training step and of 10,000 samples at the paper's size, and the floor beside each.
+"""What a GPU must show, in one call: absolute figures of a training step and of 10,000 samples at the paper's size and
+their floor; then the kernels against the plain path, and the network against the plain formulation.
 
     python benchmarks/gpu.py           # on a machine with a GPU
     python benchmarks/gpu.py --dry     # anywhere: the kernels compiled for Hopper and Ampere, the rest in small
@@ -136,9 +136,12 @@ def absolutes(case: Case, device: str) -> None:
     """Print rates, floors and times."""
     forward, both = operations(case.network, case.atoms)
     rates = {precision: product_rate(precision, device) for precision in ("float32", "tf32", "bf16")}
-    print("| what | precision | measured | floor | share of the measured rate |\n| --- | --- | --- | --- | --- |")
+    print(
+        "| what | precision | measured | floor | share of the measured rate |\n| --- | --- | --- | --- | --- |",
+        flush=True,
+    )
     for precision, rate in rates.items():
-        print(f"| matrix product | {precision} | {rate / 1e12:.1f} TFLOP/s | | |")
+        print(f"| matrix product | {precision} | {rate / 1e12:.1f} TFLOP/s | | |", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for precision, rate in rates.items():
             paths = ("kernel", "plain") if device == "cuda" else ("plain",)
@@ -146,7 +149,8 @@ def absolutes(case: Case, device: str) -> None:
                 choose_path(path)
                 spent, floor = training_step(case, precision, device, Path(folder) / path), case.batch * both / rate
                 name = f"training step, batch {case.batch}, {path} edge block"
-                print(f"| {name} | {precision} | {1e3 * spent:.2f} ms | {1e3 * floor:.2f} ms | {floor / spent:.0%} |")
+                row = f"| {name} | {precision} | {1e3 * spent:.2f} ms | {1e3 * floor:.2f} ms | {floor / spent:.0%} |"
+                print(row, flush=True)
     choose_path("kernel")
     for precision, rate in rates.items():
         spent = sampling_step(case, precision, device) * STEPS * SAMPLES / case.samples / 60
@@ -178,15 +182,20 @@ def main() -> None:
     """Everything in turn, the most important first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dry", action="store_true", help="without a GPU: compile the kernels, run the rest in small")
+    parser.add_argument("--figures", action="store_true", help="the absolute figures alone")
     options = parser.parse_args()
     if options.dry:
         command("benchmarks/compiled.py")
         absolutes(IN_SMALL, "cpu")
         return
+    if options.figures:
+        absolutes(AT_PAPER, "cuda")
+        return
     name, memory = torch.cuda.get_device_name(), torch.cuda.get_device_properties(0).total_memory
     print(f"{name}, {memory / 2**30:.0f} GiB, torch {torch.__version__}, CUDA {torch.version.cuda}", flush=True)
+    command("benchmarks/gpu.py", "--figures")
     command("-m", "pytest", "tests/test_edge_kernel.py", "tests/test_predictor.py", "tests/test_network.py")
-    command("benchmarks/network.py", "--device", "cuda", "--repeats", "5")
+    command("benchmarks/network.py", "--device", "cuda", "--repeats", "5", "--ratios")
 
 
 if __name__ == "__main__":

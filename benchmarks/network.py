@@ -158,15 +158,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--ratios", action="store_true", help="without the absolute figures of a GPU")
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
         measure_memory(*options.memory_of, options.device)
         return
     is_gpu = options.device == "cuda"
-    print(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)
     sizes = list(SIZES) if is_gpu else ["paper", "laptop"]
-    if is_gpu:
+    if is_gpu and not options.ratios:
         absolutes(AT_PAPER, "cuda")
     for is_tf32 in (False, True) if is_gpu else (False,):
         torch.backends.cuda.matmul.allow_tf32 = is_tf32

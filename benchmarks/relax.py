@@ -5,7 +5,7 @@
 Ours is `miad relax` from the first import of a worker to the written file; theirs is the loop alone, in one process
 with torch's own choice of threads, its model already loaded. A crystal agrees when the energies differ by less than
 1 meV/atom and StructureMatcher matches the cells. On a GPU the same crystals (and more, --gpu-number) are relaxed in
-batches as well.
+batches first. Each figure is printed as soon as it is known: a machine that is taken away early has shown the GPU's.
 
 Everything that is finished is kept in the folder: a second call goes on from there. With --cached, results of
 StructOptimizer from an earlier run are compared with, and nothing of it is timed.
@@ -154,7 +154,7 @@ def accuracy(ours: list[Crystal], theirs: list[Crystal]) -> dict[str, Any]:
     }
 
 
-def on_gpu(crystals: list[Crystal], folder: Path, loop_per_minute: float | None) -> dict[str, Any]:
+def on_gpu(crystals: list[Crystal], folder: Path) -> dict[str, Any]:
     """Figures of the batched relaxation on a GPU, and what they say about 10,000 crystals."""
     import torch
 
@@ -162,21 +162,28 @@ def on_gpu(crystals: list[Crystal], folder: Path, loop_per_minute: float | None)
         return {"gpu": None}
     # Imports, the start of CUDA and the first searches are paid once, by neither of the two sizes that are compared.
     relax_ours(crystals[:8], replace(SETTINGS, device="cuda"), folder, "gpu_start")
-    _, few = relax_ours(crystals[: len(crystals) // 10], replace(SETTINGS, device="cuda"), folder, "gpu_tenth")
+    tenth = len(crystals) // 10
+    _, few = relax_ours(crystals[:tenth], replace(SETTINGS, device="cuda"), folder, "gpu_tenth")
+    show({"gpu": torch.cuda.get_device_name(), f"gpu_per_minute_of_{tenth}": round(60 * tenth / few["wall"], 1)})
     relaxed, took = relax_ours(crystals, replace(SETTINGS, device="cuda"), folder, "gpu")
     per_minute = 60 * len(crystals) / took["wall"]
     # The last, slow crystals are paid once: the slope between the two sizes is what more crystals cost.
-    slope = (took["wall"] - few["wall"]) / (len(crystals) - len(crystals) // 10)
+    slope = (took["wall"] - few["wall"]) / (len(crystals) - tenth)
     return {
         "gpu": torch.cuda.get_device_name(),
         "gpu_crystals": len(crystals),
         "gpu_per_minute": round(per_minute, 1),
         "gpu_failed": sum(bool(crystal.failure) for crystal in relaxed),
-        "gpu_times_faster_than_loop": round(per_minute / loop_per_minute, 1) if loop_per_minute else None,
         "minutes_for_10000_extrapolated": round((took["wall"] + (10_000 - len(crystals)) * slope) / 60, 1),
         # What the allocator took and holds: its peak is set back before every evaluation (miad/budget.py).
         "gpu_held_gb": round(torch.cuda.memory_reserved() / 1e9, 1),
     }
+
+
+def show(figures: dict[str, Any]) -> dict[str, Any]:
+    """Print figures at once, and hand them on."""
+    print(json.dumps(figures), flush=True)
+    return figures
 
 
 def main() -> None:
@@ -198,20 +205,22 @@ def main() -> None:
     if chosen.cached:
         known = {crystal.crystal_id: crystal for path in chosen.cached for crystal in read_crystals(path)}
         crystals = [crystal for crystal in crystals if crystal.crystal_id in known]
+    record = show(on_gpu(everything[: chosen.gpu_number], chosen.folder))
     ours, our_time = relax_ours(crystals, settings, chosen.folder, "ours")
+    record |= show({"ours_per_minute": round(60 * len(ours) / our_time["wall"], 1), **our_time})
     if chosen.cached:
         theirs, loop = [known[crystal.crystal_id] for crystal in crystals], None
     else:
         theirs, their_time = relax_theirs(crystals, chosen.steps, chosen.folder)
         loop = 60 * len(crystals) / their_time["wall"]
-    record: dict[str, Any] = accuracy(ours, theirs)
-    record |= {"ours_per_minute": round(60 * len(ours) / our_time["wall"], 1), **our_time}
+    record |= accuracy(ours, theirs)
     if loop:
         record["structoptimizer_per_minute"] = round(loop, 1)
         # A run that was interrupted says nothing about time.
         record["times_faster"] = round(their_time["wall"] / our_time["wall"], 2) if our_time["in_one_go"] else None
         record["cpu_seconds"] = [round(our_time["cpu"], 1), round(their_time["cpu"], 1)]
-    record |= on_gpu(everything[: chosen.gpu_number], chosen.folder, loop)
+        if record["gpu"]:
+            record["gpu_times_faster_than_loop"] = round(record["gpu_per_minute"] / loop, 1)
     write_text(chosen.folder / "record.json", json.dumps(record, indent=1) + "\n")
     print(json.dumps(record))
 
