@@ -257,8 +257,11 @@ def custodian_errors(folder: Path) -> list[str]:
     path = next((path for name in ("custodian.json", "custodian.json.gz") if (path := folder / name).is_file()), None)
     if path is None:
         return []
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as text:
-        runs = json.load(text)
+    try:
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as text:
+            runs = json.load(text)
+    except (EOFError, ValueError, gzip.BadGzipFile):  # killed while custodian wrote it
+        return []
     return [
         f"{correction['handler']['@class']}: {', '.join(correction['errors'])}"
         for run in runs

@@ -13,7 +13,18 @@ from pymatgen.io.vasp.sets import MPRelaxSet
 from vasp_stand_in.chain import SENT
 
 from miad.errors import MiadError
-from miad.vasp_stage import STOPPED, _run, attempts, contcar_of, crashes, locked, reason_of, set_aside, stop_leftovers
+from miad.vasp_stage import (
+    STOPPED,
+    _run,
+    attempts,
+    contcar_of,
+    crashes,
+    custodian_errors,
+    locked,
+    reason_of,
+    set_aside,
+    stop_leftovers,
+)
 
 
 def test_attempts_are_set_aside_in_order(tmp_path):
@@ -110,3 +121,13 @@ def test_two_processes_never_calculate_the_same_crystal(tmp_path):
     holder.communicate()
     with locked(path):
         pass
+
+
+@pytest.mark.parametrize("left", ["", '[{"corrections": [{'])
+def test_what_custodian_was_killed_over_says_nothing(left, tmp_path):
+    """It stands in an attempt that was set aside: it must not stop the crystal once that has finished."""
+    (tmp_path / "custodian.json").write_text(left)
+    assert custodian_errors(tmp_path) == []
+    seen = [{"corrections": [{"handler": {"@class": "VaspErrorHandler"}, "errors": ["zbrent", "brmix"]}]}]
+    (tmp_path / "custodian.json").write_text(json.dumps(seen))
+    assert custodian_errors(tmp_path) == ["VaspErrorHandler: zbrent, brmix"]
