@@ -134,7 +134,8 @@ class Trainer:
             MiadError: the loss is no number.
         """
         if self.rank == 0:
-            if not self._is_sound():
+            # The one from before the cooldown has its step only, and takes the place of nothing that this run needs.
+            if not self._is_sound() and name == checkpoint.LAST:
                 return False
             tensors = {**self.optimiser.state(), "running": {"losses": self.running}}
             checkpoint.save(self.folder / name, self.progress, tensors)

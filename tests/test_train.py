@@ -319,12 +319,14 @@ def test_the_curve_of_a_training_that_diverged_can_be_looked_at(data, tmp_path, 
 
 
 def test_a_noisy_batch_only_puts_a_checkpoint_off(data, tmp_path, caplog, monkeypatch):
-    trainer = train.Trainer(toy.changed(checkpoint_minutes=1e-9), **data, folder=tmp_path)
+    settings = toy.changed(checkpoint_minutes=1e-9, cooldown_fraction=5 / 6)  # of 12 steps: from the second on
+    trainer = train.Trainer(settings, **data, folder=tmp_path)
     noise, shared, saved = iter([1, 26, *[1] * 10]), trainer._shared, []
     trainer._shared = lambda values: shared(values * next(noise))
-    monkeypatch.setattr(checkpoint, "save", lambda path, progress, tensors: saved.append(progress.step))
+    monkeypatch.setattr(checkpoint, "save", lambda path, progress, tensors: saved.append((path.name, progress.step)))
     trainer.fit()
-    assert saved == [1, *range(3, 13), 12]
+    assert [step for name, step in saved if name == checkpoint.LAST] == [1, *range(3, 13), 12]
+    assert (checkpoint.BEFORE_COOLDOWN, 2) in saved  # it has no other chance
     assert caplog.text.count("no checkpoint until it falls again") == 1
 
 
