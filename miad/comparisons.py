@@ -76,16 +76,27 @@ class Screen:
 class Comparisons:
     """Comparisons of reduced cells of one composition, each made once, whichever rule asks."""
 
-    def __init__(self, cells: list[Crystal], is_screened: bool) -> None:
-        """Nothing compared yet.
+    def __init__(self, cells: list[Crystal], is_screened: bool, known: np.ndarray | None = None) -> None:
+        """Nothing compared yet, or what is known of the pairs already.
 
         Args:
             cells: all with the same atoms.
             is_screened: whether to rule out what cannot match (miad.screening) before asking StructureMatcher.
+            known: (n_cells, n_cells) int8, what `known_of` gave of the same cells; it is taken over and added to.
         """
         self.cells = cells
-        self._known = np.full((len(cells), len(cells)), UNKNOWN, dtype=np.int8)
+        self._known = np.full((len(cells), len(cells)), UNKNOWN, dtype=np.int8) if known is None else known
         self._screen = Screen.of(cells) if is_screened and len(cells) > 1 else None
+
+    def known_of(self, chosen: np.ndarray) -> np.ndarray:
+        """What is known of the pairs of these cells, (n_chosen, n_chosen) int8: first and second cell."""
+        return self._known[np.ix_(chosen, chosen)]
+
+    def learn(self, chosen: np.ndarray, known: np.ndarray) -> None:
+        """Take over what others have found of these cells, (n_chosen, n_chosen) as `known_of` gives it."""
+        mine = self.known_of(chosen)
+        is_news = (mine == UNKNOWN) | ((mine == MAYBE) & (known != UNKNOWN))
+        self._known[np.ix_(chosen, chosen)] = np.where(is_news, known, mine)
 
     def first_match(self, match: str, first: Sequence[int], second: int) -> int | None:
         """The first of the cells `first` that is the same as `second`, in `either` direction or `forward` only."""
@@ -109,9 +120,12 @@ class Comparisons:
     def _look(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """What is known of these pairs after screening them; on many cells and one it costs little more than on two."""
         block = self._known[np.ix_(first, second)]
-        if (block == UNKNOWN).any():
-            found = np.where(self._screen.could_match(first, second), MAYBE, NO)
-            block = np.where(block == UNKNOWN, found, block)
+        is_unknown = block == UNKNOWN
+        if is_unknown.any():
+            rows, columns = np.flatnonzero(is_unknown.any(axis=1)), np.flatnonzero(is_unknown.any(axis=0))
+            could = self._screen.could_match(first[rows], second[columns])
+            part = np.ix_(rows, columns)
+            block[part] = np.where(is_unknown[part], np.where(could, MAYBE, NO), block[part])
             self._known[np.ix_(first, second)] = block
         return block
 

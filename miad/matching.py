@@ -5,9 +5,8 @@ both structures anew in every comparison; here each is reduced once (the reduced
 the same comparison is made of the reduced ones, with the same verdicts.
 """
 
-import multiprocessing
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,15 +14,16 @@ from typing import NamedTuple
 import numpy as np
 
 from miad.comparisons import Comparisons
-from miad.cores import num_cores
 from miad.crystal import Crystal
-from miad.progress import track
+from miad.processes import Processes
 from miad.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
 
 BATCH = 60  # crystals handed to a process at a time: long enough to hide the hand-over, short enough to share out
 # miad.screening may have to be compiled, which takes seconds, and then takes microseconds a pair, StructureMatcher
 # milliseconds: with fewer pairs of equal formula than this it would not pay (benchmarks/RESULTS.md, Evaluation).
 SCREEN_FROM = 10_000
+CROWD = 100_000  # pairs of one formula, from which they are compared by several processes in blocks
+BLOCK = 300  # samples; a block of two has 180,000 pairs, which takes seconds
 FEW = 300  # crystals; so many are done sooner than other processes have started
 
 
@@ -73,23 +73,32 @@ class Group:
         n = len(self.samples)
         return n * (n - 1) // 2 + n * len(self.references)
 
+    def parts(self) -> list["Group"]:
+        """The same by number of atoms: others cannot match."""
+        sizes = dict.fromkeys(sample.num_atoms for sample in self.samples)
+        both = (self.samples, self.references)
+        return [Group(*([one for one in ones if one.num_atoms == size] for ones in both)) for size in sizes]
+
 
 def compare_group(group: Group, rules: Iterable[Rule], is_screened: bool = False) -> dict[Rule, Verdicts]:
     """All verdicts on the samples of one formula; the crystals are reduced ones."""
     verdicts = {rule: Verdicts() for rule in rules}
-    for size in dict.fromkeys(sample.num_atoms for sample in group.samples):
-        samples = [sample for sample in group.samples if sample.num_atoms == size]
-        references = [known for known in group.references if known.num_atoms == size]
-        comparisons = Comparisons(samples + references, is_screened)
-        for rule, verdict in verdicts.items():
-            tell = _components if rule.duplicates == "components" else _first_seen
-            labels = tell(len(samples), rule, comparisons)
-            for number, sample in enumerate(samples):
-                verdict.group[sample.crystal_id] = samples[labels[number]].crystal_id
-                twin = comparisons.first_match(rule.match, range(len(samples), len(comparisons.cells)), number)
-                if twin is not None:
-                    verdict.known_as[sample.crystal_id] = comparisons.cells[twin].crystal_id
+    for part in group.parts():
+        _tell(part, Comparisons(part.samples + part.references, is_screened), verdicts)
     return verdicts
+
+
+def _tell(part: Group, comparisons: Comparisons, verdicts: dict[Rule, Verdicts]) -> None:
+    """Add the verdicts on crystals of one formula and size."""
+    samples = part.samples
+    for rule, verdict in verdicts.items():
+        tell = _components if rule.duplicates == "components" else _first_seen
+        labels = tell(len(samples), rule, comparisons)
+        for number, sample in enumerate(samples):
+            verdict.group[sample.crystal_id] = samples[labels[number]].crystal_id
+            twin = comparisons.first_match(rule.match, range(len(samples), len(comparisons.cells)), number)
+            if twin is not None:
+                verdict.known_as[sample.crystal_id] = comparisons.cells[twin].crystal_id
 
 
 def _first_seen(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[int]:
@@ -150,12 +159,19 @@ def compare(
     is_screened = sum(group.num_pairs for group in groups) >= SCREEN_FROM
     cached = read_reduced(reduced_path)
     fresh: dict[str, Crystal] = {}
-    batches = list(_batches(groups, cached))
-    what = "batches of formulas compared"
-    for verdicts, reduced in _in_processes(_work, batches, (rules, is_screened), workers, what):
-        fresh.update(reduced)
-        for rule, part in verdicts.items():
-            total[rule].update(part)
+    with Processes(workers) as processes:
+        # One crowd after the other, each by all processes; the rest, a handful of formulas to a process.
+        is_crowd = {id(group): processes.number > 1 and group.num_pairs >= CROWD for group in groups}
+        for group in [group for group in groups if is_crowd[id(group)]]:
+            reduced = _reduce_crowd(group, cached, fresh, processes)
+            for rule, part in _compare_crowd(reduced, rules, is_screened, processes).items():
+                total[rule].update(part)
+        batches = list(_batches([group for group in groups if not is_crowd[id(group)]], cached))
+        what, is_short = "batches of formulas compared", len(batches) * BATCH < FEW
+        for verdicts, new in processes.map(_work, batches, (rules, is_screened), what, is_short=is_short):
+            fresh.update(new)
+            for rule, part in verdicts.items():
+                total[rule].update(part)
     if reduced_path is not None and fresh:
         write_reduced(reduced_path, {**cached, **fresh})
     return total
@@ -191,11 +207,17 @@ def prepare(references: list[Crystal], reduced_path: Path, *, workers: int | Non
     """Reduce a whole set of references beforehand; `compare` does it for those that it needs."""
     cached = read_reduced(reduced_path)
     missing = [crystal for crystal in references if content_key(crystal) not in cached]
-    batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
-    for fresh in _in_processes(_reduce_all, batches, (), workers, "batches of crystals reduced"):
-        cached.update(fresh)
+    with Processes(workers) as processes:
+        for fresh in _reduced(missing, processes):
+            cached.update(fresh)
     if missing:
         write_reduced(reduced_path, cached)
+
+
+def _reduced(crystals: list[Crystal], processes: Processes) -> Iterable[dict[str, Crystal]]:
+    batches = [crystals[start : start + BATCH] for start in range(0, len(crystals), BATCH)]
+    is_short = len(batches) * BATCH < FEW
+    return processes.map(_reduce_all, batches, (), "batches of crystals reduced", is_short=is_short)
 
 
 def _reduce_all(crystals: list[Crystal]) -> dict[str, Crystal]:
@@ -203,16 +225,63 @@ def _reduce_all(crystals: list[Crystal]) -> dict[str, Crystal]:
     return {key: cell for key, cell in cells if cell is not None}
 
 
-def _in_processes(work: Callable, batches: list, arguments: tuple, workers: int | None, what: str) -> Iterable:
-    """`work` on each batch, in their order, on all cores if there is enough to do."""
-    workers = min(workers or num_cores(), len(batches))
-    if workers <= 1 or len(batches) * BATCH < FEW:
-        yield from (work(batch, *arguments) for batch in track(batches, what=what))
-        return
-    # spawn: a fork of a process whose libraries run threads may hang
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        results = pool.map(work, batches, *([argument] * len(batches) for argument in arguments))
-        yield from track(results, what=what, total=len(batches))
+def _reduce_crowd(group: Group, cached: dict[str, Crystal], fresh: dict[str, Crystal], processes: Processes) -> Group:
+    """The reduced crystals of a crowd under their own ids; references that were not reduced before go to `fresh`."""
+    keys = [[content_key(one) for one in ones] for ones in (group.samples, group.references)]
+    cells = {key: cached[key] for key in keys[1] if key in cached}
+    missing = {key: one for key, one in zip(keys[1], group.references, strict=True) if key not in cells}
+    for new in _reduced([*missing.values(), *group.samples], processes):
+        cells.update(new)
+    fresh.update({key: cells[key] for key in missing if key in cells})
+    both = (zip(keys[0], group.samples, strict=True), zip(keys[1], group.references, strict=True))
+    return Group(
+        *([cells[key].replace(crystal_id=one.crystal_id) for key, one in ones if key in cells] for ones in both)
+    )
+
+
+def _compare_crowd(group: Group, rules: list[Rule], is_screened: bool, processes: Processes) -> dict[Rule, Verdicts]:
+    """As `compare_group`, the pairs compared by all processes, in blocks.
+
+    The rules need the pairs in the order of the samples, and only some of them. So each process applies them to a
+    block of samples alone, first within every block and with the references, then between any two blocks; here they
+    are applied to all samples. What was compared before is not compared again, so that hardly a comparison is left:
+    the verdicts are those of one process, whichever pairs the others have asked about.
+    """
+    parts = group.parts()
+    known = [Comparisons(part.samples + part.references, is_screened) for part in parts]
+    for is_between in (False, True):
+        blocks = [(number, chosen) for number, part in enumerate(parts) for chosen in _blocks(part, is_between)]
+        tasks = [(_only(parts[number], chosen), known[number].known_of(chosen)) for number, chosen in blocks]
+        results = processes.map(_look_into, tasks, (rules, is_screened), "blocks of one formula compared")
+        for (number, chosen), found in zip(blocks, results, strict=True):
+            known[number].learn(chosen, found)
+    verdicts = {rule: Verdicts() for rule in rules}
+    for part, comparisons in zip(parts, known, strict=True):
+        _tell(part, comparisons, verdicts)
+    return verdicts
+
+
+def _blocks(part: Group, is_between: bool) -> list[np.ndarray]:
+    """Numbers of the cells, samples before references, of each block with all references, or of any two blocks."""
+    num_samples, num_references = len(part.samples), len(part.references)
+    chunks = [np.arange(start, min(start + BLOCK, num_samples)) for start in range(0, num_samples, BLOCK)]
+    references = np.arange(num_samples, num_samples + num_references)
+    pairs = itertools.combinations(chunks, 2) if is_between else ((chunk, references) for chunk in chunks)
+    return [np.concatenate(pair) for pair in pairs]
+
+
+def _only(part: Group, chosen: np.ndarray) -> Group:
+    num_samples = len(part.samples)
+    samples = [part.samples[number] for number in chosen if number < num_samples]
+    return Group(samples, [part.references[number - num_samples] for number in chosen if number >= num_samples])
+
+
+def _look_into(block: tuple[Group, np.ndarray], rules: list[Rule], is_screened: bool) -> np.ndarray:
+    """What is known of the pairs of some cells, (n_cells, n_cells), after every rule was applied to them."""
+    part, known = block
+    comparisons = Comparisons(part.samples + part.references, is_screened, known)
+    _tell(part, comparisons, {rule: Verdicts() for rule in rules})
+    return comparisons.known_of(np.arange(len(comparisons.cells)))
 
 
 def _work(

@@ -12,7 +12,8 @@ from miad import comparisons, matching
 from miad.comparisons import fits
 from miad.crystal import Crystal
 from miad.matching import Group, Rule, compare, compare_group
-from miad.reduced import read_reduced, reduce
+from miad.processes import Processes
+from miad.reduced import content_key, read_reduced, reduce
 
 STRICT = Rule("either", "components")
 FIRST = Rule("forward", "first_seen")
@@ -114,6 +115,60 @@ def test_two_processes_say_the_same_as_one(monkeypatch) -> None:
     samples = [*disguises(rock_salt("a")), rock_salt("c", anion=35), caesium_chloride("d")]
     known = [rock_salt("k", anion=35)]
     assert compare(samples, known, [STRICT, FIRST], workers=2) == compare(samples, known, [STRICT, FIRST], workers=1)
+
+
+def a_crowd() -> tuple[list[Crystal], list[Crystal]]:
+    """Samples of one formula that are close to each other, so that some match in chains, and references."""
+    generator = np.random.default_rng(0)
+    cells = []
+    for number in range(30):
+        pair = Crystal.from_structure(f"{number}", caesium_chloride("pair").structure * (2, 1, 1))
+        shaken = pair.frac_coords + generator.normal(size=(4, 3)) * 0.12 * (number % 4 > 0)
+        cells.append(pair.replace(frac_coords=shaken % 1))
+    return cells[:25], cells[25:]
+
+
+@pytest.mark.parametrize("is_screened", [False, True])
+def test_a_crowd_compared_in_blocks_gets_the_verdicts_of_one_process(monkeypatch, tmp_path: Path, is_screened) -> None:
+    samples, known = a_crowd()
+    rules = [STRICT, FIRST, Rule("forward", "components")]
+    monkeypatch.setattr(matching, "SCREEN_FROM", 0 if is_screened else 10**9)
+    expected = compare(samples, known, rules, workers=1)
+    assert 1 < len(set(expected[STRICT].group.values())) < len(set(expected[FIRST].group.values())) < 25
+    monkeypatch.setattr(matching, "CROWD", 100)
+    for size, workers in ((7, 2), (10, 3)):
+        monkeypatch.setattr(matching, "BLOCK", size)
+        path = tmp_path / f"{size}.jsonl.gz"
+        assert compare(samples, known, rules, workers=workers, reduced_path=path) == expected
+        assert read_reduced(path).keys() == {content_key(one) for one in known}
+
+
+def test_the_parent_of_a_crowd_compares_next_to_nothing(monkeypatch) -> None:
+    samples, known = a_crowd()
+    asked = {"all": 0, "parent": 0}
+
+    def counted(where: str):
+        def fit(first: Crystal, second: Crystal) -> bool:
+            asked[where] += 1
+            return fits(first, second)
+
+        return fit
+
+    group = Group([reduce(one) for one in samples], [reduce(one) for one in known])
+    monkeypatch.setattr(comparisons, "fits", counted("all"))
+    compare_group(group, [STRICT])
+    monkeypatch.setattr(matching, "BLOCK", 10)
+    looking = matching._look_into
+
+    def elsewhere(*arguments):
+        monkeypatch.setattr(comparisons, "fits", fits)
+        found = looking(*arguments)
+        monkeypatch.setattr(comparisons, "fits", counted("parent"))
+        return found
+
+    monkeypatch.setattr(matching, "_look_into", elsewhere)
+    matching._compare_crowd(group, [STRICT], False, Processes(1))
+    assert asked["parent"] < 0.05 * asked["all"]
 
 
 def real_crystals(folder: Path, num: int) -> list[Crystal]:
