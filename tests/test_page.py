@@ -206,6 +206,14 @@ def test_the_name_of_a_run_stays_in_sight_while_its_rates_are_scrolled(chromium,
     assert seen[0] > 100 and seen[1] == pytest.approx(0, abs=1) and seen[2].startswith("miad")
 
 
+def test_intervals_of_differences_are_whole_beside_a_long_name(screen):
+    screen.value("document.querySelector('#differences tbody th').textContent = 'twice_as_many_mirage_atoms'")
+    box = screen.value(
+        "(() => { const e = document.querySelector('#differences .wide'); return [e.scrollWidth, e.clientWidth]; })()"
+    )
+    assert box[0] <= box[1]
+
+
 CONTRAST = """(() => {
   const e = document.querySelector(%s) ?? document.body;
   const light = (text) => {
