@@ -17,8 +17,9 @@ from miad.runs import Run
 Lines = list[dict[str, Any]]
 
 COMPONENTS = ("stable", "unique", "novel", "sun", "metastable", "msun")
-# Crystal families by the number of the first space group of each. Source: International Tables for Crystallography A.
-FAMILIES = {
+# Crystal systems by the number of the first space group of each. Source: International Tables for Crystallography A,
+# where trigonal and hexagonal are two systems of one family. The paper calls them space-group families.
+CRYSTAL_SYSTEMS = {
     "triclinic": 1,
     "monoclinic": 3,
     "orthorhombic": 16,
@@ -33,8 +34,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "components": ("run", "calculator", "component", *_RATE),
     "epochs": ("run", "calculator", "component", "epoch", *_RATE),
     "waterfall": ("run", "calculator", "reason", "dropped", "left", "file"),
-    "num_atoms": ("run", "calculator", "num_atoms", "sun"),
-    "space_groups": ("run", "calculator", "family", "sun"),
+    "num_atoms": ("run", "calculator", "attempted", "num_atoms", "sun"),
+    "space_groups": ("run", "calculator", "attempted", "crystal_system", "sun"),
     "e_above_hull": ("run", "calculator", "crystal_id", "reason", "e_above_hull"),
     "relaxation": (
         "run",
@@ -71,8 +72,10 @@ def gather(runs: list[Run], kept: list[Run]) -> dict[str, Lines]:
     }
     ledgers = {run.name: read_csv(run.own / "ledger.csv") for run in runs}
     candidates = {run.name: read_csv(run.own / "candidates.csv") for run in runs}
-    tables["num_atoms"] = _each(candidates, num_atoms)
-    tables["space_groups"] = _each(candidates, space_groups)
+    attempted = {(one.run.name, one.record["calculator"]): one.counts["attempted"] for one in outcomes}
+    for name, table in (("num_atoms", num_atoms), ("space_groups", space_groups)):
+        lines = _each(candidates, table)
+        tables[name] = [{**line, "attempted": attempted.get((line["run"], line["calculator"]))} for line in lines]
     tables["e_above_hull"] = _each(ledgers, heights)
     tables["relaxation"] = _each(ledgers, relaxation)
     tables["losses"] = losses(runs)
@@ -143,18 +146,20 @@ def num_atoms(candidates: Lines) -> Lines:
 
 
 def space_groups(candidates: Lines) -> Lines:
-    """S.U.N. crystals by crystal family, symmetry found with a tolerance of 0.1 Å; every family has a line."""
-    counts = Counter(family(line["space_group"]) for line in candidates)
-    names = [*FAMILIES, *(["not found"] if counts["not found"] else [])]
-    return [{"family": name, "sun": counts[name]} for name in names]
+    """S.U.N. crystals by crystal system, symmetry found with a tolerance of 0.1 Å; every system has a line."""
+    counts = Counter(crystal_system(line["space_group"]) for line in candidates)
+    names = [*CRYSTAL_SYSTEMS, *(["not found"] if counts["not found"] else [])]
+    return [{"crystal_system": name, "sun": counts[name]} for name in names]
 
 
-def family(space_group: str | None) -> str:
-    """The crystal family of a space group written as `Fm-3m (225)`."""
+def crystal_system(space_group: str | None) -> str:
+    """The crystal system of a space group written as `Fm-3m (225)`."""
     number = re.search(r"\((\d+)\)$", space_group or "")
     if number is None:
         return "not found"
-    return max((name for name in FAMILIES if FAMILIES[name] <= int(number[1])), key=FAMILIES.__getitem__)
+    return max(
+        (name for name, first in CRYSTAL_SYSTEMS.items() if first <= int(number[1])), key=CRYSTAL_SYSTEMS.__getitem__
+    )
 
 
 def heights(ledger: Lines) -> Lines:

@@ -59,12 +59,14 @@ FIGURES = {
     ),
     "num_atoms": Plot(
         "Atoms in S.U.N. crystals",
-        "Number of atoms in the cells of the S.U.N. crystals (Figure 4 of the paper).",
+        "Number of atoms in the cells of the S.U.N. crystals (Figure 4 of the paper). Counts: the legend says of how"
+        " many attempted samples.",
         plots.draw_num_atoms,
     ),
     "space_groups": Plot(
-        "S.U.N. crystals by crystal family",
-        "Space groups found by spglib with a tolerance of 0.1 Å (Figure 5 of the paper).",
+        "S.U.N. crystals by crystal system",
+        "Space groups found by spglib with a tolerance of 0.1 Å (Figure 5 of the paper, there called space-group"
+        " families). Counts: the legend says of how many attempted samples.",
         plots.draw_space_groups,
     ),
     "e_above_hull": Plot(

@@ -14,7 +14,7 @@ from miad.caveats import caveats
 from miad.compare import HEADINGS as COMPARED
 from miad.compare import Outcome, outcomes_of
 from miad.errors import MiadError
-from miad.figure_tables import COLUMNS, FAMILIES, read_csv
+from miad.figure_tables import COLUMNS, CRYSTAL_SYSTEMS, read_csv
 from miad.figures import FIGURES
 from miad.files import write_text
 from miad.paper_tables import LAYOUTS, NOTES, TITLES
@@ -77,7 +77,7 @@ def render(runs: list[Run], results: Path) -> str:
     data = {
         "columns": list(page_data.SHOWN.items()),
         "candidates": [line for _, lines, _ in held for line in lines],
-        "families": [*FAMILIES, "not found"],
+        "crystal_systems": [*CRYSTAL_SYSTEMS, "not found"],
         "elements": elements(),
         "generation": page_data.generation(results / "figures" / "generation.extxyz"),
     }

@@ -8,7 +8,7 @@ import numpy as np
 
 from miad.compare import Outcome
 from miad.crystal import Crystal, read_crystals
-from miad.figure_tables import family, read_csv
+from miad.figure_tables import crystal_system, read_csv
 from miad.files import checksum
 from miad.paper_tables import flat, varied
 from miad.runs import Run
@@ -63,7 +63,7 @@ def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
                 **{name: _number(line[name]) for name in ("e_above_hull", "num_atoms", "density", "energy_per_atom")},
                 "flags": line.get("flags"),
                 "run": run.name,
-                "family": family(line["space_group"]),
+                "crystal_system": crystal_system(line["space_group"]),
                 "file": line["cif"],
                 "cif": (run.own / "cif" / line["cif"]).read_text(encoding="utf-8"),
                 "structure": structure(crystal),

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from miad.figure_tables import COMPONENTS, FAMILIES, Lines
+from miad.figure_tables import COMPONENTS, CRYSTAL_SYSTEMS, Lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,11 +64,11 @@ def known(lines: Lines, name: str) -> list[float]:
     return [float(line[name]) for line in lines if line[name] is not None]
 
 
-def legend(axes: "Axes", count: int) -> None:
-    """A legend where there is more than one thing to tell apart; outside of the picture where there are many."""
+def legend(axes: "Axes", count: int, least: int = 2) -> None:
+    """A legend where there are at least so many things; outside of the picture where there are many."""
     if count > 4:
         axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
-    elif count > 1:
+    elif count >= least:
         axes.legend()
 
 
@@ -154,9 +154,9 @@ def draw_num_atoms(figure: "Figure", lines: Lines) -> None:
 
 
 def draw_space_groups(figure: "Figure", lines: Lines) -> None:
-    """Bars per crystal family, runs side by side."""
-    names = [name for name in (*FAMILIES, "not found") if any(line["family"] == name for line in lines)]
-    _grouped_bars(figure, lines, "family", names, "")
+    """Bars per crystal system, runs side by side."""
+    names = [name for name in (*CRYSTAL_SYSTEMS, "not found") if any(line["crystal_system"] == name for line in lines)]
+    _grouped_bars(figure, lines, "crystal_system", names, "")
 
 
 def _grouped_bars(figure: "Figure", lines: Lines, key: str, values: list, label: str) -> None:
@@ -167,15 +167,16 @@ def _grouped_bars(figure: "Figure", lines: Lines, key: str, values: list, label:
         counts = {str(line[key]): float(line["sun"]) for line in part}
         places = [place - 0.425 + width * (index + 0.5) for place in range(len(values))]
         heights = [counts.get(str(value), 0.0) for value in values]
-        axes.bar(places, heights, width * 0.95, label=name, **fill(index))
+        # Counts of runs of different size stand on one axis: the label says of how many.
+        axes.bar(places, heights, width * 0.95, label=f"{name}\nof {part[0]['attempted']} attempted", **fill(index))
     axes.set_xticks(range(len(values)), [str(value) for value in values])
     if len(groups) > 4 and any(isinstance(value, str) for value in values):  # the legend takes their room
-        axes.tick_params(axis="x", rotation=20)
+        axes.tick_params(axis="x", rotation=30)
     axes.set_xlabel(label)
     axes.set_ylabel("S.U.N. crystals")
     axes.yaxis.get_major_locator().set_params(integer=True)
     axes.grid(visible=False, axis="x")
-    legend(axes, len(groups))
+    legend(axes, len(groups), least=1)
 
 
 def _outlines(axes: "Axes", groups: dict[str, Lines], name: str, bins: list[float], scale: float = 1.0) -> None:

@@ -8,7 +8,7 @@ import pytest
 from finished import NUM_SALTS, samples, write_run
 
 from miad import curve, figure_tables
-from miad.figure_tables import FAMILIES, family, read_csv
+from miad.figure_tables import CRYSTAL_SYSTEMS, crystal_system, read_csv
 from miad.judge import REASONS
 from miad.runs import Run, runs_of
 
@@ -30,7 +30,8 @@ def test_the_waterfall_is_the_row_file_read_downwards(results):
 def test_counts_of_sun_crystals_add_up(results):
     for name in ("num_atoms", "space_groups"):
         assert sum(int(line["sun"]) for line in table(results, name)) == NUM_SALTS
-    assert {line["family"]: int(line["sun"]) for line in table(results, "space_groups")}["cubic"] == NUM_SALTS
+        assert {line["attempted"] for line in table(results, name)} == {"35"}
+    assert {line["crystal_system"]: int(line["sun"]) for line in table(results, "space_groups")}["cubic"] == NUM_SALTS
     heights = [float(line["e_above_hull"]) for line in table(results, "e_above_hull") if line["reason"] == "sun"]
     assert len(heights) == NUM_SALTS and max(heights) < 0
 
@@ -89,9 +90,9 @@ def test_padding_is_no_mirage_that_settles(tmp_path):
         (None, "not found"),
     ],
 )
-def test_families_begin_and_end_where_the_tables_of_crystallography_say(space_group, name):
-    assert family(space_group) == name
-    assert list(FAMILIES.values()) == sorted(FAMILIES.values())
+def test_crystal_systems_begin_and_end_where_the_tables_of_crystallography_say(space_group, name):
+    assert crystal_system(space_group) == name
+    assert list(CRYSTAL_SYSTEMS.values()) == sorted(CRYSTAL_SYSTEMS.values())
 
 
 def test_rates_against_the_epoch_end_with_the_trained_model(tmp_path):

@@ -44,7 +44,7 @@ def test_a_figure_follows_its_table_and_nothing_else(results, tmp_path):
 
 
 def test_a_table_that_lacks_a_column_is_named(tmp_path):
-    (tmp_path / "num_atoms.csv").write_text("run,calculator,num_atoms\nmiad,x,2\n")
+    (tmp_path / "num_atoms.csv").write_text("run,calculator,attempted,num_atoms\nmiad,x,9,2\n")
     with pytest.raises(MiadError, match=r"num_atoms\.csv has no column sun"):
         figures.draw(tmp_path, ["num_atoms"])
     with pytest.raises(MiadError, match=r"epochs\.csv cannot be read"):

@@ -43,7 +43,7 @@ def test_the_most_stable_candidates_come_with_their_own_files(runs):
     assert [one["crystal_id"] for one in shown] == [line["crystal_id"] for line in lines[:4]]
     for one in shown:
         assert one["cif"] == (runs[0].own / "cif" / one["file"]).read_text(encoding="utf-8")
-        assert (one["run"], one["family"], one["structure"]["size"]) == ("miad", "cubic", one["num_atoms"])
+        assert (one["run"], one["crystal_system"], one["structure"]["size"]) == ("miad", "cubic", one["num_atoms"])
     assert all(isinstance(one["e_above_hull"], float) for one in shown)
 
 

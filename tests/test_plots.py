@@ -10,7 +10,7 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
 from miad import plots
-from miad.figure_tables import COMPONENTS, FAMILIES, Lines
+from miad.figure_tables import COMPONENTS, CRYSTAL_SYSTEMS, Lines
 
 
 def panels(draw: Callable[[Figure, Lines], None], lines: Lines) -> list[Axes]:
@@ -65,16 +65,32 @@ def test_histograms_count_every_crystal_once():
 
 
 def test_an_axis_of_numbers_leaves_none_out():
-    lines = [{"run": "a", "num_atoms": number, "sun": "1"} for number in ("6", "8", "12")]
+    lines = [{"run": "a", "num_atoms": number, "sun": "1", "attempted": "128"} for number in ("6", "8", "12")]
     [axes] = panels(plots.draw_num_atoms, lines)
     assert [text.get_text() for text in axes.get_xticklabels()] == [str(number) for number in range(6, 13)]
     [bars] = axes.containers
     assert [bar.get_height() for bar in bars] == [1, 0, 1, 0, 0, 0, 1]
 
 
-def test_families_come_in_the_order_of_symmetry_and_absent_ones_have_no_height():
-    lines = [{"run": "a", "family": "cubic", "sun": "3"}, {"run": "a", "family": "trigonal", "sun": "1"}]
-    [axes] = panels(plots.draw_space_groups, [*lines, {"run": "b", "family": "cubic", "sun": "2"}])
+def test_counts_of_runs_of_different_size_say_of_how_many():
+    known = {"crystal_system": "cubic", "num_atoms": "2", "sun": "3"}
+    lines = [{"run": "a", "attempted": "128", **known}, {"run": "b", "attempted": "10000", **known}]
+    for draw in (plots.draw_num_atoms, plots.draw_space_groups):
+        [axes] = panels(draw, lines)
+        shown = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert shown == ["a\nof 128 attempted", "b\nof 10000 attempted"]
+        [axes] = panels(draw, lines[:1])
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a\nof 128 attempted"]
+
+
+def test_systems_come_in_the_order_of_symmetry_and_absent_ones_have_no_height():
+    lines = [
+        {"run": "a", "crystal_system": "cubic", "sun": "3", "attempted": "128"},
+        {"run": "a", "crystal_system": "trigonal", "sun": "1", "attempted": "128"},
+    ]
+    [axes] = panels(
+        plots.draw_space_groups, [*lines, {"run": "b", "crystal_system": "cubic", "sun": "2", "attempted": "128"}]
+    )
     assert [text.get_text() for text in axes.get_xticklabels()] == ["trigonal", "cubic"]
     assert [[bar.get_height() for bar in group] for group in axes.containers] == [[1, 3], [0, 2]]
 
@@ -107,16 +123,22 @@ def test_calculators_are_named_only_where_there_are_several():
 def test_two_dozen_runs_look_different():
     assert len({tuple(plots.look(index).values()) for index in range(24)}) == 24
     rate = {"component": "sun", "percent": 1.0, "percent_low": 0.5, "percent_high": 2.0}
-    lines = [{"run": str(index), "family": "cubic", "sun": "1", **rate} for index in range(24)]
+    lines = [
+        {"run": str(index), "crystal_system": "cubic", "sun": "1", "attempted": "128", **rate} for index in range(24)
+    ]
     for draw in (plots.draw_components, plots.draw_space_groups):
         [axes] = panels(draw, lines)
         bars = [group[0] for group in axes.containers if isinstance(group, BarContainer)]
         assert len({(bar.get_facecolor(), bar.get_hatch()) for bar in bars}) == 24
 
 
-def test_labels_of_families_do_not_overlap_beside_the_legend_of_many_runs():
+def test_labels_of_systems_do_not_overlap_beside_the_legend_of_many_runs():
     figure = Figure((7.2, 3.4), layout="constrained")
-    lines = [{"run": f"a_long_name_{run}", "family": name, "sun": "1"} for name in FAMILIES for run in range(5)]
+    lines = [
+        {"run": f"a_long_name_{run}", "crystal_system": name, "sun": "1", "attempted": "128"}
+        for name in CRYSTAL_SYSTEMS
+        for run in range(5)
+    ]
     plots.draw_space_groups(figure, lines)
     figure.draw_without_rendering()
     boxes = []

@@ -80,12 +80,12 @@
 
   const filter = () => {
     const words = $("words").value.split(/[\s,]+/).filter(Boolean);
-    const [run, family, height] = [$("run").value, $("family").value, $("height").valueAsNumber];
+    const [run, system, height] = [$("run").value, $("system").value, $("height").valueAsNumber];
     state.shown = data.candidates
       .filter(
         (one) =>
           (!run || one.run === run) &&
-          (!family || one.family === family) &&
+          (!system || one.crystal_system === system) &&
           (Number.isNaN(height) || (one.e_above_hull !== null && one.e_above_hull <= height)) &&
           matches(one, words),
       )
@@ -183,10 +183,10 @@
   });
   $("list").tHead.rows[0].append(...heads);
   options($("run"), distinct("run"));
-  options($("family"), data.families.filter((name) => distinct("family").includes(name)));
+  options($("system"), data.crystal_systems.filter((name) => distinct("crystal_system").includes(name)));
   $("run").closest("label").hidden = distinct("run").length < 2;
   for (const id of ["words", "height"]) $(id).addEventListener("input", filter);
-  for (const id of ["run", "family"]) $(id).addEventListener("change", filter);
+  for (const id of ["run", "system"]) $(id).addEventListener("change", filter);
   $("reset").addEventListener("click", () => setTimeout(filter));
   $("before").addEventListener("click", () => { state.page -= 1; draw(); });
   $("after").addEventListener("click", () => { state.page += 1; draw(); });
