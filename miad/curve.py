@@ -10,7 +10,11 @@ COLUMNS = ("epoch", "step", "seconds", *LOSSES, "total", "val_total", "learning_
 
 
 def write_losses(path: Path, rows: list[dict]) -> None:
-    """One row per epoch; `val_total` is empty where there was no validation."""
+    """One row per epoch.
+
+    `total` is κ1 `lattice` + κ2 `coords` + κ3 `species`, where `species` holds train.cross_entropy times the auxiliary
+    loss; `val_total` is the same sum on the validation crystals, empty where there was no validation.
+    """
     lines = [",".join("" if row[name] is None else repr(row[name]) for name in COLUMNS) for row in rows]
     write_text(path, "\n".join([",".join(COLUMNS), *lines]) + "\n")
 
