@@ -126,3 +126,10 @@ def test_finished_calculations_are_looked_for_where_dft_is_wanted(config, tmp_pa
         own_files(run)
     run["vasp"]["replay"] = str(tmp_path)
     assert own_files(run)["vasp"] == [str(tmp_path)]
+
+
+def test_a_folder_as_data_set_is_told_what_is_wanted_instead(config, tmp_path):
+    run = resolve(config)["miad"]
+    run["dataset"]["files"] = {"train": str(tmp_path)}
+    with pytest.raises(MiadError, match=r"dataset\.files\.train: .* is a folder.*CSV file with a column `cif`"):
+        own_files(run)
