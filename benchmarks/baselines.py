@@ -144,9 +144,8 @@ def main() -> None:
     losses["random"] = validation_loss(ignorant_network(trained, run), trained, run)
     counts["random"] = judged(folder / "samples.jsonl", run, settings, folder, options.calculator)
 
-    print(
-        "| model | validation loss (the paper's terms) | within 0.1 eV/atom of the hull, % | samples |\n| --- | --- | --- | --- |"
-    )
+    heads = ("model", "validation loss (the paper's terms)", "within 0.1 eV/atom of the hull, %", "samples")
+    print(f"| {' | '.join(heads)} |\n|{' --- |' * len(heads)}")
     for name, found in counts.items():
         rate = wilson(found["metastable"], found["attempted"]).percent()
         percent = f"{rate.value:.1f} [{rate.low:.1f}, {rate.high:.1f}]"

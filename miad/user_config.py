@@ -97,8 +97,8 @@ def own_files(run: dict) -> dict[str, list[str]]:
         for key, path in local.items():
             if key.startswith("dataset.files.") and Path(path).is_dir():
                 raise MiadError(
-                    f"{key}: {path} is a folder. A data set is a CSV file with a column `cif` (and `material_id`): write"
-                    " the CIFs of the folder into one, and give its path in config.yaml."
+                    f"{key}: {path} is a folder. A data set is a CSV file with a column `cif` (and `material_id`):"
+                    " write the CIFs of the folder into one, and give its path in config.yaml."
                 )
             if not (Path(path).exists() if key == "vasp.replay" else Path(path).is_file()):
                 raise MiadError(f"{key}: {path} is not a file in {Path.cwd()}. Correct the path in config.yaml.")
