@@ -257,7 +257,8 @@ def test_kill_9_repeats_no_finished_stage(vasp_site, tmp_path):
     assert {call: job.calls.count(call) for call in expected} == {**expected, ("NaCl", "relax_2"): 2}
     with tarfile.open(tmp_path / "vasp" / "archive" / "NaCl.tar.gz") as archive:
         assert "NaCl/relax_2.1/CONTCAR" in archive.getnames()
-    assert done["LiBr"].core_hours == pytest.approx(3 / 3600) < done["NaCl"].core_hours  # the killed attempt counts
+    # The killed attempt counts as far as it came.
+    assert done["LiBr"].core_hours == pytest.approx(3 / 3600) and done["NaCl"].core_hours > 3.05 / 3600
 
 
 def test_killed_too_often_is_given_up(vasp_site, tmp_path):
