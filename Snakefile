@@ -1,7 +1,4 @@
 # Table of contents. The science is in config.yaml, the machine in profiles/, the code in miad/.
-from pathlib import Path
-
-from miad.cancel import sign
 from snakemake.utils import min_version
 
 min_version("9.0")
@@ -26,10 +23,6 @@ include: "workflow/rules/metrics.smk"
 include: "workflow/rules/dft.smk"
 include: "workflow/rules/external.smk"
 include: "workflow/rules/report.smk"
-
-
-onstart:
-    sign(Path())
 
 
 rule all:

@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 from miad import layers
+from miad.cancel import sign
 from miad.checkpoint import KEPT
 from miad.config import Relax, Sun, build, settings_json
 from miad.errors import MiadError
@@ -32,6 +33,10 @@ except MiadError as error:
 MAIN = next(iter(RUNS))
 HOMES = layers.homes(RUNS)
 EXTERNAL = config.get("external") or {}
+
+
+onstart:
+    sign(Path())
 
 
 wildcard_constraints:
