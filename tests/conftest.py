@@ -4,9 +4,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from tiny import Project
 
 if not torch.cuda.is_available():  # before anything imports triton, which reads it then
     os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -68,3 +72,21 @@ def vasp_site(tmp_path_factory):
 
     with running(tmp_path_factory.mktemp("site")) as site:
         yield site
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> "Project":
+    """A finished tiny run of everything, `all` included; tests do not write to it."""
+    from tiny import Project
+
+    project = Project.create(tmp_path_factory.mktemp("finished"))
+    code, output = project.run("snakemake", "all")
+    assert code == 0, output
+    assert "DFT is not enabled" in output
+    return project
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> "Project":
+    """A copy of the finished run, free to be spoilt."""
+    return finished.copy(tmp_path / "copy")

@@ -42,6 +42,17 @@ SETTINGS = {
     "hull": {"source": "dataset", "energy_frame": "mp2020"},
 }
 
+# What people take away, and what is costly: the same bytes whatever happened on the way.
+RESULTS = (
+    "results/sun_table.*",
+    "results/tables/*",
+    "results/miad/*.csv",
+    "results/*/*.parquet",
+    "results/*/cif/*.cif",
+    "results/figures/waterfall.*",
+)
+COSTLY = ("results/*/train/model.*", "results/*/sample/*.jsonl", "results/*/relax/*/*.jsonl")
+
 
 def crystals() -> list[tuple[Structure, float]]:
     """Thirty crystals and invented energies, eV/atom, far above CHGNet's: what the tiny network dreams up is stable.
