@@ -127,7 +127,7 @@ def test_honest_gzip_of_any_size_is_read(tmp_path, monkeypatch):
     ("text", "said"),
     [
         (SALT.to(fmt="cif") + "#" * 1_000_000, "refused unread"),
-        ((SALT * (4, 4, 4)).to(fmt="cif"), "512 atoms; more than 400 are refused"),
+        ((SALT * (4, 4, 4)).to(fmt="cif"), "512 sites; more than 400 are refused"),
         (SALT.to(fmt="cif").replace("_cell_length_a", "_cell_length_b"), "unreadable"),
         (SALT.to(fmt="cif").replace("_cell_length_a   5.60000000", "_cell_length_a   1e999"), "not finite"),
     ],
