@@ -32,8 +32,9 @@
       const along = (axis) => [0, 1, 2].reduce((sum, row) => sum + ((corner >> row) & 1) * cells * cell[3 * row + axis], 0);
       return Math.hypot(x + along(0), y + along(1), z + along(2)); // the view moves the crystal by minus its centre
     });
-    const angle = (view.camera.fov / 2) * (Math.PI / 180);
-    const distance = Math.max(...reaches) / Math.sin(angle) / Math.min(1, view.camera.aspect);
+    // The library's fov is from the middle to the left or right edge; up and down follow from the shape of the canvas.
+    const angle = Math.atan(Math.tan(view.camera.fov * (Math.PI / 180)) / Math.max(1, view.camera.aspect));
+    const distance = Math.max(...reaches) / Math.sin(angle);
     view.zoom(Math.min(1, (view.CAMERA_Z - depth) / distance)); // draws
   };
 
