@@ -235,16 +235,8 @@ UPSTREAM: dict[str, list[str]] = {
     "hull": ["dataset", "hull"],
     "sun": ["dataset", "train", "sample", "relax", "hull", "sun"],
     "metrics": ["dataset", "train", "sample", "metrics"],
-    "dft": [
-        "dataset",
-        "train",
-        "sample",
-        "relax",
-        "hull",
-        "sun",
-        "dft",
-        "vasp",
-    ],  # which elements have a pseudopotential
+    # vasp, because it says which elements have a pseudopotential
+    "dft": ["dataset", "train", "sample", "relax", "hull", "sun", "dft", "vasp"],
     "vasp": ["dataset", "train", "sample", "relax", "hull", "sun", "dft", "vasp"],
 }
 

@@ -192,8 +192,10 @@ def read_config(path: Path) -> dict:
 
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-        config = yaml.safe_load(text)
-        _check_keys(yaml.compose(text, Loader=yaml.SafeLoader), str(path))
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()  # None: an empty file
+        _check_keys(node, str(path))
+        config = None if node is None else loader.construct_document(node)
     except OSError as error:
         raise MiadError(f"{path} cannot be read ({error}). Give --settings config.yaml, or JSON.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
