@@ -4,8 +4,6 @@ import dataclasses
 import json
 import logging
 import math
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,7 +15,7 @@ from miad.cores import num_cores
 from miad.crystal import Crystal
 from miad.files import is_unwritable, open_text, write_text
 from miad.judge import is_decoded
-from miad.progress import track
+from miad.processes import Processes
 from miad.reduced import content_key, is_sound
 
 log = logging.getLogger("miad")
@@ -165,16 +163,10 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
     known = read_described(cache_path)
     keys = [content_key(crystal) if is_decoded(crystal) else None for crystal in crystals]
     missing = {key: one for key, one in zip(keys, crystals, strict=True) if key is not None and key not in known}
-    workers = min(workers or num_cores(), 1 + len(missing) // CHUNK)
-    if workers > 1:
-        # spawn: a fork of a process whose libraries run threads may hang
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-            results = pool.map(describe, missing.values(), chunksize=CHUNK)
-            fresh = list(track(results, what="crystals described", total=len(missing)))
-    else:
-        fresh = [
-            describe(crystal) for crystal in track(missing.values(), what="crystals described", total=len(missing))
-        ]
+    ones = list(missing.values())
+    batches = [ones[start : start + CHUNK] for start in range(0, len(ones), CHUNK)]
+    with Processes(min(workers or num_cores(), 1 + len(ones) // CHUNK)) as processes:
+        fresh = [one for part in processes.map(_describe, batches, (), "batches of crystals described") for one in part]
     known.update(zip(missing, fresh, strict=True))
     if cache_path is not None and missing:
         try:
@@ -184,6 +176,10 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
                 raise
             log.warning("%s cannot be written; the crystals are described anew each time", cache_path)
     return [Description() if key is None else known[key] for key in keys]
+
+
+def _describe(crystals: list[Crystal]) -> list[Description]:
+    return [describe(crystal) for crystal in crystals]
 
 
 def read_described(path: Path | None) -> dict[str, Description]:
