@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 def random_crystals(training: list, num_crystals: int, seed: int) -> list:
     """Crystals without knowledge of where atoms go."""
-    from miad.crystal import Crystal
+    from miad.core.crystal import Crystal
 
     rng = np.random.default_rng(seed)
     pool = np.concatenate([crystal.atomic_numbers for crystal in training])
@@ -116,11 +116,11 @@ def main() -> None:
 
     from miad import sample
     from miad.config import Sample, build
-    from miad.crystal import read_crystals, write_crystals
+    from miad.core.crystal import read_crystals, write_crystals
     from miad.layers import read_config, resolve
     from miad.model import load, save
     from miad.network import CSPNet
-    from miad.statistics import wilson
+    from miad.core.statistics import wilson
 
     run = options.results / options.run
     settings = resolve(read_config(ROOT / "config.yaml"))[options.run]

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from miad.crystal import Crystal, read_crystals
-from miad.files import open_text
+from miad.core.crystal import Crystal, read_crystals
+from miad.core.files import open_text
 from miad.hull import ConvexHull, atom_fractions, element_counts, energy_above, read_table
 from miad.matching import Rule, Verdicts, compare
 from miad.reduced import reduce

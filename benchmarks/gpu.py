@@ -116,7 +116,7 @@ def sampling_step(case: Case, precision: str, device: str) -> float:
     from miad.network import CSPNet
     from miad.predictor import Predictor
     from miad.sample import BLOCK, generate
-    from miad.seeding import generator
+    from miad.core.seeding import generator
 
     diffusion = Diffusion(case.sampling_steps, 0.008, 0.005, 0.5)
     model = Model(Mirage(case.atoms, "uniform", True), diffusion, case.network, True, [], None, 0, "benchmark")

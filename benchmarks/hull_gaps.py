@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from miad.crystal import read_crystals
-from miad.files import open_text
+from miad.core.crystal import read_crystals
+from miad.core.files import open_text
 from miad.hull import ConvexHull, HullTable, atom_fractions, lowest_entries, read_table
-from miad.statistics import wilson
+from miad.core.statistics import wilson
 
 ON_HULL = 1e-4  # eV/atom
 DEEP = -0.1  # eV/atom; no sample of a trained model is so far below a whole hull

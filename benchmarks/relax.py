@@ -26,8 +26,8 @@ from typing import Any
 
 from miad import relax
 from miad.config import Relax
-from miad.crystal import Crystal, from_line, read_crystals, to_line, write_crystals
-from miad.files import write_text
+from miad.core.crystal import Crystal, from_line, read_crystals, to_line, write_crystals
+from miad.core.files import write_text
 from miad.ingest import read_any
 from miad.progress import track
 

@@ -38,7 +38,7 @@ def main() -> None:
     from miad.config import Sample, build
     from miad.layers import read_config, resolve
     from miad.model import load
-    from miad.statistics import wilson
+    from miad.core.statistics import wilson
 
     run = options.results / options.run
     settings = resolve(read_config(ROOT / "config.yaml"))[options.run]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from miad.errors import MiadError
-from miad.files import open_text, write_text
+from miad.core.errors import MiadError
+from miad.core.files import open_text, write_text
 
 DFT = "DFT"
 NO_ENERGY = "no DFT energy"  # nothing was sent, or all that was sent failed

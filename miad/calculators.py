@@ -46,8 +46,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miad.config import Relax, from_record
-from miad.errors import MiadError
-from miad.files import checksum
+from miad.core.errors import MiadError
+from miad.core.files import checksum
 
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
@@ -98,7 +98,7 @@ class Potential(ABC):
         native_frame: of the energies that it gives: `mp2020` if they contain the MP2020 corrections, `uncorrected` if
             they are raw PBE(+U).
         energy_frame: of the energies that the crystals get; `mp2020` unless a class says otherwise. Where the two
-            differ, miad.corrections is applied, once, to relaxed crystals.
+            differ, miad.core.energy_frames is applied, once, to relaxed crystals.
         elements: atomic numbers that it knows.
         reach: Å, beyond which it does not look for neighbours.
         is_batched: whether evaluating many crystals together is faster than one by one; on a GPU.

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from miad import slurm
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 log = logging.getLogger("miad")
 SIGNED = Path(".snakemake") / "miad_machine"

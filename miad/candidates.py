@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from miad.crystal import Crystal, read_crystals
-from miad.errors import MiadError
-from miad.files import atomic_folder, atomic_path, open_text, write_text
+from miad.core.crystal import Crystal, read_crystals
+from miad.core.errors import MiadError
+from miad.core.files import atomic_folder, atomic_path, open_text, write_text
 from miad.report import read_row
 
 SYMPREC = 0.1  # Å; the tolerance of the paper's appendix G for space groups

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miad.files import atomic_path
+from miad.core.files import atomic_path
 
 if TYPE_CHECKING:
     import torch

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miad.crystal import NUM_SPECIES
-from miad.errors import MiadError
-from miad.files import Unpacked, open_text
+from miad.core.crystal import NUM_SPECIES
+from miad.core.errors import MiadError
+from miad.core.files import Unpacked, open_text
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

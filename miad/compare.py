@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miad.files import open_text, write_text
+from miad.core.files import open_text, write_text
 from miad.judge import COUNTS, RATES
 from miad.report import read_row
 from miad.runs import Run, runs_of
-from miad.statistics import Rate, difference, paired_difference, wilson
+from miad.core.statistics import Rate, difference, paired_difference, wilson
 
 log = logging.getLogger("miad")
 

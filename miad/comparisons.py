@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.reduced import matcher
 
 UNKNOWN, NO, MAYBE, YES = -1, 0, 1, 2  # MAYBE: the screen did not rule it out

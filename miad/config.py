@@ -14,7 +14,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 Section = TypeVar("Section")
 

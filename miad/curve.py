@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from miad.files import write_text
+from miad.core.files import write_text
 
 LOSSES = ("lattice", "coords", "species")
 COLUMNS = ("epoch", "step", "seconds", *LOSSES, "total", "val_total", "learning_rate")

@@ -17,10 +17,10 @@ import numpy as np
 from miad.cif import parse_cif
 from miad.config import Dataset
 from miad.cores import num_cores
-from miad.crystal import Crystal, read_crystals, write_crystals
+from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.download import fetch, is_url
-from miad.errors import MiadError
-from miad.files import open_text, verify
+from miad.core.errors import MiadError
+from miad.core.files import open_text, verify
 from miad.progress import track
 from miad.sources import DATA_SETS, SPLITS
 from miad.tables import Table

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from miad.config import Dft, Vasp
-from miad.crystal import Crystal, read_crystals, write_crystals
+from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.dft_cost import core_hours
-from miad.files import write_text
-from miad.seeding import seed_of
+from miad.core.files import write_text
+from miad.core.seeding import seed_of
 from miad.vasp_site import without_potcar
 
 log = logging.getLogger("miad")

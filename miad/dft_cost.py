@@ -6,7 +6,7 @@ import json
 import math
 from pathlib import Path
 
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 
 KPOINT_DENSITY = 64  # per Å⁻³ of reciprocal cell, MPRelaxSet
 REFERENCE_ELECTRONS = 100

@@ -12,11 +12,11 @@ import numpy as np
 from miad import sun
 from miad.calculation import DFT, NO_ENERGY, Calculation, label, read_calculations
 from miad.config import Dft, Sun
-from miad.corrections import CORRECTED, adjustments
-from miad.crystal import Crystal, read_crystals, write_crystals
+from miad.core.energy_frames import CORRECTED, adjustments
+from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.dft_estimate import estimates, unknown
-from miad.errors import MiadError
-from miad.files import open_text, write_text
+from miad.core.errors import MiadError
+from miad.core.files import open_text, write_text
 
 if TYPE_CHECKING:
     from pymatgen.entries.computed_entries import ComputedStructureEntry

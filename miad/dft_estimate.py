@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from miad.statistics import Stratum, stratified
+from miad.core.statistics import Stratum, stratified
 
 TARGETS = ("stable", "metastable", "sun", "msun")
 # What no count of those that were sent says of all samples: known crystals and duplicates are not sent, or few of them.

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from miad.config import Dft, Hull, Vasp, build
-from miad.crystal import read_crystals
-from miad.errors import MiadError
+from miad.core.crystal import read_crystals
+from miad.core.errors import MiadError
 
 OK, NOTE, MISSING = "ok", "note", "MISSING"
 ROOT = Path(__file__).resolve().parent.parent
@@ -173,7 +173,7 @@ def gpus(sections: dict) -> Check:
 def hull(settings: Hull) -> Check:
     """Whether the reference energies are there and are what they should be."""
     from miad.download import cache_path, is_url
-    from miad.files import verify
+    from miad.core.files import verify
     from miad.hull_sources import MATERIALS_PROJECT, MATERIALS_PROJECT_CHECKSUM, MATERIALS_PROJECT_URL
 
     source, checksum = settings.source, settings.checksum

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 
 import miad
-from miad.errors import MiadError
-from miad.files import verify
+from miad.core.errors import MiadError
+from miad.core.files import verify
 from miad.progress import track
 
 ATTEMPTS = 5  # in a row without a new byte

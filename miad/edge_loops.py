@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from miad.download import cache_folder
-from miad.files import atomic_path
+from miad.core.files import atomic_path
 
 log = logging.getLogger("miad")
 SOURCE = Path(__file__).with_suffix(".c")

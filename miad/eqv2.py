@@ -16,8 +16,8 @@ import numpy as np
 
 from miad.calculators import Atoms, Evaluation, Evaluator, Potential, weights_label
 from miad.config import Relax
-from miad.errors import MiadError
-from miad.files import verify
+from miad.core.errors import MiadError
+from miad.core.files import verify
 
 if TYPE_CHECKING:
     import torch

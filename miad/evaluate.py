@@ -10,9 +10,9 @@ from typing import NamedTuple
 import miad
 from miad import candidates, relax, report, sun
 from miad.config import Hull, Relax, Report, Sun
-from miad.crystal import Crystal, write_crystals
-from miad.errors import MiadError
-from miad.files import checksum, is_out_of_space, open_text, write_text
+from miad.core.crystal import Crystal, write_crystals
+from miad.core.errors import MiadError
+from miad.core.files import checksum, is_out_of_space, open_text, write_text
 from miad.hull import FRAMES, HullTable, must_match, write_table
 from miad.hull_sources import read_source
 from miad.ingest import is_ours, name_of, read_any

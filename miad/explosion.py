@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 
 from miad.checkpoint import LAST, PREVIOUS, Progress
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 log = logging.getLogger("miad")
 FACTOR = 10.0  # a loss over the best one so far that counts as an explosion

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miad.candidates import MAX_FILES, cif_names
-from miad.crystal import Crystal, read_crystals
-from miad.errors import MiadError
+from miad.core.crystal import Crystal, read_crystals
+from miad.core.errors import MiadError
 from miad.figure_tables import read_csv
-from miad.files import atomic_path, write_text
+from miad.core.files import atomic_path, write_text
 from miad.hull import FRAMES
 from miad.judge import is_decoded, is_relaxed
 
@@ -195,7 +195,7 @@ def uncorrected(crystal: Crystal) -> float:
     Raises:
         MiadError: the energy has no known frame.
     """
-    from miad.corrections import correction_per_atom
+    from miad.core.energy_frames import correction_per_atom
 
     if crystal.energy_frame not in FRAMES:
         raise MiadError(f"{crystal.crystal_id} has an energy of the frame '{crystal.energy_frame}'; known: {FRAMES}.")

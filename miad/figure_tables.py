@@ -10,7 +10,7 @@ from typing import Any
 
 from miad import curve, trajectories
 from miad.compare import Outcome, outcomes_of, spread
-from miad.files import open_text
+from miad.core.files import open_text
 from miad.judge import REASONS
 from miad.runs import Run
 

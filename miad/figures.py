@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from miad import figure_tables, plots
 from miad.compare import csv_text
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.figure_tables import COLUMNS, Lines, read_csv
-from miad.files import atomic_path, write_text
+from miad.core.files import atomic_path, write_text
 from miad.runs import Run, runs_of
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from miad.cores import num_cores
-from miad.crystal import Crystal
-from miad.files import is_unwritable, open_text, write_text
+from miad.core.crystal import Crystal
+from miad.core.files import is_unwritable, open_text, write_text
 from miad.judge import is_decoded
 from miad.processes import Processes
 from miad.reduced import content_key, is_sound

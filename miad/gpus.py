@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 log = logging.getLogger("miad")
 NUM_GPUS = "MIAD_GPUS"

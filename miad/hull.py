@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from miad.config import Hull
-from miad.crystal import Crystal, read_crystals
-from miad.errors import MiadError
-from miad.files import open_text, write_text
+from miad.core.crystal import Crystal, read_crystals
+from miad.core.errors import MiadError
+from miad.core.files import open_text, write_text
 
 FRAMES = ("mp2020", "uncorrected")  # MP2020-corrected, or raw PBE/PBE+U
 COLUMNS = ("formula", "num_atoms", "energy_per_atom", "entry_id", "energy_frame", "hull", "source")

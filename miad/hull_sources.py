@@ -11,9 +11,9 @@ from typing import Any
 
 from miad import download
 from miad.config import Hull
-from miad.crystal import Crystal
-from miad.errors import MiadError
-from miad.files import checksum, open_text, verify
+from miad.core.crystal import Crystal
+from miad.core.errors import MiadError
+from miad.core.files import checksum, open_text, verify
 from miad.hull import COLUMNS, FRAMES, Entry, HullTable, lowest_entries, read_table
 from miad.sources import MP_HULL
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from miad import infuse
 from miad.config import Diffusion, Mirage, Network
-from miad.crystal import read_crystals
-from miad.errors import MiadError
+from miad.core.crystal import read_crystals
+from miad.core.errors import MiadError
 from miad.model import Model, save
 
 # Where they write csp_layer_3.edge_mlp.0, we write csp_layers.3.edge_mlp.0; all other names are the same.

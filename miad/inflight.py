@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from miad.budget import Budget
-from miad.cells import compact
+from miad.core.cells import compact
 from miad.config import Relax
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.engine import Engine
 from miad.relaxations import Geometry, Outcome, Relaxations, geometry_of
 

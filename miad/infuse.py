@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from miad.config import Mirage
-from miad.crystal import NUM_SPECIES, Crystal, read_crystals
-from miad.errors import MiadError
-from miad.files import atomic_path
+from miad.core.crystal import NUM_SPECIES, Crystal, read_crystals
+from miad.core.errors import MiadError
+from miad.core.files import atomic_path
 
 if TYPE_CHECKING:
     import torch

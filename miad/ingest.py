@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miad.cif import check_structure, in_file, in_folder, in_zip, parse_cif
-from miad.crystal import Crystal, read_crystals
-from miad.errors import MiadError
-from miad.files import open_text
+from miad.core.crystal import Crystal, read_crystals
+from miad.core.errors import MiadError
+from miad.core.files import open_text
 from miad.progress import track
 from miad.tables import Table
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import IO
 
-from miad.crystal import Crystal, from_line, to_line
+from miad.core.crystal import Crystal, from_line, to_line
 
 
 class Journal:

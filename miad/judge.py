@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.matching import Verdicts
 from miad.protocols import Protocol
-from miad.statistics import Rate, wilson
+from miad.core.statistics import Rate, wilson
 
 # The columns of counts, in the order of the table; every attempted sample is in `attempted`.
 COUNTS = (

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from miad.config import SECTIONS, UPSTREAM, Relax, Sun, build, from_record, settings_json
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.run_names import check_names
 
 Section = TypeVar("Section")

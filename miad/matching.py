@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from miad.comparisons import Comparisons
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.processes import Processes
 from miad.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
 

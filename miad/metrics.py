@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from miad.config import Metrics
-from miad.crystal import Crystal
-from miad.errors import MiadError
-from miad.files import write_text
+from miad.core.crystal import Crystal
+from miad.core.errors import MiadError
+from miad.core.files import write_text
 from miad.fingerprints import Description, describe_all
 from miad.ingest import name_of, read_any
-from miad.provenance import versions
-from miad.statistics import wilson
+from miad.core.provenance import versions
+from miad.core.statistics import wilson
 
 log = logging.getLogger("miad")
 

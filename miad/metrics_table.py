@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from miad.errors import MiadError
-from miad.files import write_text
+from miad.core.errors import MiadError
+from miad.core.files import write_text
 
 RATES = ("structural_validity", "compositional_validity", "validity", "coverage_recall", "coverage_precision")
 DISTANCES = ("d_rho", "d_elem")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miad.config import Diffusion, Mirage, Network, from_record
-from miad.errors import MiadError
-from miad.files import atomic_path, write_text
+from miad.core.errors import MiadError
+from miad.core.files import atomic_path, write_text
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
 from miad.config import Network
-from miad.crystal import NUM_SPECIES
+from miad.core.crystal import NUM_SPECIES
 from miad.edges import PairIndex, edge_mean
 
 

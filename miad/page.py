@@ -13,13 +13,13 @@ from miad import page_data
 from miad.caveats import caveats
 from miad.compare import HEADINGS as COMPARED
 from miad.compare import Outcome, outcomes_of
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.figure_tables import COLUMNS, CRYSTAL_SYSTEMS, read_csv
 from miad.figures import FIGURES
-from miad.files import write_text
+from miad.core.files import write_text
 from miad.paper_tables import LAYOUTS, NOTES, TITLES
 from miad.plots import INK
-from miad.provenance import versions
+from miad.core.provenance import versions
 from miad.report import HEADINGS
 from miad.runs import Run, runs_of
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from miad.compare import Outcome
-from miad.crystal import Crystal, read_crystals
+from miad.core.crystal import Crystal, read_crystals
 from miad.figure_tables import crystal_system, read_csv
-from miad.files import checksum
+from miad.core.files import checksum
 from miad.paper_tables import flat, varied
 from miad.runs import Run
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from miad.errors import MiadError
-from miad.files import verify
+from miad.core.errors import MiadError
+from miad.core.files import verify
 from miad.hull import Entry
 
 STUBBED = ("pymatgen.", "monty.", "uncertainties.", "scipy.")

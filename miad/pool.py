@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from miad.crystal import Crystal
-from miad.errors import MiadError
+from miad.core.crystal import Crystal
+from miad.core.errors import MiadError
 
 log = logging.getLogger("miad")
 READY = "ready"

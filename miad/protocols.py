@@ -5,7 +5,7 @@ import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 SPLITS = ("train", "val", "test")
 CHOICES = {

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miad.crystal import Crystal
-from miad.errors import MiadError
-from miad.files import is_unwritable, open_text, write_text
+from miad.core.crystal import Crystal
+from miad.core.errors import MiadError
+from miad.core.files import is_unwritable, open_text, write_text
 
 if TYPE_CHECKING:
     from pymatgen.core.structure_matcher import StructureMatcher

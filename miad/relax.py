@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from miad.calculators import Potential, potential, settings_of
-from miad.cells import closest_distance
+from miad.core.cells import closest_distance
 from miad.config import Relax
 from miad.cores import num_cores
-from miad.corrections import correct
-from miad.crystal import Crystal, read_crystals, write_crystals
-from miad.files import checksum
+from miad.core.energy_frames import correct
+from miad.core.crystal import Crystal, read_crystals, write_crystals
+from miad.core.files import checksum
 from miad.journal import Journal
 from miad.model import pick_device
 from miad.pool import Limits, in_processes

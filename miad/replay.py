@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from miad.calculation import Calculation, label, plain_entry, read_calculations, write_calculations
-from miad.crystal import Crystal, write_crystals
-from miad.errors import MiadError
-from miad.files import open_text
+from miad.core.crystal import Crystal, write_crystals
+from miad.core.errors import MiadError
+from miad.core.files import open_text
 from miad.progress import track
 
 log = logging.getLogger("miad")

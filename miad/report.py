@@ -8,8 +8,8 @@ from typing import Any
 
 from miad import published
 from miad.config import Report
-from miad.errors import MiadError
-from miad.files import write_text
+from miad.core.errors import MiadError
+from miad.core.files import write_text
 from miad.judge import COUNTS, RATES
 from miad.published import Published
 from miad.sun import RELAXATION

@@ -2,7 +2,7 @@
 
 import re
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 TAKEN = ("external", "figures", "tables")  # folders of results/ that are no runs
 

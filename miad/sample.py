@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miad.config import Sample
-from miad.crystal import Crystal, write_crystals
-from miad.errors import MiadError
-from miad.files import atomic_path
+from miad.core.crystal import Crystal, write_crystals
+from miad.core.errors import MiadError
+from miad.core.files import atomic_path
 from miad.model import Model, load, pick_device
-from miad.seeding import generator
+from miad.core.seeding import generator
 
 if TYPE_CHECKING:
     import torch

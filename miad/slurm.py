@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 log = logging.getLogger("miad")
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 from miad.calculators import settings_of
 from miad.config import Relax, Sun
-from miad.crystal import Crystal, read_crystals, write_crystals
-from miad.errors import MiadError
-from miad.files import write_text
+from miad.core.crystal import Crystal, read_crystals, write_crystals
+from miad.core.errors import MiadError
+from miad.core.files import write_text
 from miad.hull import ConvexHull, HullPoint, element_counts, energy_above, read_table
 from miad.judge import REASONS, Judged, count, is_broken, is_decoded, is_relaxed, judge, rates
 from miad.matching import Rule, Verdicts, compare
 from miad.progress import track
 from miad.protocols import Protocol, as_record, read_protocols
-from miad.provenance import versions
+from miad.core.provenance import versions
 
 log = logging.getLogger("miad")
 RELAXATION = ("fmax", "max_steps")  # eV/Å and moves: what a row says of how far its crystals were relaxed

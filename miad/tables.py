@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from miad.errors import MiadError
-from miad.files import open_text
+from miad.core.errors import MiadError
+from miad.core.files import open_text
 
 MAX_FIELD = 1 << 24  # characters; a longer field is a quote that was never closed
 MAX_MEMBER = 16 << 30  # bytes of an unpacked member of a zip

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.patched_diagram import Record
 
 STORAGES = {

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from miad import checkpoint
 from miad.config import Train
 from miad.curve import LOSSES, Live, write_losses
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.explosion import Guard
 from miad.infuse import read_state
 from miad.model import Model, load, pick_device, save
-from miad.seeding import generator
+from miad.core.seeding import generator
 
 if TYPE_CHECKING:
     import torch

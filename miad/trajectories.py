@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from miad.crystal import MIRAGE, Crystal
-from miad.errors import MiadError
+from miad.core.crystal import MIRAGE, Crystal
+from miad.core.errors import MiadError
 
 
 @dataclass(frozen=True)

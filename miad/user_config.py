@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from miad.config import did_you_mean
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.run_names import check_names
 
 

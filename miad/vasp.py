@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from miad import slurm
 from miad.calculation import Calculation, plain_entry, write_calculations
 from miad.config import Vasp
-from miad.crystal import Crystal, read_crystals
-from miad.errors import MiadError
-from miad.files import atomic_path, write_text
+from miad.core.crystal import Crystal, read_crystals
+from miad.core.errors import MiadError
+from miad.core.files import atomic_path, write_text
 from miad.progress import track
 from miad.vasp_flow import STAGES, stages, use_potcars
 from miad.vasp_hours import core_hours

@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from miad.config import Vasp
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.vasp_site import scratch_folder
 
 if TYPE_CHECKING:

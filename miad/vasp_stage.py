@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from miad.cancel import processes
 from miad.config import Vasp
-from miad.errors import MiadError
-from miad.files import is_out_of_space, write_text
+from miad.core.errors import MiadError
+from miad.core.files import is_out_of_space, write_text
 from miad.vasp_flow import run_options
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miad.config import Vasp
-from miad.errors import MiadError
-from miad.files import atomic_path
+from miad.core.errors import MiadError
+from miad.core.files import atomic_path
 
 if TYPE_CHECKING:
     from jobflow import JobStore

@@ -10,7 +10,7 @@ from test_sun import settings as sun_settings
 
 from miad import candidates, compare, curve, figures, page, report, sun
 from miad.config import Report, build
-from miad.crystal import Crystal, write_crystals
+from miad.core.crystal import Crystal, write_crystals
 from miad.hull import Entry, HullTable, write_table
 from miad.layers import resolve
 

@@ -12,7 +12,7 @@ import miad
 from miad import __main__ as command
 from miad.__main__ import STEPS, main
 from miad.config import Mirage
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 ROOT = Path(__file__).parent.parent
 MIRAGE = '{"num_atoms": 5, "coordinates": "uniform", "mask_loss": true}'

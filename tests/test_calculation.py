@@ -12,7 +12,7 @@ from miad.calculation import (
     read_calculations,
     write_calculations,
 )
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 
 def calculated(version: str | None = "6.4.2", potcars: tuple[str, ...] = ("PAW_PBE Fe_pv 02Aug2007",)) -> Calculation:

@@ -3,7 +3,7 @@
 import pytest
 
 from miad.calculators import POTENTIALS, Chgnet, potential
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 
 def test_label_names_version_and_weights():

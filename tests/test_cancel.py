@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from miad import cancel, slurm
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
 # Stands for a step: its command line is that of one, and like training it ends in order when told to.

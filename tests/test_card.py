@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from miad.crystal import Crystal, read_crystals
+from miad.core.crystal import Crystal, read_crystals
 from miad.prototypes import FMAX, MAX_STEPS, NUM_CANDIDATES, card
 
 FOLDER = files("miad") / "data"

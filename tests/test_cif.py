@@ -10,7 +10,7 @@ from pymatgen.core import Lattice, Structure
 
 from miad import cif
 from miad.cif import parse_cif
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 CSCL = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from miad.config import SECTIONS, UPSTREAM, Mirage, Network, Sample, Train, build, from_record, settings_json
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.layers import read_config, read_settings, resolve
 from miad.user_config import check
 

@@ -15,9 +15,9 @@ from symmetric import symmetric
 
 from miad import dataset
 from miad.config import Dataset
-from miad.crystal import Crystal, read_crystals, write_crystals
+from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.dataset import run, standardise
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 ROCK_SALT = symmetric("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 FLUORITE = symmetric("Fm-3m", Lattice.cubic(5.5), ["Ca", "F"], [[0, 0, 0], [0.25, 0.25, 0.25]])

@@ -13,9 +13,9 @@ from vasp_stand_in.site import Site, calls
 
 from miad.calculation import FLAGS, NO_ENERGY, NOT_DFT, Calculation, plain_entry, write_calculations
 from miad.config import Dft, build
-from miad.crystal import Crystal, read_crystals
+from miad.core.crystal import Crystal, read_crystals
 from miad.dft_energies import corrected, with_dft
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.figure_tables import read_csv
 from miad.hull import Entry
 from miad.vasp_flow import STAGES

@@ -3,7 +3,7 @@
 import pytest
 
 from miad.dft_estimate import estimates
-from miad.statistics import Stratum, stratified
+from miad.core.statistics import Stratum, stratified
 
 
 def verdict(success: bool, group: str) -> dict:

@@ -9,7 +9,7 @@ import pytest
 
 from miad import download
 from miad.download import cache_path, fetch, is_url
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()

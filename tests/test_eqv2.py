@@ -9,10 +9,10 @@ from test_relax import SETTINGS, hostile, rocksalt
 
 from miad import relax
 from miad.calculators import Atoms, evaluate_with_ase, potential
-from miad.corrections import correction_per_atom
-from miad.crystal import Crystal, read_crystals, write_crystals
+from miad.core.energy_frames import correction_per_atom
+from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.eqv2 import edge_rotations
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_weights_of_another_checksum_are_refused(checkpoint):
 def test_a_file_that_would_run_code_is_opened_only_after_its_checksum(checkpoint, tmp_path):
     import torch
 
-    from miad.files import checksum
+    from miad.core.files import checksum
 
     odd = torch.load(checkpoint, weights_only=True) | {"odd": np.random.default_rng(0)}
     torch.save(odd, tmp_path / "odd.pt")

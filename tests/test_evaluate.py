@@ -10,8 +10,8 @@ from test_matching import caesium_chloride, rock_salt
 
 from miad import evaluate, relax
 from miad.__main__ import main
-from miad.crystal import read_crystals, write_crystals
-from miad.errors import MiadError
+from miad.core.crystal import read_crystals, write_crystals
+from miad.core.errors import MiadError
 
 HULL = "formula,energy_per_atom,energy_frame\nNa,-1.0,mp2020\nCl,-2.0,mp2020\nNaCl,-2.9,mp2020\n"
 

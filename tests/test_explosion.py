@@ -6,7 +6,7 @@ import pytest
 
 from miad import explosion
 from miad.checkpoint import LAST, PREVIOUS, Progress
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 PROGRESS = Progress("k", step=7, epoch=2, best=2.0)
 

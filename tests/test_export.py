@@ -15,8 +15,8 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from miad import export
-from miad.crystal import write_crystals
-from miad.errors import MiadError
+from miad.core.crystal import write_crystals
+from miad.core.errors import MiadError
 from miad.figure_tables import read_csv
 from miad.ingest import read_any
 

@@ -9,7 +9,7 @@ import pytest
 from finished import NUM_SALTS, samples
 
 from miad import figures
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.figure_tables import COLUMNS, read_csv
 from miad.figures import FIGURES
 

@@ -8,7 +8,7 @@ import smact
 from smact.screening import pauling_test
 from test_matching import caesium_chloride, disguises, rock_salt
 
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.fingerprints import (
     compositional_validity,
     describe,

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from miad import gpus
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 HOLD = "from miad.gpus import lent\nwith lent() as held:\n    print(*held, flush=True)\n    input()\n"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from test_hull import settings
 
-from miad.errors import MiadError
-from miad.files import checksum
+from miad.core.errors import MiadError
+from miad.core.files import checksum
 from miad.hull import ConvexHull, HullTable, read_table, run
 
 

@@ -10,8 +10,8 @@ import toy
 
 from miad import sample, train
 from miad.config import Network, Sample
-from miad.crystal import read_crystals, write_crystals
-from miad.errors import MiadError
+from miad.core.crystal import read_crystals, write_crystals
+from miad.core.errors import MiadError
 from miad.import_weights import DIFFUSION, run
 from miad.model import load
 from miad.network import CSPNet

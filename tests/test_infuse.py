@@ -8,8 +8,8 @@ import torch
 import toy
 
 from miad import infuse
-from miad.crystal import write_crystals
-from miad.errors import MiadError
+from miad.core.crystal import write_crystals
+from miad.core.errors import MiadError
 
 
 def run(folder, train, val=None, mirage=toy.MIRAGE):

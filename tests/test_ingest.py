@@ -13,8 +13,8 @@ from pymatgen.io.cif import CifWriter
 from test_matching import caesium_chloride, rock_salt
 
 from miad import cif
-from miad.crystal import Crystal, write_crystals
-from miad.errors import MiadError
+from miad.core.crystal import Crystal, write_crystals
+from miad.core.errors import MiadError
 from miad.ingest import read_any
 
 BROKEN = "data_x\n_cell_length_a wrong\n"

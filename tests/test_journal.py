@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.journal import Journal
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_sun import PROTOCOLS, STRICT
 
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.judge import COUNTS, RATES, REASONS, count, is_decoded, is_relaxed, judge, rates
 from miad.matching import Verdicts
 from miad.protocols import Protocol, read_protocols

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from miad.config import SECTIONS, Mirage, Train, build, settings_json
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.layers import homes, kept_runs, merge, read_config, read_settings, resolve
 from miad.user_config import check
 

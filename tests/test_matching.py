@@ -10,7 +10,7 @@ import pytest
 
 from miad import comparisons, matching
 from miad.comparisons import fits
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.matching import Group, Rule, compare, compare_group
 from miad.processes import Processes
 from miad.reduced import content_key, read_reduced, reduce

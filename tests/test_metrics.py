@@ -10,8 +10,8 @@ from test_hull import dataset_settings
 from test_matching import caesium_chloride, rock_salt
 
 from miad.config import Metrics
-from miad.crystal import write_crystals
-from miad.errors import MiadError
+from miad.core.crystal import write_crystals
+from miad.core.errors import MiadError
 from miad.fingerprints import Description
 from miad.metrics import coverage, property_distances, read_scaler, run, scaler_of
 

@@ -9,8 +9,8 @@ from test_matching import caesium_chloride, rock_salt
 from test_metrics import settings
 
 from miad import metrics
-from miad.crystal import write_crystals
-from miad.errors import MiadError
+from miad.core.crystal import write_crystals
+from miad.core.errors import MiadError
 from miad.metrics_table import COLUMNS, PUBLISHED, run
 
 

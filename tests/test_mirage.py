@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from miad.crystal import from_line, to_line
+from miad.core.crystal import from_line, to_line
 from miad.diffusion.mirage import circular_mean, infuse, reduce
 
 CELL = 4 * np.eye(3)

@@ -8,7 +8,7 @@ import torch
 import toy
 from safetensors.torch import save_file
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.model import Model, load, pick_device, save
 from miad.network import CSPNet
 

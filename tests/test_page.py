@@ -15,7 +15,7 @@ import pytest
 from finished import HOSTILE, NUM_SALTS
 
 from miad import page
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.figures import FIGURES
 
 # All salts of the first run; the second lacks five of them, so that a duplicate of one is unique there.
@@ -293,7 +293,7 @@ def test_what_made_it_is_told(results):
     section = text[text.index('id="provenance"') :].partition('id="data"')[0]
     assert "mirage.num_atoms: 8 instead of 9" in section
     assert "mp2020" in section and "CHGNet 0.3.0 (test)" in section and "pymatgen" in section
-    from miad.files import checksum
+    from miad.core.files import checksum
 
     for path in ("miad/train/model.safetensors", "sun_table.csv", "tables/runs.csv", "small/ledger.csv"):
         assert checksum(results / path, "sha256") in section

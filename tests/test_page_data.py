@@ -10,9 +10,9 @@ from finished import NUM_SALTS
 
 from miad import page_data
 from miad.compare import Outcome, outcomes_of
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.figure_tables import read_csv
-from miad.files import checksum
+from miad.core.files import checksum
 from miad.runs import Run, runs_of
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from miad.errors import MiadError
-from miad.files import checksum
+from miad.core.errors import MiadError
+from miad.core.files import checksum
 from miad.patched_diagram import read_patched_diagram
 
 

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import one_hot
 
 from miad.config import Diffusion, Mirage, Network
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.diffusion import coords, lattice, mirage, schedules, species
 from miad.diffusion.process import JointDiffusion, Noise, State
 from miad.infuse import to_tensors

@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from miad.crystal import Crystal
-from miad.errors import MiadError
+from miad.core.crystal import Crystal
+from miad.core.errors import MiadError
 from miad.pool import Limits, _work, in_processes
 
 

@@ -3,7 +3,7 @@
 import pytest
 from test_sun import PROTOCOLS, STRICT
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.protocols import as_record, read_protocols, references_needed
 
 HEADLINE = {

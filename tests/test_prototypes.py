@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from miad.crystal import Crystal, read_crystals
+from miad.core.crystal import Crystal, read_crystals
 from miad.dataset import standardise
 from miad.hull import element_counts
 from miad.prototypes import candidates, relax_settings, selection

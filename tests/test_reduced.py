@@ -8,7 +8,7 @@ import pytest
 from test_matching import caesium_chloride, rock_salt
 
 from miad import reduced
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
 
 

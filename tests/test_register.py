@@ -14,8 +14,8 @@ from tiny import ROOT
 
 from miad import calculators
 from miad.calculators import potential, settings_of
-from miad.crystal import Crystal, read_crystals, write_crystals
-from miad.errors import MiadError
+from miad.core.crystal import Crystal, read_crystals, write_crystals
+from miad.core.errors import MiadError
 
 CLASS = """
 from miad.calculators import Potential

@@ -12,7 +12,7 @@ from tiny import ROOT
 
 from miad import relax
 from miad.config import Relax
-from miad.crystal import Crystal, read_crystals, to_line, write_crystals
+from miad.core.crystal import Crystal, read_crystals, to_line, write_crystals
 from miad.journal import Journal
 
 SETTINGS = Relax(

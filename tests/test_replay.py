@@ -17,8 +17,8 @@ from vasp_stand_in.chain import SENT
 from vasp_stand_in.outputs import Outputs, Step
 
 from miad.calculation import NOT_DFT, Calculation
-from miad.crystal import Crystal, read_crystals
-from miad.errors import MiadError
+from miad.core.crystal import Crystal, read_crystals
+from miad.core.errors import MiadError
 from miad.replay import fingerprint, read_runs, replayed, run
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from miad.config import Report
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.judge import COUNTS, REASONS, rates
 from miad.published import ROWS
 from miad.report import COLUMNS, HEADINGS, run

@@ -2,7 +2,7 @@
 
 import pytest
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.run_names import TAKEN, check_names
 
 

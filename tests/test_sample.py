@@ -12,13 +12,13 @@ from waiting import Waiting
 
 from miad import predictor, sample
 from miad.config import Mirage, Network, Sample
-from miad.crystal import NUM_SPECIES, read_crystals
+from miad.core.crystal import NUM_SPECIES, read_crystals
 from miad.diffusion.process import JointDiffusion, Noise, State
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.model import Model, save
 from miad.network import CSPNet
 from miad.sample import blocks_at_once, draw_padding, generate, is_corrected, num_network_calls, shard_size, times_of
-from miad.seeding import generator, seed_of
+from miad.core.seeding import generator, seed_of
 
 SAMPLE = Sample(
     seed=3, num_crystals=21, num_shards=2, stride=2, corrector_scale=1e-5, corrector_steps=4, denoise_last=True,

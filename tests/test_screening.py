@@ -10,7 +10,7 @@ import pytest
 from test_matching import caesium_chloride, disguises, rock_salt
 
 from miad.comparisons import Screen, fits
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.matching import Group, Rule, compare_group
 from miad.reduced import reduce
 

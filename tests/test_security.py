@@ -11,9 +11,9 @@ from pymatgen.core import Lattice
 from symmetric import symmetric
 
 from miad import candidates, ingest
-from miad.crystal import Crystal, read_crystals, write_crystals
-from miad.errors import MiadError
-from miad.files import Unpacked, open_text
+from miad.core.crystal import Crystal, read_crystals, write_crystals
+from miad.core.errors import MiadError
+from miad.core.files import Unpacked, open_text
 
 ROOT = Path(__file__).resolve().parent.parent
 SALT = symmetric("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.prototypes import selection
 
 

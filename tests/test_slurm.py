@@ -6,7 +6,7 @@ import time
 import pytest
 
 from miad import slurm
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 SQUEUE = """#!/bin/sh
 echo "11|rule_train_wildcards_miad|{folder}"

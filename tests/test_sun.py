@@ -11,8 +11,8 @@ from test_matching import caesium_chloride, rock_salt
 
 from miad.__main__ import main
 from miad.config import Relax, Sun
-from miad.crystal import Crystal, read_crystals, write_crystals
-from miad.errors import MiadError
+from miad.core.crystal import Crystal, read_crystals, write_crystals
+from miad.core.errors import MiadError
 from miad.hull import Entry, HullTable, write_table
 from miad.judge import REASONS
 from miad.layers import read_config, read_settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from miad import tables
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.tables import Table
 
 TEXT = 'cif,material_id\n"two\nlines",mp-1\nthree,mp-2\n'

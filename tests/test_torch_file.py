@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.torch_file import read_torch_file
 
 

@@ -14,9 +14,9 @@ from waiting import Waiting
 
 from miad import sample, train
 from miad.config import Sample
-from miad.crystal import read_crystals
+from miad.core.crystal import read_crystals
 from miad.curve import COLUMNS, LOSSES
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.model import load
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -18,7 +18,7 @@ from trainings import assert_same, command, fit, state
 
 from miad import checkpoint, train
 from miad.curve import COLUMNS
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

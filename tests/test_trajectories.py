@@ -5,7 +5,7 @@ import pytest
 from finished import TIMES, samples, write_trajectories
 
 from miad import trajectories
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.trajectories import Trajectory, joined, read, real_atoms, settled, turnover
 
 

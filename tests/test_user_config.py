@@ -3,7 +3,7 @@
 import pytest
 from test_layers import ROOT, SCHEMA, put
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.layers import read_config, resolve
 from miad.user_config import check, own_files
 

@@ -18,9 +18,9 @@ from vasp_stand_in.site import Site, calls
 
 from miad import vasp
 from miad.calculation import NOT_DFT, label, read_calculations
-from miad.crystal import Crystal, write_crystals
+from miad.core.crystal import Crystal, write_crystals
 from miad.dft_energies import corrected
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.vasp_flow import STAGES, stages
 from miad.vasp_stage import attempts
 from miad.vasp_store import open_store, task_document

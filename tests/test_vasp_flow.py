@@ -8,7 +8,7 @@ from pymatgen.io.vasp.sets import MPRelaxSet, MPStaticSet
 from symmetric import symmetric
 from vasp_stand_in.site import Site
 
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.vasp_flow import STAGES, run_options, stages
 
 

@@ -12,7 +12,7 @@ import pytest
 from pymatgen.io.vasp.sets import MPRelaxSet
 from vasp_stand_in.chain import SENT
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.vasp_stage import (
     STOPPED,
     _run,

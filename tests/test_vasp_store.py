@@ -7,7 +7,7 @@ import orjson
 import pytest
 from vasp_stand_in.site import Site
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.vasp_store import open_store, task_document
 
 

@@ -20,7 +20,7 @@ from tiny import COSTLY, RESULTS, Project
 
 from miad import cancel, published
 from miad.candidates import CANDIDATE_COLUMNS, LEDGER_COLUMNS
-from miad.crystal import read_crystals
+from miad.core.crystal import read_crystals
 from miad.judge import COUNTS, RATES, REASONS
 from miad.report import COLUMNS
 

@@ -10,7 +10,7 @@ import pytest
 import tiny
 from tiny import COSTLY, RESULTS, Project
 
-from miad.crystal import Crystal, write_crystals
+from miad.core.crystal import Crystal, write_crystals
 
 CLOSED_PORT = "http://127.0.0.1:9/train.csv"
 

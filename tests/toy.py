@@ -7,7 +7,7 @@ import numpy as np
 
 from miad import infuse
 from miad.config import Diffusion, Mirage, Network, Train
-from miad.crystal import Crystal, write_crystals
+from miad.core.crystal import Crystal, write_crystals
 
 MIRAGE = Mirage(num_atoms=5, coordinates="uniform", mask_loss=True)
 BASELINE = Mirage(num_atoms=None, coordinates="uniform", mask_loss=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from miad.crystal import MIRAGE, Crystal
+from miad.core.crystal import MIRAGE, Crystal
 
 
 def infuse(frac_coords: Tensor, species: Tensor, uniform: Tensor, coordinates: str) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from miad.config import Diffusion, Mirage
-from miad.crystal import MIRAGE, NUM_SPECIES
+from miad.core.crystal import MIRAGE, NUM_SPECIES
 from miad.diffusion import coords, lattice, mirage, schedules, species
 
 

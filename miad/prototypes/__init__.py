@@ -5,8 +5,8 @@ import random
 from pathlib import Path
 
 from miad.config import Relax
-from miad.crystal import Crystal, read_crystals, write_crystals
-from miad.files import write_text
+from miad.core.crystal import Crystal, read_crystals, write_crystals
+from miad.core.files import write_text
 from miad.prototypes import card, selection
 from miad.prototypes.decorations import Decoration, decorations
 from miad.prototypes.properties import VOLUMES

@@ -3,7 +3,7 @@
 from collections import Counter
 from importlib.metadata import version
 
-from miad.crystal import Crystal
+from miad.core.crystal import Crystal
 from miad.hull import element_counts
 from miad.prototypes.selection import MAX_ATOMS, MAX_E_ABOVE_HULL
 

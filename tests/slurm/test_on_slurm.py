@@ -21,7 +21,7 @@ from tiny import ROOT, Project
 from vasp_stand_in.site import calls
 
 from miad.cancel import processes, steps_at_work
-from miad.crystal import read_crystals
+from miad.core.crystal import read_crystals
 from miad.slurm import jobs_of as jobs_in_queue
 
 pytestmark = pytest.mark.slurm

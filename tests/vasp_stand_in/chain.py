@@ -13,7 +13,7 @@ from symmetric import symmetric
 
 from miad import dft, dft_energies, report, vasp
 from miad.config import Dft, Report, Sun, Vasp, build
-from miad.crystal import Crystal, write_crystals
+from miad.core.crystal import Crystal, write_crystals
 from miad.hull import Entry, HullTable, write_table
 from miad.layers import read_config, resolve
 

@@ -15,7 +15,7 @@ from miad import layers
 from miad.cancel import sign
 from miad.checkpoint import KEPT
 from miad.config import Relax, Sun, build, settings_json
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 from miad.replay import fingerprint
 from miad.user_config import check, own_files
 

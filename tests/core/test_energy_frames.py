@@ -7,8 +7,8 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 from symmetric import symmetric
 from test_relax import rocksalt
 
-from miad.corrections import correct, correction_per_atom, hubbard_values
-from miad.errors import MiadError
+from miad.core.energy_frames import correct, correction_per_atom, hubbard_values
+from miad.core.errors import MiadError
 
 
 def salt(cation: str, anion: str, edge: float) -> Structure:

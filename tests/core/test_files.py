@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from miad.errors import MiadError
-from miad.files import atomic_folder, atomic_path, checksum, is_out_of_space, open_text, verify, write_text
+from miad.core.errors import MiadError
+from miad.core.files import atomic_folder, atomic_path, checksum, is_out_of_space, open_text, verify, write_text
 
 
 def test_a_failing_block_leaves_the_old_file_and_no_litter(tmp_path):
@@ -41,7 +41,7 @@ def test_the_file_appears_only_at_the_end_with_usual_permissions_and_suffixes(tm
 
 
 PROGRAM = """import sys, time
-from miad.files import atomic_folder, atomic_path
+from miad.core.files import atomic_folder, atomic_path
 with {}(sys.argv[1]) as temporary:
     (temporary / "part" if temporary.is_dir() else temporary).write_text("half")
     print("ready", flush=True)

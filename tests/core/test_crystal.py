@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from pymatgen.core import DummySpecies, Lattice, Structure
 
-from miad.crystal import Crystal, from_line, read_crystals, to_line, write_crystals
-from miad.errors import MiadError
+from miad.core.crystal import Crystal, from_line, read_crystals, to_line, write_crystals
+from miad.core.errors import MiadError
 
 NACL = Structure(Lattice.cubic(4.0), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 

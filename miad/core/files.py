@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from miad.errors import MiadError
+from miad.core.errors import MiadError
 
 # What a full disk, an exhausted quota or a limit on file sizes says; safetensors says it in words only.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

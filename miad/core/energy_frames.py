@@ -7,8 +7,8 @@ import functools
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from miad.crystal import Crystal
-from miad.errors import MiadError
+from miad.core.crystal import Crystal
+from miad.core.errors import MiadError
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from miad.statistics import Stratum, difference, paired_difference, stratified, wilson
+from miad.core.statistics import Stratum, difference, paired_difference, stratified, wilson
 
 
 def test_wilson_against_known_values() -> None:

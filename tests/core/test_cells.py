@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from miad.cells import closest_distance, compact
+from miad.core.cells import closest_distance, compact
 
 
 @pytest.mark.parametrize("seed", range(5))

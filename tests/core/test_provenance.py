@@ -3,7 +3,7 @@
 from importlib import metadata
 
 import miad
-from miad.provenance import PACKAGES, commit, versions
+from miad.core.provenance import PACKAGES, commit, versions
 
 
 def test_versions_are_those_installed() -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miad.errors import MiadError
-from miad.files import open_text, write_text
+from miad.core.errors import MiadError
+from miad.core.files import open_text, write_text
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
