@@ -85,7 +85,7 @@ def ignorant_network(trained, run: Path):
 def judged(crystals: Path, run: Path, settings: dict, folder: Path, calculator: str) -> dict:
     """Relax and judge crystals like those of the run; returns the counts of the headline protocol."""
     from miad import relax, sun
-    from miad.config import Relax, Sun, build
+    from miad.config.sections import Relax, Sun, build
 
     relaxed, row = folder / "relaxed.jsonl", folder / "row.json"
     relax.run(build(settings, Relax), crystals=crystals, relaxed=relaxed, calculator=calculator)
@@ -115,9 +115,9 @@ def main() -> None:
     import torch
 
     from miad import sample
-    from miad.config import Sample, build
+    from miad.config.sections import Sample, build
     from miad.core.crystal import read_crystals, write_crystals
-    from miad.layers import read_config, resolve
+    from miad.config.resolve import read_config, resolve
     from miad.model import load, save
     from miad.network import CSPNet
     from miad.core.statistics import wilson

@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 import toy  # noqa: E402
 
-from miad.config import Diffusion, Mirage, Network, Sample  # noqa: E402
+from miad.config.sections import Diffusion, Mirage, Network, Sample  # noqa: E402
 
 SAMPLES, STEPS = 10_000, 1000  # of the paper
 

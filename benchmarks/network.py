@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
 from gpu import AT_PAPER, absolutes  # noqa: E402
 from reference import reference_forward  # noqa: E402
 
-from miad.config import Network  # noqa: E402
+from miad.config.sections import Network  # noqa: E402
 from miad.network import CSPNet  # noqa: E402
 
 SIZES = {

@@ -62,8 +62,8 @@ def measure(model: Path, val: Path) -> dict[str, float]:
 def trained(name: str, seed: int, options: argparse.Namespace) -> Path:
     """The model of one variant, trained unless it was before."""
     from miad import train
-    from miad.config import Train, build
-    from miad.layers import merge, read_config, resolve
+    from miad.config.sections import Train, build
+    from miad.config.resolve import merge, read_config, resolve
 
     folder = options.out / f"{name.replace(' ', '_').replace('×', 'x')}-{seed}"
     infused = options.results / options.run / "infuse"

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from miad import relax
-from miad.config import Relax
+from miad.config.sections import Relax
 from miad.core.crystal import Crystal, from_line, read_crystals, to_line, write_crystals
 from miad.core.files import write_text
 from miad.ingest import read_any

@@ -35,8 +35,8 @@ def main() -> None:
     options = parser.parse_args()
 
     from miad import sample
-    from miad.config import Sample, build
-    from miad.layers import read_config, resolve
+    from miad.config.sections import Sample, build
+    from miad.config.resolve import read_config, resolve
     from miad.model import load
     from miad.core.statistics import wilson
 

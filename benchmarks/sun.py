@@ -22,10 +22,10 @@ import numpy as np
 
 from miad import matching
 from miad.comparisons import Screen, fits
-from miad.config import Sun
+from miad.config.sections import Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.hull import ConvexHull, element_counts, read_table
-from miad.layers import read_settings
+from miad.config.resolve import read_settings
 from miad.reduced import reduce
 from miad.sun import reduced_path, run
 

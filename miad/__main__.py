@@ -15,10 +15,10 @@ from typing import Any
 
 import miad
 from miad import gpus
-from miad.config import SECTIONS
+from miad.config.sections import SECTIONS
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space
-from miad.layers import read_settings
+from miad.config.resolve import read_settings
 
 # One line per step, in the order of the chain; the module has the same name unless a third word says otherwise.
 STEPS = {

@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miad.config import Relax, from_record
+from miad.config.sections import Relax, from_record
 from miad.core.errors import MiadError
 from miad.core.files import checksum
 

@@ -13,7 +13,7 @@ from typing import Any
 from miad.core.files import open_text, write_text
 from miad.judge import COUNTS, RATES
 from miad.report import read_row
-from miad.runs import Run, runs_of
+from miad.config.layout import Run, runs_of
 from miad.core.statistics import Rate, difference, paired_difference, wilson
 
 log = logging.getLogger("miad")

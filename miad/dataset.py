@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from miad.cif import parse_cif
-from miad.config import Dataset
+from miad.config.sections import Dataset
 from miad.cores import num_cores
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.download import fetch, is_url

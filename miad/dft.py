@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from miad.config import Dft, Vasp
+from miad.config.sections import Dft, Vasp
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.dft_cost import core_hours
 from miad.core.files import write_text

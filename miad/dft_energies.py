@@ -11,7 +11,7 @@ import numpy as np
 
 from miad import sun
 from miad.calculation import DFT, NO_ENERGY, Calculation, label, read_calculations
-from miad.config import Dft, Sun
+from miad.config.sections import Dft, Sun
 from miad.core.energy_frames import CORRECTED, adjustments
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.dft_estimate import estimates, unknown

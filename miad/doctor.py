@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from miad.config import Dft, Hull, Vasp, build
+from miad.config.sections import Dft, Hull, Vasp, build
 from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
 
@@ -49,7 +49,7 @@ def run(*, config: Path | None = None, profile: Path | None = None) -> None:
         MiadError: an error in the config, or something is missing; the lines above the message say what and how to
             get it.
     """
-    from miad.layers import read_config, resolve
+    from miad.config.resolve import read_config, resolve
     from miad.user_config import check as check_words
 
     content = read_config(config or Path("config.yaml"))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import miad
 from miad import candidates, relax, report, sun
-from miad.config import Hull, Relax, Report, Sun
+from miad.config.sections import Hull, Relax, Report, Sun
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
@@ -17,7 +17,7 @@ from miad.hull import FRAMES, HullTable, must_match, write_table
 from miad.hull_sources import read_source
 from miad.ingest import is_ours, name_of, read_any
 from miad.judge import is_broken
-from miad.layers import frames_compared, read_sections
+from miad.config.resolve import frames_compared, read_sections
 
 log = logging.getLogger("miad")
 

@@ -12,7 +12,7 @@ from miad import curve, trajectories
 from miad.compare import Outcome, outcomes_of, spread
 from miad.core.files import open_text
 from miad.judge import REASONS
-from miad.runs import Run
+from miad.config.layout import Run
 
 Lines = list[dict[str, Any]]
 

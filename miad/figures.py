@@ -11,7 +11,7 @@ from miad.compare import csv_text
 from miad.core.errors import MiadError
 from miad.figure_tables import COLUMNS, Lines, read_csv
 from miad.core.files import atomic_path, write_text
-from miad.runs import Run, runs_of
+from miad.config.layout import Run, runs_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from miad.config import Hull
+from miad.config.sections import Hull
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text, write_text

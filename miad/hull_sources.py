@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from miad import download
-from miad.config import Hull
+from miad.config.sections import Hull
 from miad.core.crystal import Crystal
 from miad.core.errors import MiadError
 from miad.core.files import checksum, open_text, verify

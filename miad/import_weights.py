@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from miad import infuse
-from miad.config import Diffusion, Mirage, Network
+from miad.config.sections import Diffusion, Mirage, Network
 from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
 from miad.model import Model, save

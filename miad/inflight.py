@@ -15,7 +15,7 @@ from torch import Tensor
 
 from miad.budget import Budget
 from miad.core.cells import compact
-from miad.config import Relax
+from miad.config.sections import Relax
 from miad.core.crystal import Crystal
 from miad.engine import Engine
 from miad.relaxations import Geometry, Outcome, Relaxations, geometry_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miad.config import Mirage
+from miad.config.sections import Mirage
 from miad.core.crystal import NUM_SPECIES, Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path

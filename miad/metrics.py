@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from miad.config import Metrics
+from miad.config.sections import Metrics
 from miad.core.crystal import Crystal
 from miad.core.errors import MiadError
 from miad.core.files import write_text

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miad.config import Diffusion, Mirage, Network, from_record
+from miad.config.sections import Diffusion, Mirage, Network, from_record
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding, linear
 
-from miad.config import Network
+from miad.config.sections import Network
 from miad.core.crystal import NUM_SPECIES
 from miad.edges import PairIndex, edge_mean
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from miad.config import Train
+from miad.config.sections import Train
 
 
 def cooldown_start(settings: Train, num_steps: int) -> int:

@@ -21,7 +21,7 @@ from miad.paper_tables import LAYOUTS, NOTES, TITLES
 from miad.plots import INK
 from miad.core.provenance import versions
 from miad.report import HEADINGS
-from miad.runs import Run, runs_of
+from miad.config.layout import Run, runs_of
 
 log = logging.getLogger("miad")
 

@@ -11,7 +11,7 @@ from miad.core.crystal import Crystal, read_crystals
 from miad.figure_tables import crystal_system, read_csv
 from miad.core.files import checksum
 from miad.paper_tables import flat, varied
-from miad.runs import Run
+from miad.config.layout import Run
 
 # What the table of candidates shows: column of candidates.csv and heading.
 SHOWN = {

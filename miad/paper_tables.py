@@ -9,7 +9,7 @@ from miad.compare import HEADINGS, Outcome, cell, csv_text, markdown_lines, spre
 from miad.core.files import write_text
 from miad.judge import RATES
 from miad.report import rule_lines
-from miad.runs import Run
+from miad.config.layout import Run
 
 # The columns of each table of the paper; Table 1 is of DFT energies, the others of machine-learned potentials.
 LAYOUTS = {

@@ -11,7 +11,7 @@ import numpy as np
 
 from miad.calculators import Potential, potential, settings_of
 from miad.core.cells import closest_distance
-from miad.config import Relax
+from miad.config.sections import Relax
 from miad.cores import num_cores
 from miad.core.energy_frames import correct
 from miad.core.crystal import Crystal, read_crystals, write_crystals

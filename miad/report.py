@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from miad import published
-from miad.config import Report
+from miad.config.sections import Report
 from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.judge import COUNTS, RATES

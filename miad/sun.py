@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from miad.calculators import settings_of
-from miad.config import Relax, Sun
+from miad.config.sections import Relax, Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import write_text

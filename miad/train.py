@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miad import checkpoint
-from miad.config import Train
+from miad.config.sections import Train
 from miad.curve import LOSSES, Live, write_losses
 from miad.core.errors import MiadError
 from miad.explosion import Guard

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from miad.config import did_you_mean
+from miad.config.sections import did_you_mean
 from miad.core.errors import MiadError
-from miad.run_names import check_names
+from miad.config.run_names import check_names
 
 
 def check(config: dict, schema_path: Path) -> None:

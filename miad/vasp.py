@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from miad import slurm
 from miad.calculation import Calculation, plain_entry, write_calculations
-from miad.config import Vasp
+from miad.config.sections import Vasp
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text

@@ -6,7 +6,7 @@ import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from miad.config import Vasp
+from miad.config.sections import Vasp
 from miad.core.crystal import Crystal
 from miad.vasp_site import scratch_folder
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from miad.config import Vasp
+from miad.config.sections import Vasp
 
 CONTAINERS = ("apptainer", "singularity", "docker", "podman", "podman-hpc", "shifter")  # what follows is inside
 FOLDERS = {"PBE": "POT_GGA_PAW_PBE", "PBE_52": "POT_GGA_PAW_PBE_52", "PBE_54": "POT_GGA_PAW_PBE_54"}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miad.cancel import processes
-from miad.config import Vasp
+from miad.config.sections import Vasp
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space, write_text
 from miad.vasp_flow import run_options

@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miad.config import Vasp
+from miad.config.sections import Vasp
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path
 

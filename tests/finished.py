@@ -9,10 +9,10 @@ from safetensors.numpy import save_file
 from test_sun import settings as sun_settings
 
 from miad import candidates, compare, curve, figures, page, report, sun
-from miad.config import Report, build
+from miad.config.sections import Report, build
 from miad.core.crystal import Crystal, write_crystals
 from miad.hull import Entry, HullTable, write_table
-from miad.layers import resolve
+from miad.config.resolve import resolve
 
 ROOT = Path(__file__).parent.parent
 METALS, ANIONS = ("Li", "Na", "K", "Rb", "Cs"), ("F", "Cl", "Br", "I", "H", "O")

@@ -11,7 +11,7 @@ import pytest
 import miad
 from miad import __main__ as command
 from miad.__main__ import STEPS, main
-from miad.config import Mirage
+from miad.config.sections import Mirage
 from miad.core.errors import MiadError
 
 ROOT = Path(__file__).parent.parent

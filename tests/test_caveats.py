@@ -9,7 +9,7 @@ import pytest
 from miad.calculation import FLAGS, NOT_DFT
 from miad.caveats import caveats
 from miad.compare import outcomes_of
-from miad.runs import runs_of
+from miad.config.layout import runs_of
 
 
 @pytest.fixture(scope="module")

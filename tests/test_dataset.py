@@ -14,7 +14,7 @@ from pymatgen.core import Lattice, Structure
 from symmetric import symmetric
 
 from miad import dataset
-from miad.config import Dataset
+from miad.config.sections import Dataset
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.dataset import run, standardise
 from miad.core.errors import MiadError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from vasp_stand_in.site import Site
 
-from miad.config import Dft
+from miad.config.sections import Dft
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.dft import excluded_because, run, stratum, triage
 

@@ -17,11 +17,11 @@ from vasp_stand_in.site import Site
 
 from miad import doctor
 from miad.__main__ import main
-from miad.config import Hull, build
+from miad.config.sections import Hull, build
 from miad.core.crystal import Crystal, write_crystals
 from miad.doctor import MISSING, NOTE, OK, checks, elements_of, package_versions, partitions_named, slurm_partitions
 from miad.core.errors import MiadError
-from miad.layers import merge
+from miad.config.resolve import merge
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILE = ROOT / "profiles" / "slurm"

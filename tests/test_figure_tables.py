@@ -10,7 +10,7 @@ from finished import NUM_SALTS, samples, write_run
 from miad import curve, figure_tables
 from miad.figure_tables import CRYSTAL_SYSTEMS, crystal_system, read_csv
 from miad.judge import REASONS
-from miad.runs import Run, runs_of
+from miad.config.layout import Run, runs_of
 
 
 def table(results: Path, name: str, run: str = "miad") -> list[dict]:

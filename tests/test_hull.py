@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from miad.config import Dataset, Hull
+from miad.config.sections import Dataset, Hull
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.hull import ConvexHull, Entry, HullTable, atom_fractions, lowest_entries, read_table, run, write_table

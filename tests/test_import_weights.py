@@ -9,7 +9,7 @@ import torch
 import toy
 
 from miad import sample, train
-from miad.config import Network, Sample
+from miad.config.sections import Network, Sample
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.import_weights import DIFFUSION, run

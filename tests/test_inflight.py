@@ -9,7 +9,7 @@ from test_relax import SETTINGS, rocksalt
 
 from miad.budget import Budget
 from miad.calculators import Atoms, Evaluation, potential
-from miad.config import Relax
+from miad.config.sections import Relax
 from miad.core.crystal import Crystal
 from miad.engine import ListEngine
 from miad.fire import Fire

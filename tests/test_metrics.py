@@ -9,7 +9,7 @@ import pytest
 from test_hull import dataset_settings
 from test_matching import caesium_chloride, rock_salt
 
-from miad.config import Metrics
+from miad.config.sections import Metrics
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
 from miad.fingerprints import Description

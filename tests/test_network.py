@@ -4,7 +4,7 @@ import pytest
 import torch
 from reference import parameters_of, reference_forward
 
-from miad.config import Network
+from miad.config.sections import Network
 from miad.network import CSPNet, count_parameters
 
 SMALL = Network(hidden_dim=32, num_layers=3, num_frequencies=8, time_dim=16, gram_scale=0.5)

@@ -13,7 +13,7 @@ from miad.compare import Outcome, outcomes_of
 from miad.core.crystal import Crystal
 from miad.figure_tables import read_csv
 from miad.core.files import checksum
-from miad.runs import Run, runs_of
+from miad.config.layout import Run, runs_of
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from miad.config import Diffusion, Mirage, Network
+from miad.config.sections import Diffusion, Mirage, Network
 from miad.core.crystal import Crystal
 from miad.diffusion import coords, lattice, mirage, schedules, species
 from miad.diffusion.process import JointDiffusion, Noise, State

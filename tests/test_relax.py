@@ -11,7 +11,7 @@ import pytest
 from tiny import ROOT
 
 from miad import relax
-from miad.config import Relax
+from miad.config.sections import Relax
 from miad.core.crystal import Crystal, read_crystals, to_line, write_crystals
 from miad.journal import Journal
 
@@ -236,7 +236,7 @@ def test_five_hundred_hostile_crystals_cost_no_line_and_no_more_memory_than_allo
 import resource, warnings
 from pathlib import Path
 from miad import relax
-from miad.config import Relax
+from miad.config.sections import Relax
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     relax.run({settings!r}, crystals=Path("in.jsonl"), relaxed=Path("out.jsonl"), calculator="chgnet")

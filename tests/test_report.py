@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from miad.config import Report
+from miad.config.sections import Report
 from miad.core.errors import MiadError
 from miad.judge import COUNTS, REASONS, rates
 from miad.published import ROWS

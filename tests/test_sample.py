@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from waiting import Waiting
 
 from miad import predictor, sample
-from miad.config import Mirage, Network, Sample
+from miad.config.sections import Mirage, Network, Sample
 from miad.core.crystal import NUM_SPECIES, read_crystals
 from miad.diffusion.process import JointDiffusion, Noise, State
 from miad.core.errors import MiadError

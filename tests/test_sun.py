@@ -10,12 +10,12 @@ from test_hull import settings as hull_settings
 from test_matching import caesium_chloride, rock_salt
 
 from miad.__main__ import main
-from miad.config import Relax, Sun
+from miad.config.sections import Relax, Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.hull import Entry, HullTable, write_table
 from miad.judge import REASONS
-from miad.layers import read_config, read_settings
+from miad.config.resolve import read_config, read_settings
 from miad.sun import relaxed_with, run
 
 # The shipped protocols: what is counted here is what users get.

@@ -13,7 +13,7 @@ from trainings import command, curve, fit, state
 from waiting import Waiting
 
 from miad import sample, train
-from miad.config import Sample
+from miad.config.sections import Sample
 from miad.core.crystal import read_crystals
 from miad.curve import COLUMNS, LOSSES
 from miad.core.errors import MiadError

@@ -4,7 +4,7 @@ import pytest
 from test_layers import ROOT, SCHEMA, put
 
 from miad.core.errors import MiadError
-from miad.layers import read_config, resolve
+from miad.config.resolve import read_config, resolve
 from miad.user_config import check, own_files
 
 

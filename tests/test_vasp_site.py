@@ -8,7 +8,7 @@ import pytest
 from pymatgen.io.vasp.sets import MPRelaxSet
 from vasp_stand_in.site import Site
 
-from miad.config import Vasp
+from miad.config.sections import Vasp
 from miad.vasp_site import (
     potcar_folder,
     potcar_symbol,

@@ -128,7 +128,7 @@ class Project:
 
     def configure(self, changes: dict) -> None:
         """Lay changes over config.yaml."""
-        from miad.layers import merge
+        from miad.config.resolve import merge
 
         path = self.folder / "config.yaml"
         merged = merge(yaml.safe_load(path.read_text(encoding="utf-8")), changes)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from miad import infuse
-from miad.config import Diffusion, Mirage, Network, Train
+from miad.config.sections import Diffusion, Mirage, Network, Train
 from miad.core.crystal import Crystal, write_crystals
 
 MIRAGE = Mirage(num_atoms=5, coordinates="uniform", mask_loss=True)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from miad import checkpoint, train
-from miad.config import Train
+from miad.config.sections import Train
 from miad.curve import COLUMNS
 
 

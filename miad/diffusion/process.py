@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from miad.config import Diffusion, Mirage
+from miad.config.sections import Diffusion, Mirage
 from miad.core.crystal import MIRAGE, NUM_SPECIES
 from miad.diffusion import coords, lattice, mirage, schedules, species
 

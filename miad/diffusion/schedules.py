@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from miad.config import Diffusion
+from miad.config.sections import Diffusion
 
 
 def lattice_alpha_bar(settings: Diffusion) -> Tensor:

@@ -4,7 +4,7 @@ import logging
 import random
 from pathlib import Path
 
-from miad.config import Relax
+from miad.config.sections import Relax
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.files import write_text
 from miad.prototypes import card, selection

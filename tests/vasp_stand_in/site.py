@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miad.config import Vasp
+from miad.config.sections import Vasp
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = HERE / "bin"

@@ -11,10 +11,10 @@ os.environ.update(MIAD_ROOT=str(workflow.basedir))
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from miad import layers
+from miad.config import resolve as layers
 from miad.cancel import sign
 from miad.checkpoint import KEPT
-from miad.config import Relax, Sun, build, settings_json
+from miad.config.sections import Relax, Sun, build, settings_json
 from miad.core.errors import MiadError
 from miad.replay import fingerprint
 from miad.user_config import check, own_files

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import finished
 
-from miad.runs import runs_of
+from miad.config.layout import runs_of
 
 
 def test_runs_name_the_files_that_the_workflow_writes():

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from miad.config import SECTIONS, UPSTREAM, Mirage, Network, Sample, Train, build, from_record, settings_json
+from miad.config.sections import SECTIONS, UPSTREAM, Mirage, Network, Sample, Train, build, from_record, settings_json
 from miad.core.errors import MiadError
-from miad.layers import read_config, read_settings, resolve
+from miad.config.resolve import read_config, read_settings, resolve
 from miad.user_config import check
 
 ROOT = Path(__file__).parent.parent

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miad.layers import homes, kept_runs, read_config, resolve
+from miad.config.resolve import homes, kept_runs, read_config, resolve
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 A field named like another section (`Train.mirage`) or like a key of the top level (`Train.seed`) takes its value
 from there, so that each fact is written once and each step is rerun only when something that it reads has changed.
-How a config becomes the settings of each run is in miad/layers.py.
+How a config becomes the settings of each run is in miad/config/resolve.py.
 """
 
 import dataclasses

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from miad.config import SECTIONS, UPSTREAM, Relax, Sun, build, from_record, settings_json
+from miad.config.sections import SECTIONS, UPSTREAM, Relax, Sun, build, from_record, settings_json
 from miad.core.errors import MiadError
-from miad.run_names import check_names
+from miad.config.run_names import check_names
 
 Section = TypeVar("Section")
 OF_EACH_RUN = ("epochs",)  # keys of report that an ablation may set; the others are about all runs together

@@ -3,7 +3,7 @@
 import pytest
 
 from miad.core.errors import MiadError
-from miad.run_names import TAKEN, check_names
+from miad.config.run_names import TAKEN, check_names
 
 
 def test_names_that_can_be_folders_and_rows_pass():

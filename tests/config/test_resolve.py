@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from miad.config import SECTIONS, Mirage, Train, build, settings_json
+from miad.config.sections import SECTIONS, Mirage, Train, build, settings_json
 from miad.core.errors import MiadError
-from miad.layers import homes, kept_runs, merge, read_config, read_settings, resolve
+from miad.config.resolve import homes, kept_runs, merge, read_config, read_settings, resolve
 from miad.user_config import check
 
 ROOT = Path(__file__).parent.parent
