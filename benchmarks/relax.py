@@ -29,7 +29,7 @@ from miad.config.sections import Relax
 from miad.core.crystal import Crystal, from_line, read_crystals, to_line, write_crystals
 from miad.core.files import write_text
 from miad.ingest import read_any
-from miad.progress import track
+from miad.machine.progress import track
 
 TOLERANCE = 1e-3  # eV/atom
 SETTINGS = Relax(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import miad
-from miad import gpus
+from miad.machine import gpus
 from miad.config.sections import SECTIONS
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space

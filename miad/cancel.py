@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from miad import slurm
+from miad.machine import slurm
 from miad.core.errors import MiadError
 
 log = logging.getLogger("miad")

@@ -16,12 +16,12 @@ import numpy as np
 
 from miad.cif import parse_cif
 from miad.config.sections import Dataset
-from miad.cores import num_cores
+from miad.machine.cores import num_cores
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.download import fetch, is_url
 from miad.core.errors import MiadError
 from miad.core.files import open_text, verify
-from miad.progress import track
+from miad.machine.progress import track
 from miad.sources import DATA_SETS, SPLITS
 from miad.tables import Table
 

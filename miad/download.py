@@ -19,7 +19,7 @@ from typing import IO
 import miad
 from miad.core.errors import MiadError
 from miad.core.files import verify
-from miad.progress import track
+from miad.machine.progress import track
 
 ATTEMPTS = 5  # in a row without a new byte
 TIMEOUT = 30.0  # seconds without an answer

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from miad.cores import num_cores
+from miad.machine.cores import num_cores
 from miad.core.crystal import Crystal
 from miad.core.files import is_unwritable, open_text, write_text
 from miad.judge import is_decoded
-from miad.processes import Processes
+from miad.machine.parallel import Processes
 from miad.reduced import content_key, is_sound
 
 log = logging.getLogger("miad")

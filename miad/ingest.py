@@ -21,7 +21,7 @@ from miad.cif import check_structure, in_file, in_folder, in_zip, parse_cif
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
-from miad.progress import track
+from miad.machine.progress import track
 from miad.tables import Table
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import numpy as np
 
 from miad.comparisons import Comparisons
 from miad.core.crystal import Crystal
-from miad.processes import Processes
+from miad.machine.parallel import Processes
 from miad.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
 
 BATCH = 60  # crystals handed to a process at a time: long enough to hide the hand-over, short enough to share out

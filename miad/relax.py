@@ -12,14 +12,14 @@ import numpy as np
 from miad.calculators import Potential, potential, settings_of
 from miad.core.cells import closest_distance
 from miad.config.sections import Relax
-from miad.cores import num_cores
+from miad.machine.cores import num_cores
 from miad.core.energy_frames import correct
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.files import checksum
 from miad.journal import Journal
 from miad.model import pick_device
-from miad.pool import Limits, in_processes
-from miad.progress import track
+from miad.machine.guarded_pool import Limits, in_processes
+from miad.machine.progress import track
 
 if TYPE_CHECKING:
     from miad.engine import Engine

@@ -20,7 +20,7 @@ from miad.calculation import Calculation, label, plain_entry, read_calculations,
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
-from miad.progress import track
+from miad.machine.progress import track
 
 log = logging.getLogger("miad")
 # Folders named like a stage say nothing about which crystal was calculated: the folder above them does. Numbers of

@@ -98,7 +98,7 @@ def generate(
     """
     import torch
 
-    from miad.progress import track
+    from miad.machine.progress import track
 
     is_atom = draw_padding(model, noise)
     state = process.prior(noise, model.mirage.num_atoms or len(model.atom_counts) - 1, is_atom)

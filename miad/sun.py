@@ -13,7 +13,7 @@ from miad.core.files import write_text
 from miad.hull import ConvexHull, HullPoint, element_counts, energy_above, read_table
 from miad.judge import REASONS, Judged, count, is_broken, is_decoded, is_relaxed, judge, rates
 from miad.matching import Rule, Verdicts, compare
-from miad.progress import track
+from miad.machine.progress import track
 from miad.protocols import Protocol, as_record, read_protocols
 from miad.core.provenance import versions
 

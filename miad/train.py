@@ -157,7 +157,7 @@ class Trainer:
 
     def fit(self) -> None:
         """Train to the end, with a checkpoint every few minutes."""
-        from miad.progress import track
+        from miad.machine.progress import track
 
         p, last = self.progress, time.monotonic()
         spent = p.seconds

@@ -12,13 +12,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miad import slurm
+from miad.machine import slurm
 from miad.calculation import Calculation, plain_entry, write_calculations
 from miad.config.sections import Vasp
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
-from miad.progress import track
+from miad.machine.progress import track
 from miad.vasp_flow import STAGES, stages, use_potcars
 from miad.vasp_hours import core_hours
 from miad.vasp_site import problems, without_potcar

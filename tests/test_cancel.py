@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from miad import cancel, slurm
+from miad import cancel
+from miad.machine import slurm
 from miad.core.errors import MiadError
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")

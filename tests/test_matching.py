@@ -12,7 +12,7 @@ from miad import comparisons, matching
 from miad.comparisons import fits
 from miad.core.crystal import Crystal
 from miad.matching import Group, Rule, compare, compare_group
-from miad.processes import Processes
+from miad.machine.parallel import Processes
 from miad.reduced import content_key, read_reduced, reduce
 
 STRICT = Rule("either", "components")

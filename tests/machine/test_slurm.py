@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from miad import slurm
+from miad.machine import slurm
 from miad.core.errors import MiadError
 
 SQUEUE = """#!/bin/sh

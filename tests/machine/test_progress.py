@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from miad import progress
-from miad.progress import track
+from miad.machine import progress
+from miad.machine.progress import track
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_a_person_sees_a_bar_and_the_log_its_line(monkeypatch, caplog):
 
 def test_no_bar_is_drawn_without_a_terminal():
     """In a session of its own a process has no terminal, as under a scheduler."""
-    program = "import sys; from miad.progress import _terminal; sys.exit(_terminal() is not None)"
+    program = "import sys; from miad.machine.progress import _terminal; sys.exit(_terminal() is not None)"
     assert subprocess.run([sys.executable, "-c", program], start_new_session=True).returncode == 0
 
 

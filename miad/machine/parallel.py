@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
-from miad.cores import num_cores
-from miad.progress import track
+from miad.machine.cores import num_cores
+from miad.machine.progress import track
 
 
 class Processes:

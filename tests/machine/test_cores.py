@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from miad.cores import num_cores
+from miad.machine.cores import num_cores
 
 HERE = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 

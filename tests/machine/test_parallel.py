@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from miad.processes import Processes
+from miad.machine.parallel import Processes
 
 
 def squared(batch: int, offset: int) -> tuple[int, int]:

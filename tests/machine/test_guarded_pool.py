@@ -10,7 +10,7 @@ import pytest
 
 from miad.core.crystal import Crystal
 from miad.core.errors import MiadError
-from miad.pool import Limits, _work, in_processes
+from miad.machine.guarded_pool import Limits, _work, in_processes
 
 
 def crystals(*ids: str) -> list[Crystal]:

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from miad import gpus
+from miad.machine import gpus
 from miad.core.errors import MiadError
 
-HOLD = "from miad.gpus import lent\nwith lent() as held:\n    print(*held, flush=True)\n    input()\n"
+HOLD = "from miad.machine.gpus import lent\nwith lent() as held:\n    print(*held, flush=True)\n    input()\n"
 
 
 @pytest.fixture
