@@ -28,7 +28,7 @@ from miad import relax
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal, from_line, read_crystals, to_line, write_crystals
 from miad.core.files import write_text
-from miad.ingest import read_any
+from miad.io.any_format import read_any
 from miad.machine.progress import track
 
 TOLERANCE = 1e-3  # eV/atom

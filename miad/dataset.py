@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miad.cif import parse_cif
+from miad.io.cif import parse_cif
 from miad.config.sections import Dataset
 from miad.machine.cores import num_cores
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.download import fetch, is_url
+from miad.io.download import fetch, is_url
 from miad.core.errors import MiadError
 from miad.core.files import open_text, verify
 from miad.machine.progress import track
-from miad.sources import DATA_SETS, SPLITS
-from miad.tables import Table
+from miad.io.published_data import DATA_SETS, SPLITS
+from miad.io.csv_rows import Table
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

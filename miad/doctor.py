@@ -172,7 +172,7 @@ def gpus(sections: dict) -> Check:
 
 def hull(settings: Hull) -> Check:
     """Whether the reference energies are there and are what they should be."""
-    from miad.download import cache_path, is_url
+    from miad.io.download import cache_path, is_url
     from miad.core.files import verify
     from miad.hull_sources import MATERIALS_PROJECT, MATERIALS_PROJECT_CHECKSUM, MATERIALS_PROJECT_URL
 

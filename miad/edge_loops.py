@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from miad.download import cache_folder
+from miad.io.download import cache_folder
 from miad.core.files import atomic_path
 
 log = logging.getLogger("miad")

@@ -15,7 +15,7 @@ from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
 from miad.hull import FRAMES, HullTable, must_match, write_table
 from miad.hull_sources import read_source
-from miad.ingest import is_ours, name_of, read_any
+from miad.io.any_format import is_ours, name_of, read_any
 from miad.judge import is_broken
 from miad.config.resolve import frames_compared, read_sections
 

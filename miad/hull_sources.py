@@ -9,13 +9,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from miad import download
+from miad.io import download
 from miad.config.sections import Hull
 from miad.core.crystal import Crystal
 from miad.core.errors import MiadError
 from miad.core.files import checksum, open_text, verify
 from miad.hull import COLUMNS, FRAMES, Entry, HullTable, lowest_entries, read_table
-from miad.sources import MP_HULL
+from miad.io.published_data import MP_HULL
 
 log = logging.getLogger("miad")
 

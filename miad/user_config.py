@@ -79,7 +79,7 @@ def own_files(run: dict) -> dict[str, list[str]]:
         MiadError: one of them does not exist.
     """
     from miad.calculators import potential
-    from miad.download import is_url
+    from miad.io.download import is_url
     from miad.hull_sources import MATERIALS_PROJECT
 
     hull = run["hull"]

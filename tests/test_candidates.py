@@ -12,7 +12,7 @@ from test_sun import SAMPLES, files, settings  # noqa: F401  the fixture of a sm
 
 from miad import candidates, sun
 from miad.candidates import LEDGER_COLUMNS, cif_name
-from miad.ingest import read_any
+from miad.io.any_format import read_any
 
 
 def write(files: dict, folder: Path) -> None:  # noqa: F811

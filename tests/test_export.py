@@ -18,7 +18,7 @@ from miad import export
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
 from miad.figure_tables import read_csv
-from miad.ingest import read_any
+from miad.io.any_format import read_any
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 from pymatgen.core import Lattice
 from symmetric import symmetric
 
-from miad import candidates, ingest
+from miad import candidates
+from miad.io import any_format
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import Unpacked, open_text
@@ -73,7 +74,7 @@ def test_hostile_names_of_crystals_stay_names(tmp_path):
     inputs = evil_inputs(tmp_path / "in")
     before = sorted(tmp_path.rglob("*"))
     for path in inputs:
-        crystals = ingest.read_any(path, "set")
+        crystals = any_format.read_any(path, "set")
         assert crystals and all(one.failure is None for one in crystals), path
         assert sorted(tmp_path.rglob("*")) == before  # nothing is unpacked or written on reading
         out = tmp_path / f"out-{path.stem}"
@@ -102,11 +103,11 @@ def test_gzip_bombs_are_refused_long_before_they_fill_the_memory(tmp_path, monke
         path = tmp_path / f"bomb.{suffix}.gz"
         path.write_bytes(bomb(beginning))
         with pytest.raises(MiadError, match="unpacks to more than 20 times its size"):
-            ingest.read_any(path, "set")
+            any_format.read_any(path, "set")
     with zipfile.ZipFile(tmp_path / "bombs.zip", "w") as archive:
         archive.writestr("a.cif.gz", bomb("data_x\n"))
         archive.writestr("b.cif", SALT.to(fmt="cif"))
-    refused, fine = ingest.read_any(tmp_path / "bombs.zip", "set")
+    refused, fine = any_format.read_any(tmp_path / "bombs.zip", "set")
     assert "unpacks to more than" in refused.failure and fine.failure is None
 
 
@@ -114,7 +115,7 @@ def test_honest_gzip_of_any_size_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Unpacked, "MOST", 1000)
     path = tmp_path / "salt.cif.gz"
     path.write_bytes(gzip.compress(SALT.to(fmt="cif").encode()))
-    [read] = ingest.read_any(path, "set")
+    [read] = any_format.read_any(path, "set")
     assert read.failure is None and read.reduced_formula == "NaCl"
     with open_text(path) as text:
         assert text.read() == SALT.to(fmt="cif")
@@ -134,5 +135,5 @@ def test_honest_gzip_of_any_size_is_read(tmp_path, monkeypatch):
 )
 def test_absurd_cifs_are_refused_with_a_reason(tmp_path, text, said):
     (tmp_path / "a.cif").write_text(text, encoding="utf-8")
-    [read] = ingest.read_any(tmp_path / "a.cif", "set")
+    [read] = any_format.read_any(tmp_path / "a.cif", "set")
     assert read.failure is not None and said in read.failure

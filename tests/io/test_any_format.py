@@ -12,10 +12,10 @@ from pymatgen.core import Structure
 from pymatgen.io.cif import CifWriter
 from test_matching import caesium_chloride, rock_salt
 
-from miad import cif
+from miad.io import cif
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
-from miad.ingest import read_any
+from miad.io.any_format import read_any
 
 BROKEN = "data_x\n_cell_length_a wrong\n"
 

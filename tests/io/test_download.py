@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from miad import download
-from miad.download import cache_path, fetch, is_url
+from miad.io import download
+from miad.io.download import cache_path, fetch, is_url
 from miad.core.errors import MiadError
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes

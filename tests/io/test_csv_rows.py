@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from miad import tables
+from miad.io import csv_rows
 from miad.core.errors import MiadError
-from miad.tables import Table
+from miad.io.csv_rows import Table
 
 TEXT = 'cif,material_id\n"two\nlines",mp-1\nthree,mp-2\n'
 ROWS = [(0, {"cif": "two\nlines", "material_id": "mp-1"}), (1, {"cif": "three", "material_id": "mp-2"})]
@@ -66,7 +66,7 @@ def test_what_is_not_a_table_is_refused_with_its_name(tmp_path, content, message
 
 
 def test_a_quote_that_is_never_closed_does_not_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "MAX_FIELD", 1000)
+    monkeypatch.setattr(csv_rows, "MAX_FIELD", 1000)
     with pytest.raises(MiadError, match=r"broken after row 0.*field limit"):
         rows(tmp_path / "a.csv", b'cif\nfine\n"' + b"x\n" * 1000)
 
@@ -82,7 +82,7 @@ def test_a_zip_without_or_with_two_such_tables_or_too_large_a_one(tmp_path, monk
         rows(zipped(tmp_path / "none.zip", "val.csv"))
     with pytest.raises(MiadError, match="holds 2 files"):
         rows(zipped(tmp_path / "two.zip", "a/train.csv", "b/train.csv"))
-    monkeypatch.setattr(tables, "MAX_MEMBER", 10)
+    monkeypatch.setattr(csv_rows, "MAX_MEMBER", 10)
     with pytest.raises(MiadError, match="Refused"):
         rows(zipped(tmp_path / "bomb.zip", "train.csv"))
 

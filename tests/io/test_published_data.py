@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from miad.sources import DATA_SETS, MP_HULL, SPLITS
+from miad.io.published_data import DATA_SETS, MP_HULL, SPLITS
 
 SOURCES = [(name, split, source) for name, splits in DATA_SETS.items() for split, source in splits.items()]
 DIGITS = {"sha256": 64, "md5": 32, "git": 40}
