@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from miad.core.crystal import Crystal, read_crystals
-from miad.dataset import standardise
+from miad.dataset.step import standardise
 from miad.hull import element_counts
 from miad.prototypes import candidates, relax_settings, selection
 

@@ -6,7 +6,7 @@ import random
 import numpy as np
 
 from miad.core.crystal import Crystal
-from miad.dataset import standardise
+from miad.dataset.step import standardise
 from miad.hull import ConvexHull, Entry, HullTable, element_counts, lowest_entries
 from miad.matching import Rule, compare
 from miad.prototypes.properties import VOLUMES

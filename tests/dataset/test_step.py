@@ -13,10 +13,10 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 from symmetric import symmetric
 
-from miad import dataset
+from miad.dataset import step as dataset
 from miad.config.sections import Dataset
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.dataset import run, standardise
+from miad.dataset.step import run, standardise
 from miad.core.errors import MiadError
 
 ROCK_SALT = symmetric("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
