@@ -59,7 +59,7 @@ def mean_losses(network, process, clean, rounds: int = 4) -> dict[str, float]:
 def validation_loss(network, trained, run: Path) -> float:
     """Sum of the three losses of the validation crystals."""
     from miad.diffusion.process import JointDiffusion
-    from miad.infuse import read_state
+    from miad.infuse.step import read_state
 
     process = JointDiffusion(trained.diffusion, trained.mirage, center_scores=trained.center_scores)
     clean = read_state(run / "infuse" / "val.safetensors", trained.mirage.num_atoms)
@@ -70,7 +70,7 @@ def ignorant_network(trained, run: Path):
     """The best prediction that does not look at the crystal."""
     import torch
 
-    from miad.infuse import read_state
+    from miad.infuse.step import read_state
 
     known = read_state(run / "infuse" / "train.safetensors", trained.mirage.num_atoms)
     species = known.species.flatten() if known.is_atom is None else known.species[known.is_atom]

@@ -43,7 +43,7 @@ def measure(model: Path, val: Path) -> dict[str, float]:
     """Losses of a model that do not depend on how it was trained."""
     from miad.diffusion import coords, species
     from miad.diffusion.process import JointDiffusion
-    from miad.infuse import read_state
+    from miad.infuse.step import read_state
     from miad.model import load
 
     network, trained = load(model)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from miad import infuse
+from miad.infuse import step as infuse
 from miad.config.sections import Diffusion, Mirage, Network
 from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError

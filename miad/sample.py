@@ -67,7 +67,7 @@ def draw_padding(model: Model, noise: "Noise") -> "torch.Tensor | None":
     """Numbers of atoms from the training histogram, as a mask (n_crystals, largest); None with mirage infusion."""
     import torch
 
-    from miad.infuse import padding_mask
+    from miad.infuse.step import padding_mask
 
     if model.mirage.num_atoms is not None:
         return None

@@ -19,7 +19,7 @@ from miad.config.sections import Train
 from miad.curve import LOSSES, Live, write_losses
 from miad.core.errors import MiadError
 from miad.explosion import Guard
-from miad.infuse import read_state
+from miad.infuse.step import read_state
 from miad.model import Model, load, pick_device, save
 from miad.core.seeding import generator
 

@@ -5,7 +5,7 @@ import torch
 import toy
 
 from miad.diffusion.process import JointDiffusion, Noise, State
-from miad.infuse import padding_mask, to_tensors
+from miad.infuse.step import padding_mask, to_tensors
 from miad.network import CSPNet
 
 LOSSES = ("lattice", "coords", "species")

@@ -153,7 +153,7 @@ def test_the_baseline_without_mirage_atoms_trains_and_samples(tmp_path):
 def test_padding_of_the_baseline_has_no_influence(tmp_path):
     """Wider padding is the same training, up to the random numbers: compare the loss of one batch with fixed ones."""
     from miad.diffusion.process import JointDiffusion, State
-    from miad.infuse import padding_mask, to_tensors
+    from miad.infuse.step import padding_mask, to_tensors
     from miad.network import CSPNet
 
     class Zeros:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from miad import infuse
+from miad.infuse import step as infuse
 from miad.config.sections import Diffusion, Mirage, Network, Train
 from miad.core.crystal import Crystal, write_crystals
 

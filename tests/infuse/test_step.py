@@ -7,7 +7,7 @@ import pytest
 import torch
 import toy
 
-from miad import infuse
+from miad.infuse import step as infuse
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
 
