@@ -44,7 +44,7 @@ def mean_losses(network, process, clean, rounds: int = 4) -> dict[str, float]:
     """Losses of the infused crystals, with random numbers of their own that are the same for every network."""
     import torch
 
-    from miad.diffusion.process import Noise
+    from miad.model.diffusion.process import Noise
 
     means, num = dict.fromkeys(("lattice", "coords", "species"), 0.0), len(clean.lattice)
     with torch.no_grad():
@@ -58,7 +58,7 @@ def mean_losses(network, process, clean, rounds: int = 4) -> dict[str, float]:
 
 def validation_loss(network, trained, run: Path) -> float:
     """Sum of the three losses of the validation crystals."""
-    from miad.diffusion.process import JointDiffusion
+    from miad.model.diffusion.process import JointDiffusion
     from miad.infuse.step import read_state
 
     process = JointDiffusion(trained.diffusion, trained.mirage, center_scores=trained.center_scores)
@@ -118,8 +118,8 @@ def main() -> None:
     from miad.config.sections import Sample, build
     from miad.core.crystal import read_crystals, write_crystals
     from miad.config.resolve import read_config, resolve
-    from miad.model import load, save
-    from miad.network import CSPNet
+    from miad.model.weights import load, save
+    from miad.model.network import CSPNet
     from miad.core.statistics import wilson
 
     run = options.results / options.run

@@ -111,9 +111,9 @@ def training_step(case: Case, precision: str, device: str, folder: Path) -> floa
 
 def sampling_step(case: Case, precision: str, device: str) -> float:
     """Seconds of a step of the sampler, corrector and predictor, for `case.samples` crystals together."""
-    from miad.diffusion.process import JointDiffusion, Noise
-    from miad.model import Model
-    from miad.network import CSPNet
+    from miad.model.diffusion.process import JointDiffusion, Noise
+    from miad.model.weights import Model
+    from miad.model.network import CSPNet
     from miad.predictor import Predictor
     from miad.sample import BLOCK, generate
     from miad.core.seeding import generator
@@ -163,7 +163,7 @@ def absolutes(case: Case, device: str) -> None:
 
 def choose_path(path: str) -> None:
     """The edge block of what follows: `kernel` or `plain`."""
-    from miad.edges import has_kernel
+    from miad.model.edges import has_kernel
 
     os.environ["MIAD_EDGES"] = path
     has_kernel.cache_clear()

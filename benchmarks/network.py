@@ -23,7 +23,7 @@ from gpu import AT_PAPER, absolutes  # noqa: E402
 from reference import reference_forward  # noqa: E402
 
 from miad.config.sections import Network  # noqa: E402
-from miad.network import CSPNet  # noqa: E402
+from miad.model.network import CSPNet  # noqa: E402
 
 SIZES = {
     "paper": (Network(512, 6, 128, 256, 1.0), 8, 25),

@@ -41,10 +41,10 @@ VARIANTS: dict[str, dict] = {
 
 def measure(model: Path, val: Path) -> dict[str, float]:
     """Losses of a model that do not depend on how it was trained."""
-    from miad.diffusion import coords, species
-    from miad.diffusion.process import JointDiffusion
+    from miad.model.diffusion import coords, species
+    from miad.model.diffusion.process import JointDiffusion
     from miad.infuse.step import read_state
-    from miad.model import load
+    from miad.model.weights import load
 
     network, trained = load(model)
     process = JointDiffusion(trained.diffusion, trained.mirage, center_scores=True)

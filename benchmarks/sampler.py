@@ -37,7 +37,7 @@ def main() -> None:
     from miad import sample
     from miad.config.sections import Sample, build
     from miad.config.resolve import read_config, resolve
-    from miad.model import load
+    from miad.model.weights import load
     from miad.core.statistics import wilson
 
     run = options.results / options.run

@@ -1,4 +1,4 @@
-"""The edge block of CSPNet as Triton kernels for a GPU: what `miad.edges` does, without edge tensors in memory.
+"""The edge block of CSPNet as Triton kernels for a GPU: what `miad.model.edges` does, without edge tensors in memory.
 
 Forward is one kernel. A program takes some receivers of one crystal with all their senders as the rows of a tile, makes
 SiLU(u) of them from the projections (receiver, sender, even, odd) as it walks along the inner dimension of the second
@@ -249,7 +249,7 @@ def _start_second_layer(receiver: Tensor, *others: Tensor | None, out: Tensor, g
 
 
 class EdgeKernel(torch.autograd.Function):
-    """`miad.edges.EdgeMean` by the kernels of this module; the same function of the same arguments."""
+    """`miad.model.edges.EdgeMean` by the kernels of this module; the same function of the same arguments."""
 
     @staticmethod
     def forward(ctx, receiver, sender, even, odd, alone, weight, bias, share):  # type: ignore[override]

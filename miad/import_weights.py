@@ -14,7 +14,7 @@ from miad.infuse import step as infuse
 from miad.config.sections import Diffusion, Mirage, Network
 from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
-from miad.model import Model, save
+from miad.model.weights import Model, save
 
 # Where they write csp_layer_3.edge_mlp.0, we write csp_layers.3.edge_mlp.0; all other names are the same.
 LAYER = re.compile(r"^csp_layer_(\d+)\.")
@@ -41,7 +41,7 @@ def run(file: Path, *, out: Path, num_atoms: int = 25, train: Path | None = None
             f"--num-atoms {num_atoms} is no number of atoms after infusion. Weights without mirage atoms are read with:"
             " --num-atoms 0 --train results/{run}/dataset/train.jsonl.gz (what they were trained on)."
         )
-    from miad.torch_file import read_torch_file
+    from miad.model.torch_file import read_torch_file
 
     weights = rename(find_weights(read_torch_file(file), file), file)
     network = infer_network(weights, file)
@@ -138,7 +138,7 @@ def check(weights: dict[str, Any], network: Network, file: Path) -> None:
     Raises:
         MiadError: names or shapes do not fit.
     """
-    from miad.network import CSPNet
+    from miad.model.network import CSPNet
 
     try:
         CSPNet(network).load_state_dict(weights)

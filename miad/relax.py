@@ -17,7 +17,7 @@ from miad.core.energy_frames import correct
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.files import checksum
 from miad.journal import Journal
-from miad.model import pick_device
+from miad.model.weights import pick_device
 from miad.machine.guarded_pool import Limits, in_processes
 from miad.machine.progress import track
 

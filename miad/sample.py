@@ -18,13 +18,13 @@ from miad.config.sections import Sample
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path
-from miad.model import Model, load, pick_device
+from miad.model.weights import Model, load, pick_device
 from miad.core.seeding import generator
 
 if TYPE_CHECKING:
     import torch
 
-    from miad.diffusion.process import JointDiffusion, Noise, State
+    from miad.model.diffusion.process import JointDiffusion, Noise, State
 
 log = logging.getLogger("miad")
 BLOCK = 128  # crystals that share a generator
@@ -120,7 +120,7 @@ def generate(
 
 def to_crystals(state: "State", names: list[str]) -> list[Crystal]:
     """Reduce every sample to its real atoms; failures keep their line and a reason."""
-    from miad.diffusion import mirage
+    from miad.model.diffusion import mirage
 
     lattices, coords, species = (part.cpu().numpy() for part in (state.lattice, state.frac_coords, state.species))
     if state.is_atom is not None:
@@ -145,7 +145,7 @@ def run(
     """
     import torch
 
-    from miad.diffusion.process import JointDiffusion, Noise
+    from miad.model.diffusion.process import JointDiffusion, Noise
     from miad.predictor import Predictor
 
     if settings.epoch is not None and not Path(model).is_file():

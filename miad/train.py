@@ -20,7 +20,7 @@ from miad.curve import LOSSES, Live, write_losses
 from miad.core.errors import MiadError
 from miad.explosion import Guard
 from miad.infuse.step import read_state
-from miad.model import Model, load, pick_device, save
+from miad.model.weights import Model, load, pick_device, save
 from miad.core.seeding import generator
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class Trainer:
         import torch
         from torch import distributed
 
-        from miad.diffusion.process import JointDiffusion
-        from miad.network import CSPNet
+        from miad.model.diffusion.process import JointDiffusion
+        from miad.model.network import CSPNet
         from miad.optimise import Optimiser, cooldown_start
 
         self.settings, self.folder, self.name, self.live = settings, folder, run, live
@@ -190,7 +190,7 @@ class Trainer:
         """One optimizer step; this process works on its share of the batch."""
         import torch
 
-        from miad.diffusion.process import Noise
+        from miad.model.diffusion.process import Noise
 
         s, p = self.settings, self.progress
         chosen = order[index * s.batch_size : (index + 1) * s.batch_size]
@@ -265,7 +265,7 @@ class Trainer:
         """Weighted loss of the averaged weights on the validation crystals, with the same random numbers every time."""
         import torch
 
-        from miad.diffusion.process import Noise
+        from miad.model.diffusion.process import Noise
 
         own = {name: parameter.detach().clone() for name, parameter in self.optimiser.parameters.items()}
         network = self.network.module if self.world > 1 else self.network

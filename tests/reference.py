@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot, silu
 from torch_geometric.utils import scatter
 
-from miad.network import CSPNet
+from miad.model.network import CSPNet
 
 
 def reference_forward(

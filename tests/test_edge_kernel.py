@@ -14,11 +14,12 @@ import torch
 
 triton = pytest.importorskip("triton", reason="triton is not installed: the plain path is all there is")
 
-from miad import edge_kernel, edges  # noqa: E402
+from miad import edge_kernel
+from miad.model import edges
 from miad.config.sections import Network  # noqa: E402
 from miad.edge_kernel import EdgeKernel, Tiles, tiles_for  # noqa: E402
-from miad.edges import PairIndex  # noqa: E402
-from miad.network import CSPNet  # noqa: E402
+from miad.model.edges import PairIndex  # noqa: E402
+from miad.model.network import CSPNet  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

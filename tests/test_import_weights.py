@@ -13,8 +13,8 @@ from miad.config.sections import Network, Sample
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.import_weights import DIFFUSION, run
-from miad.model import load
-from miad.network import CSPNet
+from miad.model.weights import load
+from miad.model.network import CSPNet
 
 SIZE = Network(hidden_dim=16, num_layers=2, num_frequencies=4, time_dim=8, gram_scale=1.0)
 

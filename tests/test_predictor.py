@@ -4,7 +4,7 @@ import pytest
 import torch
 import toy
 
-from miad.network import CSPNet
+from miad.model.network import CSPNet
 from miad.predictor import Predictor
 
 

@@ -13,10 +13,10 @@ from waiting import Waiting
 from miad import predictor, sample
 from miad.config.sections import Mirage, Network, Sample
 from miad.core.crystal import NUM_SPECIES, read_crystals
-from miad.diffusion.process import JointDiffusion, Noise, State
+from miad.model.diffusion.process import JointDiffusion, Noise, State
 from miad.core.errors import MiadError
-from miad.model import Model, save
-from miad.network import CSPNet
+from miad.model.weights import Model, save
+from miad.model.network import CSPNet
 from miad.sample import blocks_at_once, draw_padding, generate, is_corrected, num_network_calls, shard_size, times_of
 from miad.core.seeding import generator, seed_of
 

@@ -17,7 +17,7 @@ from miad.config.sections import Sample
 from miad.core.crystal import read_crystals
 from miad.curve import COLUMNS, LOSSES
 from miad.core.errors import MiadError
-from miad.model import load
+from miad.model.weights import load
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -152,9 +152,9 @@ def test_the_baseline_without_mirage_atoms_trains_and_samples(tmp_path):
 
 def test_padding_of_the_baseline_has_no_influence(tmp_path):
     """Wider padding is the same training, up to the random numbers: compare the loss of one batch with fixed ones."""
-    from miad.diffusion.process import JointDiffusion, State
+    from miad.model.diffusion.process import JointDiffusion, State
     from miad.infuse.step import padding_mask, to_tensors
-    from miad.network import CSPNet
+    from miad.model.network import CSPNet
 
     class Zeros:
         def normal(self, *shape):

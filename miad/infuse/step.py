@@ -19,7 +19,7 @@ from miad.core.files import atomic_path
 if TYPE_CHECKING:
     import torch
 
-    from miad.diffusion.process import State
+    from miad.model.diffusion.process import State
 
 
 def to_tensors(crystals: list[Crystal], num_atoms: int) -> dict:
@@ -122,7 +122,7 @@ def read_state(path: Path, num_atoms: int | None, device: "torch.device | str" =
     Raises:
         MiadError: the file is missing, damaged, or infused otherwise.
     """
-    from miad.diffusion.process import State
+    from miad.model.diffusion.process import State
 
     tensors, about = load(path)
     if about["num_atoms"] != num_atoms:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from miad.diffusion import species
+from miad.model.diffusion import species
 
 K = 100
 DOUBLE = torch.float64

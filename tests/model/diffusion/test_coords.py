@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from miad.diffusion import coords
+from miad.model.diffusion import coords
 
 DOUBLE = torch.float64
 

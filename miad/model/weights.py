@@ -14,7 +14,7 @@ from miad.core.files import atomic_path, write_text
 if TYPE_CHECKING:
     import torch
 
-    from miad.network import CSPNet
+    from miad.model.network import CSPNet
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def load(path: Path, device: "torch.device | str" = "cpu") -> "tuple[CSPNet, Mod
     """
     from safetensors import SafetensorError, safe_open
 
-    from miad.network import CSPNet
+    from miad.model.network import CSPNet
 
     try:
         with safe_open(path, framework="pt") as file:

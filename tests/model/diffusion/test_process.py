@@ -4,9 +4,9 @@ import pytest
 import torch
 import toy
 
-from miad.diffusion.process import JointDiffusion, Noise, State
+from miad.model.diffusion.process import JointDiffusion, Noise, State
 from miad.infuse.step import padding_mask, to_tensors
-from miad.network import CSPNet
+from miad.model.network import CSPNet
 
 LOSSES = ("lattice", "coords", "species")
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from miad.config.sections import Diffusion, Mirage
 from miad.core.crystal import MIRAGE, NUM_SPECIES
-from miad.diffusion import coords, lattice, mirage, schedules, species
+from miad.model.diffusion import coords, lattice, mirage, schedules, species
 
 
 @dataclass(frozen=True)

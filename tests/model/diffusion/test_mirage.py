@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from miad.core.crystal import from_line, to_line
-from miad.diffusion.mirage import circular_mean, infuse, reduce
+from miad.model.diffusion.mirage import circular_mean, infuse, reduce
 
 CELL = 4 * np.eye(3)
 

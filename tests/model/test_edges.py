@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import silu
 
-from miad import edges
-from miad.edges import PairIndex, edge_mean
+from miad.model import edges
+from miad.model.edges import PairIndex, edge_mean
 
 HIDDEN = 3
 

@@ -14,7 +14,7 @@ from torch.nn.functional import embedding, linear
 
 from miad.config.sections import Network
 from miad.core.crystal import NUM_SPECIES
-from miad.edges import PairIndex, edge_mean
+from miad.model.edges import PairIndex, edge_mean
 
 
 def time_embedding(times: Tensor, dim: int) -> Tensor:

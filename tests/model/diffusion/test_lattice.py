@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from miad.diffusion import lattice
+from miad.model.diffusion import lattice
 
 DOUBLE = torch.float64
 
