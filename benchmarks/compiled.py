@@ -20,7 +20,7 @@ from triton.compiler import ASTSource
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from miad import edge_kernel  # noqa: E402
+from miad.model.kernels import edge_kernel
 
 TYPES = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}
 PROJECTIONS = ("receiver", "sender", "even", "odd", "alone")
@@ -33,7 +33,7 @@ def compiled(
     """One line on what became of a kernel.
 
     Args:
-        kernel: of miad.edge_kernel.
+        kernel: of miad.model.kernels.edge_kernel.
         pointers: types of the tensors given, by argument.
         constants: the other arguments and the launch options; arguments that are neither are None.
         capability: 90 for Hopper, 80 for Ampere.

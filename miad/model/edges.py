@@ -7,9 +7,9 @@ each unordered pair is projected once. No edge list, no scatter: every crystal h
 
 The backward pass is written out. It keeps two tensors per edge (u and v = W₂ SiLU(u)) where the plain formulation
 keeps about nine, and it works in pieces that stay in a processor's cache. What lies between the matrix products is in
-miad/edge_loops.py, compiled for a processor where that can be done.
+miad/model/kernels/edge_loops.py, compiled for a processor where that can be done.
 
-On a GPU the kernels of miad/edge_kernel.py take its place.
+On a GPU the kernels of miad/model/kernels/edge_kernel.py take its place.
 """
 
 import functools
@@ -21,7 +21,7 @@ import shutil
 import torch
 from torch import Tensor
 
-from miad.edge_loops import PairIndex, loops_for
+from miad.model.kernels.edge_loops import PairIndex, loops_for
 
 log = logging.getLogger("miad")
 # Numbers per piece on a CPU. Measured from 2^17 to 2^23: smaller pieces pay in calls (bf16 most of all, by a quarter),
@@ -98,7 +98,7 @@ def has_kernel() -> bool:
 
 
 def fits_kernel(receiver: Tensor) -> bool:
-    """Whether the kernels of miad/edge_kernel.py do this block: on a GPU with Triton, not in double precision."""
+    """Whether the kernels of miad/model/kernels/edge_kernel.py do this block: on a GPU with Triton, not in double precision."""
     is_fit = receiver.device.type == "cuda" and receiver.dtype != torch.float64 and receiver.shape[-1] % 16 == 0
     return is_fit and receiver.numel() > 0 and has_kernel()
 
@@ -134,7 +134,7 @@ def edge_mean(
     tensors = [tensor.to(to).contiguous() for tensor in (receiver, sender, even, odd, alone)]
     tensors += [weight, bias.to(to)]
     if fits_kernel(receiver):
-        from miad.edge_kernel import EdgeKernel
+        from miad.model.kernels.edge_kernel import EdgeKernel
 
         return EdgeKernel.apply(*tensors, share)
     wide = torch.promote_types(to, torch.float32)

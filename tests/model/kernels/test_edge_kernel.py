@@ -14,10 +14,10 @@ import torch
 
 triton = pytest.importorskip("triton", reason="triton is not installed: the plain path is all there is")
 
-from miad import edge_kernel
+from miad.model.kernels import edge_kernel
 from miad.model import edges
 from miad.config.sections import Network  # noqa: E402
-from miad.edge_kernel import EdgeKernel, Tiles, tiles_for  # noqa: E402
+from miad.model.kernels.edge_kernel import EdgeKernel, Tiles, tiles_for  # noqa: E402
 from miad.model.edges import PairIndex  # noqa: E402
 from miad.model.network import CSPNet  # noqa: E402
 

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 import torch
 
-from miad import edge_loops
-from miad.edge_loops import CompiledLoops, PairIndex, PlainLoops, compiled_loops, loops_for
+from miad.model.kernels import edge_loops
+from miad.model.kernels.edge_loops import CompiledLoops, PairIndex, PlainLoops, compiled_loops, loops_for
 
 has_compiler = any(map(shutil.which, ("cc", "gcc", "clang")))
 needs_compiler = pytest.mark.skipif(not has_compiler, reason="no C compiler: the loops in torch are all there is")

@@ -1,5 +1,5 @@
 /* What miad/model/edges.py does between its matrix products, on a processor: each in one pass over memory, all sums in float.
- * miad/edge_loops.py compiles it on first use, with -DHALF for bfloat16, and has the same in torch; the shapes are
+ * miad/model/kernels/edge_loops.py compiles it on first use, with -DHALF for bfloat16, and has the same in torch; the shapes are
  * there. Tensors are row-major; no sum crosses threads, so that results do not depend on their number.
  */
 #include <math.h>
