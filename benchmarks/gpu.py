@@ -95,7 +95,7 @@ def product_rate(precision: str, device: str) -> float:
 
 def training_step(case: Case, precision: str, device: str, folder: Path) -> float:
     """Seconds of a step of the train command: data on the device, noise, losses, gradients, clipping, Adam, average."""
-    from miad.train import Trainer
+    from miad.train.step import Trainer
 
     mirage = Mirage(case.atoms, "uniform", True)
     data = toy.infused(folder / "data", mirage, num=2 * case.batch)

@@ -61,7 +61,7 @@ def measure(model: Path, val: Path) -> dict[str, float]:
 
 def trained(name: str, seed: int, options: argparse.Namespace) -> Path:
     """The model of one variant, trained unless it was before."""
-    from miad import train
+    from miad.train import step as train
     from miad.config.sections import Train, build
     from miad.config.resolve import merge, read_config, resolve
 

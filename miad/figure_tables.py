@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from miad import curve, trajectories
+from miad import trajectories
+from miad.train import loss_curve
 from miad.compare import Outcome, outcomes_of, spread
 from miad.core.files import open_text
 from miad.judge import REASONS
@@ -47,7 +48,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "volume_change",
         "energy_gain",
     ),
-    "losses": ("run", *curve.COLUMNS),
+    "losses": ("run", *loss_curve.COLUMNS),
     "real_atoms": ("run", "time", "mean", "low", "high"),
     "turnover": ("run", "time", "appeared", "vanished", "changed"),
     "settled": ("run", "time", "real", "mirage"),

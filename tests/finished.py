@@ -8,7 +8,8 @@ import yaml
 from safetensors.numpy import save_file
 from test_sun import settings as sun_settings
 
-from miad import candidates, compare, curve, figures, page, report, sun
+from miad import candidates, compare, figures, page, report, sun
+from miad.train import loss_curve
 from miad.config.sections import Report, build
 from miad.core.crystal import Crystal, write_crystals
 from miad.hull import Entry, HullTable, write_table
@@ -68,10 +69,10 @@ def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
     write_crystals(home / "sample" / "0.jsonl", crystals)
     write_trajectories(home / "sample" / "0.trajectories.safetensors", crystals[:4])
     rows = [
-        {**dict.fromkeys(curve.COLUMNS, 1.0 / epoch), "epoch": epoch, "step": epoch, "seconds": 2.0 * epoch}
+        {**dict.fromkeys(loss_curve.COLUMNS, 1.0 / epoch), "epoch": epoch, "step": epoch, "seconds": 2.0 * epoch}
         for epoch in range(1, 11)
     ]
-    curve.write_losses(home / "train" / "losses.csv", rows)
+    loss_curve.write_losses(home / "train" / "losses.csv", rows)
     (home / "train" / "model.safetensors").write_bytes(b"weights")
     names = {"ledger": "ledger.jsonl", "verdicts": "verdicts.jsonl", "row": "row.json"}
     judged = {kind: home / "sun" / "chgnet" / name for kind, name in names.items()}

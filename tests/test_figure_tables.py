@@ -7,7 +7,8 @@ import finished
 import pytest
 from finished import NUM_SALTS, samples, write_run
 
-from miad import curve, figure_tables
+from miad import figure_tables
+from miad.train import loss_curve
 from miad.figure_tables import CRYSTAL_SYSTEMS, crystal_system, read_csv
 from miad.judge import REASONS
 from miad.config.layout import Run, runs_of
@@ -56,7 +57,7 @@ def test_what_is_not_known_gives_no_number():
 
 def test_runs_that_share_a_training_have_one_curve(tmp_path):
     for name in ("miad", "small"):
-        curve.write_losses(tmp_path / name / "train" / "losses.csv", [dict.fromkeys(curve.COLUMNS, 1.0)])
+        loss_curve.write_losses(tmp_path / name / "train" / "losses.csv", [dict.fromkeys(loss_curve.COLUMNS, 1.0)])
     homes = {"miad": "miad", "small": "small", "quick": "miad"}
     runs = [Run(name, tmp_path, {"seed": 0}, {"train": home}) for name, home in homes.items()]
     assert [line["run"] for line in figure_tables.losses(runs)] == ["miad", "small"]

@@ -8,7 +8,8 @@ import pytest
 import torch
 import toy
 
-from miad import sample, train
+from miad import sample
+from miad.train import step as train
 from miad.config.sections import Network, Sample
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError

@@ -16,8 +16,9 @@ import toy
 from safetensors.torch import load_file, save_file
 from trainings import assert_same, command, fit, state
 
-from miad import checkpoint, train
-from miad.curve import COLUMNS
+from miad.train import checkpoint
+from miad.train import step as train
+from miad.train.loss_curve import COLUMNS
 from miad.core.errors import MiadError
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -5,9 +5,10 @@ import json
 import sys
 from pathlib import Path
 
-from miad import checkpoint, train
+from miad.train import checkpoint
+from miad.train import step as train
 from miad.config.sections import Train
-from miad.curve import COLUMNS
+from miad.train.loss_curve import COLUMNS
 
 
 def flags(folder: Path) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from snakemake.logging import logger
 
 from miad.config import resolve as layers
 from miad.cancel import sign
-from miad.checkpoint import KEPT
+from miad.train.checkpoint import KEPT
 from miad.config.sections import Relax, Sun, build, settings_json
 from miad.core.errors import MiadError
 from miad.replay import fingerprint

@@ -6,7 +6,7 @@ import pytest
 import torch
 import toy
 
-from miad.optimise import Optimiser, cooldown_start, learning_rate
+from miad.train.optimiser import Optimiser, cooldown_start, learning_rate
 
 SCHEDULE = toy.changed(learning_rate=0.01, warmup_steps=10, cooldown_fraction=0.25)
 

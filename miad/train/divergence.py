@@ -4,7 +4,7 @@ import logging
 import math
 from pathlib import Path
 
-from miad.checkpoint import LAST, PREVIOUS, Progress
+from miad.train.checkpoint import LAST, PREVIOUS, Progress
 from miad.core.errors import MiadError
 
 log = logging.getLogger("miad")

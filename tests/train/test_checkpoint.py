@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from miad import checkpoint
-from miad.checkpoint import BEFORE_COOLDOWN, LAST, PREVIOUS, Progress, find, fingerprint, load, save, set_aside
+from miad.train import checkpoint
+from miad.train.checkpoint import BEFORE_COOLDOWN, LAST, PREVIOUS, Progress, find, fingerprint, load, save, set_aside
 
 GROUPS = {
     "weights": {"layer.0.weight": torch.rand(3, 2), "layer.0.bias": torch.rand(3)},

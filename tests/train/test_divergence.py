@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from miad import explosion
-from miad.checkpoint import LAST, PREVIOUS, Progress
+from miad.train import divergence
+from miad.train.checkpoint import LAST, PREVIOUS, Progress
 from miad.core.errors import MiadError
 
 PROGRESS = Progress("k", step=7, epoch=2, best=2.0)
@@ -16,11 +16,11 @@ PROGRESS = Progress("k", step=7, epoch=2, best=2.0)
     [(9.9, 1.0, False), (10.1, 1.0, True), (0.0, 0.0, False), (math.nan, 1.0, True), (math.inf, 1.0, True)],
 )
 def test_ten_times_the_best_or_no_number(total, best, expected):
-    assert explosion.is_one(total, best) is expected
+    assert divergence.is_one(total, best) is expected
 
 
 def test_excess_is_logged_once_until_the_loss_has_fallen(tmp_path, caplog):
-    guard = explosion.Guard(tmp_path)
+    guard = divergence.Guard(tmp_path)
     losses = [(1.0, 1.0), (1.0, 30.0), (30.0, 1.0), (1.0, 1.0), (30.0, 30.0)]
     assert [guard.is_sound(*pair, PROGRESS) for pair in losses] == [True, False, False, True, False]
     assert caplog.text.count("the loss at step 7 is 30, the best so far was 2") == 2
@@ -29,11 +29,11 @@ def test_excess_is_logged_once_until_the_loss_has_fallen(tmp_path, caplog):
 @pytest.mark.parametrize("pair", [(math.nan, 1.0), (1.0, math.nan), (math.inf, 1.0)])
 def test_what_is_no_number_ends_it(tmp_path, pair):
     with pytest.raises(MiadError, match="loss of epoch 3 is"):
-        explosion.Guard(tmp_path).is_sound(*pair, PROGRESS)
+        divergence.Guard(tmp_path).is_sound(*pair, PROGRESS)
 
 
 def test_the_checkpoints_that_are_there_are_named_the_newest_first(tmp_path):
-    guard = explosion.Guard(tmp_path)
+    guard = divergence.Guard(tmp_path)
     guard.check(19.0, PROGRESS)
     with pytest.raises(MiadError, match=r"epoch 3 is 50, the best so far was 2\. .*none was written yet"):
         guard.check(50.0, PROGRESS)

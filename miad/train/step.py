@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miad import checkpoint
+from miad.train import checkpoint
 from miad.config.sections import Train
-from miad.curve import LOSSES, Live, write_losses
+from miad.train.loss_curve import LOSSES, Live, write_losses
 from miad.core.errors import MiadError
-from miad.explosion import Guard
+from miad.train.divergence import Guard
 from miad.infuse.step import read_state
 from miad.model.weights import Model, load, pick_device, save
 from miad.core.seeding import generator
@@ -51,7 +51,7 @@ class Trainer:
 
         from miad.model.diffusion.process import JointDiffusion
         from miad.model.network import CSPNet
-        from miad.optimise import Optimiser, cooldown_start
+        from miad.train.optimiser import Optimiser, cooldown_start
 
         self.settings, self.folder, self.name, self.live = settings, folder, run, live
         self.world = distributed.get_world_size() if distributed.is_initialized() else 1
@@ -118,7 +118,7 @@ class Trainer:
 
     def _comes_by(self, other: checkpoint.Progress) -> bool:
         """Whether a run of this length comes by that state: until the cooldown of the shorter one, all are the same."""
-        from miad.optimise import cooldown_start
+        from miad.train.optimiser import cooldown_start
 
         if other.num_steps == self.num_steps:
             return True
@@ -228,7 +228,7 @@ class Trainer:
         return values[: len(LOSSES)]
 
     def _end_epoch(self) -> None:
-        from miad.optimise import learning_rate
+        from miad.train.optimiser import learning_rate
 
         p, s = self.progress, self.settings
         total, means = self._weigh(self.running, self.num_batches)

@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 from trainings import command, curve, fit, state
 from waiting import Waiting
 
-from miad import sample, train
+from miad import sample
+from miad.train import step as train
 from miad.config.sections import Sample
 from miad.core.crystal import read_crystals
-from miad.curve import COLUMNS, LOSSES
+from miad.train.loss_curve import COLUMNS, LOSSES
 from miad.core.errors import MiadError
 from miad.model.weights import load
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from miad.curve import COLUMNS, Live, write_losses
+from miad.train.loss_curve import COLUMNS, Live, write_losses
 
 
 def row(epoch: int, validation: float | None = None) -> dict:
