@@ -114,7 +114,7 @@ def main() -> None:
 
     import torch
 
-    from miad import sample
+    from miad.sample import step as sample
     from miad.config.sections import Sample, build
     from miad.core.crystal import read_crystals, write_crystals
     from miad.config.resolve import read_config, resolve

@@ -114,8 +114,8 @@ def sampling_step(case: Case, precision: str, device: str) -> float:
     from miad.model.diffusion.process import JointDiffusion, Noise
     from miad.model.weights import Model
     from miad.model.network import CSPNet
-    from miad.predictor import Predictor
-    from miad.sample import BLOCK, generate
+    from miad.sample.cuda_graph import Predictor
+    from miad.sample.step import BLOCK, generate
     from miad.core.seeding import generator
 
     diffusion = Diffusion(case.sampling_steps, 0.008, 0.005, 0.5)

@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--calculator", default="chgnet")
     options = parser.parse_args()
 
-    from miad import sample
+    from miad.sample import step as sample
     from miad.config.sections import Sample, build
     from miad.config.resolve import read_config, resolve
     from miad.model.weights import load

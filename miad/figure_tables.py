@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from miad import trajectories
+from miad.sample import trajectories
 from miad.train import loss_curve
 from miad.compare import Outcome, outcomes_of, spread
 from miad.core.files import open_text

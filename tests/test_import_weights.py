@@ -8,7 +8,7 @@ import pytest
 import torch
 import toy
 
-from miad import sample
+from miad.sample import step as sample
 from miad.train import step as train
 from miad.config.sections import Network, Sample
 from miad.core.crystal import read_crystals, write_crystals

@@ -368,7 +368,7 @@ def overfit(clean: State, num_steps: int) -> tuple[JointDiffusion, CSPNet]:
 def test_ten_crystals_are_overfitted_and_sampled_back(one_thread):
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
-    from miad.sample import to_crystals
+    from miad.sample.step import to_crystals
 
     torch.manual_seed(0)
     originals, num_samples = simple_crystals(), 240

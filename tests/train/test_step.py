@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from trainings import command, curve, fit, state
 from waiting import Waiting
 
-from miad import sample
+from miad.sample import step as sample
 from miad.train import step as train
 from miad.config.sections import Sample
 from miad.core.crystal import read_crystals

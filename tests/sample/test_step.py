@@ -10,14 +10,15 @@ import toy
 from safetensors.torch import load_file
 from waiting import Waiting
 
-from miad import predictor, sample
+from miad.sample import cuda_graph
+from miad.sample import step as sample
 from miad.config.sections import Mirage, Network, Sample
 from miad.core.crystal import NUM_SPECIES, read_crystals
 from miad.model.diffusion.process import JointDiffusion, Noise, State
 from miad.core.errors import MiadError
 from miad.model.weights import Model, save
 from miad.model.network import CSPNet
-from miad.sample import blocks_at_once, draw_padding, generate, is_corrected, num_network_calls, shard_size, times_of
+from miad.sample.step import blocks_at_once, draw_padding, generate, is_corrected, num_network_calls, shard_size, times_of
 from miad.core.seeding import generator, seed_of
 
 SAMPLE = Sample(
@@ -203,7 +204,7 @@ def test_no_step_waits_for_the_gpu(mirage):
 
 def test_blocks_side_by_side_draw_the_same_numbers(model, tmp_path, monkeypatch):
     """As on a GPU. The network's own round-off is left out: this one gives every crystal the same."""
-    monkeypatch.setattr(predictor, "Predictor", lambda network, _: lambda *state: constant(*state))
+    monkeypatch.setattr(cuda_graph, "Predictor", lambda network, _: lambda *state: constant(*state))
 
     def constant(lattice, frac_coords, species, times, is_atom):
         return torch.zeros_like(lattice), torch.zeros_like(frac_coords), torch.zeros(*species.shape, NUM_SPECIES)

@@ -146,7 +146,7 @@ def run(
     import torch
 
     from miad.model.diffusion.process import JointDiffusion, Noise
-    from miad.predictor import Predictor
+    from miad.sample.cuda_graph import Predictor
 
     if settings.epoch is not None and not Path(model).is_file():
         raise MiadError(

@@ -5,7 +5,7 @@ import torch
 import toy
 
 from miad.model.network import CSPNet
-from miad.predictor import Predictor
+from miad.sample.cuda_graph import Predictor
 
 
 def batch(num: int, device: str = "cpu") -> list[torch.Tensor]:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from finished import TIMES, samples, write_trajectories
 
-from miad import trajectories
+from miad.sample import trajectories
 from miad.core.errors import MiadError
-from miad.trajectories import Trajectory, joined, read, real_atoms, settled, turnover
+from miad.sample.trajectories import Trajectory, joined, read, real_atoms, settled, turnover
 
 
 @pytest.fixture
