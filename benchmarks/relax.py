@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from miad import relax
+from miad.relax import step as relax
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal, from_line, read_crystals, to_line, write_crystals
 from miad.core.files import write_text
@@ -175,7 +175,7 @@ def on_gpu(crystals: list[Crystal], folder: Path) -> dict[str, Any]:
         "gpu_per_minute": round(per_minute, 1),
         "gpu_failed": sum(bool(crystal.failure) for crystal in relaxed),
         "minutes_for_10000_extrapolated": round((took["wall"] + (10_000 - len(crystals)) * slope) / 60, 1),
-        # What the allocator took and holds: its peak is set back before every evaluation (miad/budget.py).
+        # What the allocator took and holds: its peak is set back before every evaluation (miad/relax/memory.py).
         "gpu_held_gb": round(torch.cuda.memory_reserved() / 1e9, 1),
     }
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import miad
-from miad import candidates, relax, report, sun
+from miad import candidates, report, sun
+from miad.relax import step as relax
 from miad.config.sections import Hull, Relax, Report, Sun
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError

@@ -7,7 +7,7 @@ import pytest
 import tiny_eqv2
 from test_relax import SETTINGS, hostile, rocksalt
 
-from miad import relax
+from miad.relax import step as relax
 from miad.calculators import Atoms, evaluate_with_ase, potential
 from miad.core.energy_frames import correction_per_atom
 from miad.core.crystal import Crystal, read_crystals, write_crystals

@@ -8,7 +8,8 @@ import pytest
 from test_ingest import make_xyz, xyz
 from test_matching import caesium_chloride, rock_salt
 
-from miad import evaluate, relax
+from miad import evaluate
+from miad.relax import step as relax
 from miad.__main__ import main
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError

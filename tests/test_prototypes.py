@@ -106,7 +106,7 @@ def test_shipped_crystals_are_at_rest(crystals):
     import torch
 
     from miad.calculators import Chgnet
-    from miad.relax import in_flight
+    from miad.relax.step import in_flight
 
     torch.set_num_threads(1)
     limit = (

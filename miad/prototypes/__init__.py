@@ -42,7 +42,7 @@ def run(*, out: Path, workers: int | None = None, seed: int = 0) -> None:
 
 def _relaxed(out: Path, chosen: list[Crystal], workers: int | None) -> list[Crystal]:
     """The candidates after relaxation; what an earlier run left in the folder is used if it is of the same ones."""
-    from miad import relax
+    from miad.relax import step as relax
 
     crystals, relaxed = out / "candidates.jsonl", out / "relaxed.jsonl"
     if relaxed.is_file():

@@ -16,7 +16,7 @@ from miad.machine.cores import num_cores
 from miad.core.energy_frames import correct
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.files import checksum
-from miad.journal import Journal
+from miad.relax.journal import Journal
 from miad.model.weights import pick_device
 from miad.machine.guarded_pool import Limits, in_processes
 from miad.machine.progress import track
@@ -125,7 +125,7 @@ def relax_batched(
         device: as torch names it.
         limit: bytes that an evaluation may take; None on a GPU, whose memory is filled.
     """
-    from miad.budget import Budget
+    from miad.relax.memory import Budget
 
     engine = chosen.engine(device, limit or Budget(device).capacity)
     return in_flight(crystals, settings, chosen, engine, limit)
@@ -143,8 +143,8 @@ def in_flight(
         engine: of that potential.
         limit: bytes that an evaluation may take; None on a GPU.
     """
-    from miad.budget import Budget
-    from miad.inflight import Flight
+    from miad.relax.memory import Budget
+    from miad.relax.inflight import Flight
 
     sound = []
     for crystal in crystals:

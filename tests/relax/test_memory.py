@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from miad.budget import SHARE, Budget
+from miad.relax.memory import SHARE, Budget
 
 
 def test_groups_fill_the_memory_and_no_more():

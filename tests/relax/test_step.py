@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from tiny import ROOT
 
-from miad import relax
+from miad.relax import step as relax
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal, read_crystals, to_line, write_crystals
-from miad.journal import Journal
+from miad.relax.journal import Journal
 
 SETTINGS = Relax(
     calculators=["chgnet"],

@@ -7,14 +7,14 @@ import pytest
 import torch
 from test_relax import SETTINGS, rocksalt
 
-from miad.budget import Budget
+from miad.relax.memory import Budget
 from miad.calculators import Atoms, Evaluation, potential
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal
 from miad.engine import ListEngine
 from miad.fire import Fire
-from miad.inflight import FILL, Flight
-from miad.relax import relax_batched
+from miad.relax.inflight import FILL, Flight
+from miad.relax.step import relax_batched
 
 PER_ATOM = 100.0  # bytes that the toy engine counts for an atom
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from miad.core.crystal import Crystal
-from miad.journal import Journal
+from miad.relax.journal import Journal
 
 
 def crystal(name: str) -> Crystal:

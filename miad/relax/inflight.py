@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from miad.budget import Budget
+from miad.relax.memory import Budget
 from miad.core.cells import compact
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal
