@@ -135,7 +135,7 @@ def package_versions(pins: Path = ROOT / "envs" / "requirements.txt") -> Check:
 
 def weights(calculator: str, options: dict | None = None) -> Check:
     """Whether the weights of a potential are there; `options` is its entry in relax.potentials."""
-    from miad.calculators import potential
+    from miad.relax.potentials.register import potential
 
     try:
         return Check(f"weights {calculator}", OK, potential(calculator, options).label)

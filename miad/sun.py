@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from miad.calculators import settings_of
+from miad.relax.potentials.register import settings_of
 from miad.config.sections import Relax, Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError

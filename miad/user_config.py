@@ -78,7 +78,7 @@ def own_files(run: dict) -> dict[str, list[str]]:
     Raises:
         MiadError: one of them does not exist.
     """
-    from miad.calculators import potential
+    from miad.relax.potentials.register import potential
     from miad.io.download import is_url
     from miad.hull_sources import MATERIALS_PROJECT
 

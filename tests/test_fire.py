@@ -9,8 +9,8 @@ from ase.calculators.emt import EMT
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 
-from miad.calculators import evaluate_with_ase
-from miad.engine import ListEngine
+from miad.relax.potentials.register import evaluate_with_ase
+from miad.relax.potentials.engine import ListEngine
 from miad.fire import Fire
 from miad.relaxations import Outcome, Relaxations, geometry_of
 

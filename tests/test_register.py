@@ -1,4 +1,4 @@
-"""A potential of one's own: one small class beside config.yaml and one entry in it, as miad.calculators tells."""
+"""A potential of one's own: one small class beside config.yaml and one entry in it, as miad.relax.potentials.register tells."""
 
 import dataclasses
 import json
@@ -12,13 +12,13 @@ import yaml
 from test_relax import SETTINGS
 from tiny import ROOT
 
-from miad import calculators
-from miad.calculators import potential, settings_of
+from miad.relax.potentials import register
+from miad.relax.potentials.register import potential, settings_of
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 
 CLASS = """
-from miad.calculators import Potential
+from miad.relax.potentials.register import Potential
 
 
 class Argon(Potential):
@@ -79,7 +79,7 @@ def test_the_class_is_found_however_miad_is_called(tmp_path, how):
 
 
 def test_the_documented_example_is_a_potential():
-    text = calculators.__doc__
+    text = register.__doc__
     body = text.split("beside config.yaml:\n")[1].split("and the entry")[0]
     names: dict = {}
     exec("\n".join(line[4:] for line in body.splitlines()), names)  # noqa: S102
@@ -100,7 +100,7 @@ def test_own_keys_lie_over_the_common_ones():
     [
         ("mace", {}, "mace is not one of chgnet, eqv2"),
         ("mace", {"class": "no_such_module:Mace"}, r"relax\.potentials\.mace\.class: no_such_module:Mace cannot"),
-        ("mace", {"class": "miad.calculators:Mace"}, "Mace"),
+        ("mace", {"class": "miad.relax.potentials.register:Mace"}, "Mace"),
         ("chgnet", {"sigma": 1.0}, "relax.potentials.chgnet: got an unexpected keyword argument 'sigma'"),
         ("chgnet", {"fmax": "wide"}, "relax.fmax is 'wide', expected a number"),
     ],

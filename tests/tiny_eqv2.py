@@ -104,7 +104,7 @@ def make(path: Path, seed: int = 0) -> Path:
     """Write a checkpoint and return its path."""
     import torch
 
-    from miad.eqv2 import _import_fairchem
+    from miad.relax.potentials.eqv2 import _import_fairchem
 
     _import_fairchem()
     from fairchem.core.common.registry import registry

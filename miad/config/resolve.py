@@ -227,7 +227,7 @@ def _check_keys(node: Any, path: str, above: str = "") -> None:
 
 def frames_compared(sun: Sun, relax: Relax) -> dict[str, str]:
     """Energy frame of each calculator, as far as the headline protocol asks that the hull's frame is the same."""
-    from miad.calculators import potential
+    from miad.relax.potentials.register import potential
 
     if sun.protocols[sun.protocol]["frames"] != "must_match":
         return {}
@@ -237,7 +237,7 @@ def frames_compared(sun: Sun, relax: Relax) -> dict[str, str]:
 
 def _cross_check(run: str, sections: dict[str, Any]) -> None:
     """What no single key can tell. Each message names both keys."""
-    from miad.calculators import potential, settings_of
+    from miad.relax.potentials.register import potential, settings_of
     from miad.hull import must_match
     from miad.protocols import read_protocols
 

@@ -17,7 +17,7 @@ from miad.relax.memory import Budget
 from miad.core.cells import compact
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal
-from miad.engine import Engine
+from miad.relax.potentials.engine import Engine
 from miad.relaxations import Geometry, Outcome, Relaxations, geometry_of
 
 log = logging.getLogger("miad")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miad.calculators import Potential, potential, settings_of
+from miad.relax.potentials.register import Potential, potential, settings_of
 from miad.core.cells import closest_distance
 from miad.config.sections import Relax
 from miad.machine.cores import num_cores
@@ -22,7 +22,7 @@ from miad.machine.guarded_pool import Limits, in_processes
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
-    from miad.engine import Engine
+    from miad.relax.potentials.engine import Engine
 
 log = logging.getLogger("miad")
 STEP = "relax"
@@ -42,7 +42,7 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
         settings: section `relax`.
         crystals: crystals to relax, JSON lines.
         relaxed: where the relaxed crystals go, in the same order.
-        calculator: name of the potential, see miad.calculators.
+        calculator: name of the potential, see miad.relax.potentials.register.
 
     Raises:
         MiadError: the potential is unknown or cannot be loaded, or its weights are absent.

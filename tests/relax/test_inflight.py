@@ -8,10 +8,10 @@ import torch
 from test_relax import SETTINGS, rocksalt
 
 from miad.relax.memory import Budget
-from miad.calculators import Atoms, Evaluation, potential
+from miad.relax.potentials.register import Atoms, Evaluation, potential
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal
-from miad.engine import ListEngine
+from miad.relax.potentials.engine import ListEngine
 from miad.fire import Fire
 from miad.relax.inflight import FILL, Flight
 from miad.relax.step import relax_batched

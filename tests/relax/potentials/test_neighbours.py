@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from miad.neighbours import num_candidates, pairs_within
+from miad.relax.potentials.neighbours import num_candidates, pairs_within
 from miad.relaxations import Geometry, geometry_of
 
 
@@ -41,7 +41,7 @@ def test_pairs_are_those_of_brute_force(seed):
 def test_chunks_change_nothing(monkeypatch):
     geometry, everything = random_crystals(1), torch.ones(4, dtype=torch.bool)
     whole = pairs_within(geometry, 6.0, everything)
-    monkeypatch.setattr("miad.neighbours.CHUNK", 100)
+    monkeypatch.setattr("miad.relax.potentials.neighbours.CHUNK", 100)
     chunked = pairs_within(geometry, 6.0, everything)
     for name in ("starts", "ends", "images"):
         assert torch.equal(getattr(whole, name), getattr(chunked, name))

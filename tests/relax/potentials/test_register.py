@@ -2,7 +2,7 @@
 
 import pytest
 
-from miad.calculators import POTENTIALS, Chgnet, potential
+from miad.relax.potentials.register import POTENTIALS, Chgnet, potential
 from miad.core.errors import MiadError
 
 

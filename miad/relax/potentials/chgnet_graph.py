@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from miad.neighbours import MAX_CANDIDATES, Pairs, joined, num_candidates, pairs_within
+from miad.relax.potentials.neighbours import MAX_CANDIDATES, Pairs, joined, num_candidates, pairs_within
 from miad.relaxations import Geometry
 
 BOND_CUTOFF, ANGLE_CUTOFF = 6.0, 3.0  # Å, of CHGNet 0.3.0

@@ -15,12 +15,12 @@ from chgnet.model.model import CHGNet
 from torch import Tensor
 from torch.nn.functional import layer_norm, silu
 
-from miad.chgnet_graph import Graph, Lists
+from miad.relax.potentials.chgnet_graph import Graph, Lists
 from miad.relaxations import Geometry
 
 
 class ChgnetEngine:
-    """CHGNet 0.3.0, its weights frozen, on crystals that come and go; an `Engine` of miad.engine.
+    """CHGNet 0.3.0, its weights frozen, on crystals that come and go; an `Engine` of miad.relax.potentials.engine.
 
     Args:
         device: as torch names it.

@@ -2,7 +2,7 @@
 
 Another ASE potential takes one small class and one entry of config.yaml. The class, in a file beside config.yaml:
 
-    from miad.calculators import Potential, weights_label
+    from miad.relax.potentials.register import Potential, weights_label
 
     class Mace(Potential):
         native_frame = "uncorrected"            # MACE-MP is trained on raw PBE(+U) energies
@@ -52,7 +52,7 @@ from miad.core.files import checksum
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
-    from miad.engine import Engine
+    from miad.relax.potentials.engine import Engine
     from miad.relaxations import Relaxations
 
 BYTES_PER_ATOM = 1e7  # a guess for potentials that do not say; on a GPU it is measured
@@ -133,7 +133,7 @@ class Potential(ABC):
 
     def engine(self, device: str, limit: float) -> "Engine":
         """What evaluates crystals while they relax; `limit` is how many bytes one crystal may take."""
-        from miad.engine import ListEngine
+        from miad.relax.potentials.engine import ListEngine
 
         return ListEngine(self.evaluator(device), device, BYTES_PER_ATOM)
 
@@ -204,13 +204,13 @@ class Chgnet(Potential):
         return CHGNetCalculator(use_device=device)
 
     def engine(self, device: str, limit: float) -> "Engine":
-        """Our batched evaluation, see miad.chgnet_batch."""
-        from miad.chgnet_batch import ChgnetEngine
+        """Our batched evaluation, see miad.relax.potentials.chgnet."""
+        from miad.relax.potentials.chgnet import ChgnetEngine
 
         return ChgnetEngine(device, limit)
 
 
-POTENTIALS = {"chgnet": "miad.calculators:Chgnet", "eqv2": "miad.eqv2:Eqv2"}  # name: module:class
+POTENTIALS = {"chgnet": "miad.relax.potentials.register:Chgnet", "eqv2": "miad.relax.potentials.eqv2:Eqv2"}  # name: module:class
 _OF_RELAX = {field.name for field in dataclasses.fields(Relax)} - {"calculators", "potentials"}
 
 

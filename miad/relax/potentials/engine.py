@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from miad.calculators import Atoms, Evaluation, Evaluator
+from miad.relax.potentials.register import Atoms, Evaluation, Evaluator
 from miad.relaxations import Geometry, geometry_of
 
 

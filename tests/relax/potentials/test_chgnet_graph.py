@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from miad.chgnet_graph import ANGLE_CUTOFF, BOND_CUTOFF, Graph, Lists
+from miad.relax.potentials.chgnet_graph import ANGLE_CUTOFF, BOND_CUTOFF, Graph, Lists
 from miad.relaxations import Geometry, geometry_of
 
 SIZES = (1, 4, 7)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from miad.calculators import Atoms, Evaluation
-from miad.engine import ListEngine, atoms_of, single_points
+from miad.relax.potentials.register import Atoms, Evaluation
+from miad.relax.potentials.engine import ListEngine, atoms_of, single_points
 from miad.relaxations import Geometry, geometry_of
 
 SIZES = (1, 3, 2)
