@@ -18,7 +18,7 @@ from miad.core.cells import compact
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal
 from miad.relax.potentials.engine import Engine
-from miad.relaxations import Geometry, Outcome, Relaxations, geometry_of
+from miad.relax.optimisers.batch import Geometry, Outcome, Relaxations, geometry_of
 
 log = logging.getLogger("miad")
 STEP = "relax"

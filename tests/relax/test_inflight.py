@@ -12,7 +12,7 @@ from miad.relax.potentials.register import Atoms, Evaluation, potential
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal
 from miad.relax.potentials.engine import ListEngine
-from miad.fire import Fire
+from miad.relax.optimisers.fire import Fire
 from miad.relax.inflight import FILL, Flight
 from miad.relax.step import relax_batched
 

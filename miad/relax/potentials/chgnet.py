@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import layer_norm, silu
 
 from miad.relax.potentials.chgnet_graph import Graph, Lists
-from miad.relaxations import Geometry
+from miad.relax.optimisers.batch import Geometry
 
 
 class ChgnetEngine:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from miad.relax.potentials.register import Atoms, Evaluation, Evaluator
-from miad.relaxations import Geometry, geometry_of
+from miad.relax.optimisers.batch import Geometry, geometry_of
 
 
 class Engine(Protocol):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from torch_geometric.data import Batch
 
-    from miad.relaxations import Relaxations
+    from miad.relax.optimisers.batch import Relaxations
 
 KEY = "relax.potentials.eqv2"
 # What `eqV2` needs of fairchem; its own set-up imports every model it has, some of which need packages that are absent.
@@ -93,7 +93,7 @@ class Eqv2(Potential):
 
     def relaxations(self, settings: Relax, device: str) -> "Relaxations":
         """L-BFGS at fixed cell as in the paper, or FIRE of cell and positions."""
-        from miad.lbfgs import Lbfgs
+        from miad.relax.optimisers.lbfgs import Lbfgs
 
         if self.mode == "relaxed":
             return super().relaxations(settings, device)

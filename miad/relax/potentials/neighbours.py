@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from miad.relaxations import Geometry
+from miad.relax.optimisers.batch import Geometry
 
 CHUNK = 2_000_000  # candidates looked at together; each takes about 100 bytes for a moment
 MAX_CANDIDATES = 20_000_000  # of one crystal: seconds of work, ten thousand times what a sound crystal needs

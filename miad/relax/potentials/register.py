@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
     from miad.relax.potentials.engine import Engine
-    from miad.relaxations import Relaxations
+    from miad.relax.optimisers.batch import Relaxations
 
 BYTES_PER_ATOM = 1e7  # a guess for potentials that do not say; on a GPU it is measured
 
@@ -139,7 +139,7 @@ class Potential(ABC):
 
     def relaxations(self, settings: Relax, device: str) -> "Relaxations":
         """How crystals move; here FIRE of cell and positions."""
-        from miad.fire import Fire
+        from miad.relax.optimisers.fire import Fire
 
         return Fire(fmax=settings.fmax, max_steps=settings.max_steps, device=device)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from miad.relax.potentials.chgnet_graph import ANGLE_CUTOFF, BOND_CUTOFF, Graph, Lists
-from miad.relaxations import Geometry, geometry_of
+from miad.relax.optimisers.batch import Geometry, geometry_of
 
 SIZES = (1, 4, 7)
 

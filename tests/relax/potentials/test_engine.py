@@ -6,7 +6,7 @@ import torch
 
 from miad.relax.potentials.register import Atoms, Evaluation
 from miad.relax.potentials.engine import ListEngine, atoms_of, single_points
-from miad.relaxations import Geometry, geometry_of
+from miad.relax.optimisers.batch import Geometry, geometry_of
 
 SIZES = (1, 3, 2)
 

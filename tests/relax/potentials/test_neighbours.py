@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from miad.relax.potentials.neighbours import num_candidates, pairs_within
-from miad.relaxations import Geometry, geometry_of
+from miad.relax.optimisers.batch import Geometry, geometry_of
 
 
 def random_crystals(seed: int, count: int = 4) -> Geometry:

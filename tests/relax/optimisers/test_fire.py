@@ -11,8 +11,8 @@ from ase.optimize import FIRE
 
 from miad.relax.potentials.register import evaluate_with_ase
 from miad.relax.potentials.engine import ListEngine
-from miad.fire import Fire
-from miad.relaxations import Outcome, Relaxations, geometry_of
+from miad.relax.optimisers.fire import Fire
+from miad.relax.optimisers.batch import Outcome, Relaxations, geometry_of
 
 
 def distorted(seed: int = 1, repeat: int = 1) -> ase.Atoms:

@@ -6,7 +6,7 @@ Source: Liu and Nocedal, Mathematical Programming 45, 503 (1989).
 import torch
 from torch import Tensor
 
-from miad.relaxations import Relaxations
+from miad.relax.optimisers.batch import Relaxations
 
 MAX_STEP, MEMORY, CURVATURE = 0.2, 100, 70.0  # ASE's defaults; Å, steps, eV/Å²
 

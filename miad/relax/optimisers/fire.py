@@ -6,7 +6,7 @@ Source: Bitzek et al., PRL 97, 170201 (2006).
 import torch
 from torch import Tensor
 
-from miad.relaxations import Relaxations
+from miad.relax.optimisers.batch import Relaxations
 
 TIME_STEP, TIME_STEP_MAX, MAX_STEP = 0.1, 1.0, 0.2  # ASE's defaults; MAX_STEP in Å
 PATIENCE, GROW, SHRINK, MIXING, MIXING_DECAY = 5, 1.1, 0.5, 0.1, 0.99

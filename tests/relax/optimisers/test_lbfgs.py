@@ -7,7 +7,7 @@ from ase.calculators.emt import EMT
 from ase.optimize import LBFGS
 from test_fire import distorted, relaxed
 
-from miad.lbfgs import Lbfgs
+from miad.relax.optimisers.lbfgs import Lbfgs
 
 
 @pytest.mark.parametrize("fmax", [0.3, 0.02])
