@@ -18,7 +18,7 @@ import numpy as np
 
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.files import open_text
-from miad.hull import ConvexHull, atom_fractions, element_counts, energy_above, read_table
+from miad.hull.convex import ConvexHull, atom_fractions, element_counts, energy_above, read_table
 from miad.matching import Rule, Verdicts, compare
 from miad.reduced import reduce
 from miad.sun import reduced_path

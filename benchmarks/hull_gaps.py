@@ -18,7 +18,7 @@ import numpy as np
 
 from miad.core.crystal import read_crystals
 from miad.core.files import open_text
-from miad.hull import ConvexHull, HullTable, atom_fractions, lowest_entries, read_table
+from miad.hull.convex import ConvexHull, HullTable, atom_fractions, lowest_entries, read_table
 from miad.core.statistics import wilson
 
 ON_HULL = 1e-4  # eV/atom

@@ -24,7 +24,7 @@ from miad import matching
 from miad.comparisons import Screen, fits
 from miad.config.sections import Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.hull import ConvexHull, element_counts, read_table
+from miad.hull.convex import ConvexHull, element_counts, read_table
 from miad.config.resolve import read_settings
 from miad.reduced import reduce
 from miad.sun import reduced_path, run

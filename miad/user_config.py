@@ -80,7 +80,7 @@ def own_files(run: dict) -> dict[str, list[str]]:
     """
     from miad.relax.potentials.register import potential
     from miad.io.download import is_url
-    from miad.hull_sources import MATERIALS_PROJECT
+    from miad.hull.sources import MATERIALS_PROJECT
 
     hull = run["hull"]
     source = None if hull["source"] in ("dataset", MATERIALS_PROJECT) else hull["source"]

@@ -12,7 +12,7 @@ from miad import candidates, compare, figures, page, report, sun
 from miad.train import loss_curve
 from miad.config.sections import Report, build
 from miad.core.crystal import Crystal, write_crystals
-from miad.hull import Entry, HullTable, write_table
+from miad.hull.convex import Entry, HullTable, write_table
 from miad.config.resolve import resolve
 
 ROOT = Path(__file__).parent.parent

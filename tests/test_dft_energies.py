@@ -17,7 +17,7 @@ from miad.core.crystal import Crystal, read_crystals
 from miad.dft_energies import corrected, with_dft
 from miad.core.errors import MiadError
 from miad.figure_tables import read_csv
-from miad.hull import Entry
+from miad.hull.convex import Entry
 from miad.vasp_flow import STAGES
 
 DFT = dataclasses.replace(build(settings(), Dft), enabled=True)

@@ -9,7 +9,7 @@ import pytest
 
 from miad.core.crystal import Crystal, read_crystals
 from miad.dataset.step import standardise
-from miad.hull import element_counts
+from miad.hull.convex import element_counts
 from miad.prototypes import candidates, relax_settings, selection
 
 FOLDER = files("miad") / "data"

@@ -13,7 +13,7 @@ from miad.__main__ import main
 from miad.config.sections import Relax, Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
-from miad.hull import Entry, HullTable, write_table
+from miad.hull.convex import Entry, HullTable, write_table
 from miad.judge import REASONS
 from miad.config.resolve import read_config, read_settings
 from miad.sun import relaxed_with, run

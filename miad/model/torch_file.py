@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from miad.core.errors import MiadError
-from miad.patched_diagram import Record
+from miad.hull.pickled import Record
 
 STORAGES = {
     "FloatStorage": torch.float32,

@@ -4,7 +4,7 @@ from collections import Counter
 from importlib.metadata import version
 
 from miad.core.crystal import Crystal
-from miad.hull import element_counts
+from miad.hull.convex import element_counts
 from miad.prototypes.selection import MAX_ATOMS, MAX_E_ABOVE_HULL
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from miad.core.crystal import Crystal
 from miad.dataset.step import standardise
-from miad.hull import ConvexHull, Entry, HullTable, element_counts, lowest_entries
+from miad.hull.convex import ConvexHull, Entry, HullTable, element_counts, lowest_entries
 from miad.matching import Rule, compare
 from miad.prototypes.properties import VOLUMES
 

@@ -14,7 +14,7 @@ from symmetric import symmetric
 from miad import dft, dft_energies, report, vasp
 from miad.config.sections import Dft, Report, Sun, Vasp, build
 from miad.core.crystal import Crystal, write_crystals
-from miad.hull import Entry, HullTable, write_table
+from miad.hull.convex import Entry, HullTable, write_table
 from miad.config.resolve import read_config, resolve
 
 ROOT = Path(__file__).resolve().parent.parent.parent

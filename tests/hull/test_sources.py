@@ -9,7 +9,7 @@ from test_hull import settings
 
 from miad.core.errors import MiadError
 from miad.core.files import checksum
-from miad.hull import ConvexHull, HullTable, read_table, run
+from miad.hull.convex import ConvexHull, HullTable, read_table, run
 
 
 def table_of(tmp_path: Path, **changes) -> HullTable:
@@ -110,7 +110,7 @@ def test_odd_tables_are_named(tmp_path: Path, text: str, message: str) -> None:
 def test_materials_project_from_its_pickle(tmp_path: Path, monkeypatch) -> None:
     from test_patched_diagram import pickled_diagram
 
-    from miad import hull_sources
+    from miad.hull import sources as hull_sources
 
     path = pickled_diagram(tmp_path / "ppd.pkl.gz")
     expected = "md5:" + checksum(path, "md5")

@@ -9,7 +9,7 @@ import pytest
 
 from miad.core.errors import MiadError
 from miad.core.files import checksum
-from miad.patched_diagram import read_patched_diagram
+from miad.hull.pickled import read_patched_diagram
 
 
 def diagram_entries() -> list:

@@ -11,7 +11,7 @@ import pytest
 from miad.config.sections import Dataset, Hull
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
-from miad.hull import ConvexHull, Entry, HullTable, atom_fractions, lowest_entries, read_table, run, write_table
+from miad.hull.convex import ConvexHull, Entry, HullTable, atom_fractions, lowest_entries, read_table, run, write_table
 
 SALT = [
     Entry("Na", -1.0),
@@ -102,7 +102,7 @@ def test_agrees_with_pymatgen_on_random_compositions() -> None:
 
 
 def test_hull_members_of_the_materials_project_lie_on_our_hull(real_data) -> None:
-    from miad.hull_sources import read_source
+    from miad.hull.sources import read_source
 
     hull = ConvexHull(read_source(settings(source=str(real_data / "hull" / "mp_hull_points.csv.gz")), []))
     elements = json.loads((real_data / "hull" / "mp_elemental_ref_energies_per_atom.json").read_text())

@@ -17,7 +17,7 @@ import numpy as np
 
 from miad.core.errors import MiadError
 from miad.core.files import verify
-from miad.hull import Entry
+from miad.hull.convex import Entry
 
 STUBBED = ("pymatgen.", "monty.", "uncertainties.", "scipy.")
 REAL = {

@@ -281,7 +281,7 @@ def run(
         MiadError: the source cannot be read, its frame is unknown, contradicts hull.energy_frame or does not fit
             `frames`, or (with hull.missing: stop) an element of the data set has no entry.
     """
-    from miad.hull_sources import read_source
+    from miad.hull.sources import read_source
 
     if settings.missing not in ("report", "stop"):
         raise MiadError(f"hull.missing is '{settings.missing}'; use report or stop.")

@@ -14,7 +14,7 @@ from miad.config.sections import Hull
 from miad.core.crystal import Crystal
 from miad.core.errors import MiadError
 from miad.core.files import checksum, open_text, verify
-from miad.hull import COLUMNS, FRAMES, Entry, HullTable, lowest_entries, read_table
+from miad.hull.convex import COLUMNS, FRAMES, Entry, HullTable, lowest_entries, read_table
 from miad.io.published_data import MP_HULL
 
 log = logging.getLogger("miad")
@@ -167,7 +167,7 @@ def formula_of(amounts: Mapping[str, float]) -> str:
 
 def _formation_entries(path: Path, rows: list[dict], formula: str, column: str, settings: Hull) -> Iterable[Entry]:
     """Total energy = formation energy + Σ share · elemental reference, all eV/atom."""
-    from miad.hull import atom_fractions
+    from miad.hull.convex import atom_fractions
 
     references = _reference_energies(settings)
     if not references:
@@ -212,7 +212,7 @@ def _reference_energies(settings: Hull) -> dict[str, float]:
 
 
 def _from_materials_project(settings: Hull) -> HullTable:
-    from miad.patched_diagram import read_patched_diagram
+    from miad.hull.pickled import read_patched_diagram
 
     expected = settings.checksum or MATERIALS_PROJECT_CHECKSUM
     path = download.fetch(MATERIALS_PROJECT_URL, checksum=expected, setting="hull.source")
