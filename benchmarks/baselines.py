@@ -84,7 +84,7 @@ def ignorant_network(trained, run: Path):
 
 def judged(crystals: Path, run: Path, settings: dict, folder: Path, calculator: str) -> dict:
     """Relax and judge crystals like those of the run; returns the counts of the headline protocol."""
-    from miad import sun
+    from miad.sun import step as sun
     from miad.relax import step as relax
     from miad.config.sections import Relax, Sun, build
 

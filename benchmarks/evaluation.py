@@ -21,7 +21,7 @@ from miad.core.files import open_text
 from miad.hull.convex import ConvexHull, atom_fractions, element_counts, energy_above, read_table
 from miad.matching import Rule, Verdicts, compare
 from miad.reduced import reduce
-from miad.sun import reduced_path
+from miad.sun.step import reduced_path
 
 STRICT = Rule("either", "components")
 MAX_ELEMENTS = 6

@@ -27,7 +27,7 @@ from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.hull.convex import ConvexHull, element_counts, read_table
 from miad.config.resolve import read_settings
 from miad.reduced import reduce
-from miad.sun import reduced_path, run
+from miad.sun.step import reduced_path, run
 
 DISPLACEMENT, STRAIN = 0.03, 0.01  # Å and fraction: about what two relaxations to one minimum differ by
 CONFIG = Path(__file__).resolve().parent.parent / "config.yaml"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from miad.core.files import open_text, write_text
-from miad.judge import COUNTS, RATES
+from miad.sun.judge import COUNTS, RATES
 from miad.report import read_row
 from miad.config.layout import Run, runs_of
 from miad.core.statistics import Rate, difference, paired_difference, wilson

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miad import sun
+from miad.sun import step as sun
 from miad.calculation import DFT, NO_ENERGY, Calculation, label, read_calculations
 from miad.config.sections import Dft, Sun
 from miad.core.energy_frames import CORRECTED, adjustments

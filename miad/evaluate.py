@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import miad
-from miad import candidates, report, sun
+from miad import candidates, report
+from miad.sun import step as sun
 from miad.relax import step as relax
 from miad.config.sections import Hull, Relax, Report, Sun
 from miad.core.crystal import Crystal, write_crystals
@@ -17,7 +18,7 @@ from miad.core.files import checksum, is_out_of_space, open_text, write_text
 from miad.hull.convex import FRAMES, HullTable, must_match, write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
-from miad.judge import is_broken
+from miad.sun.judge import is_broken
 from miad.config.resolve import frames_compared, read_sections
 
 log = logging.getLogger("miad")

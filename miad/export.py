@@ -17,7 +17,7 @@ from miad.core.errors import MiadError
 from miad.figure_tables import read_csv
 from miad.core.files import atomic_path, write_text
 from miad.hull.convex import FRAMES
-from miad.judge import is_decoded, is_relaxed
+from miad.sun.judge import is_decoded, is_relaxed
 
 if TYPE_CHECKING:
     from ase import Atoms

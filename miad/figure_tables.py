@@ -12,7 +12,7 @@ from miad.sample import trajectories
 from miad.train import loss_curve
 from miad.compare import Outcome, outcomes_of, spread
 from miad.core.files import open_text
-from miad.judge import REASONS
+from miad.sun.judge import REASONS
 from miad.config.layout import Run
 
 Lines = list[dict[str, Any]]

@@ -7,7 +7,7 @@ from miad import published
 from miad.calculation import DFT, NO_ENERGY
 from miad.compare import HEADINGS, Outcome, cell, csv_text, markdown_lines, spread
 from miad.core.files import write_text
-from miad.judge import RATES
+from miad.sun.judge import RATES
 from miad.report import rule_lines
 from miad.config.layout import Run
 

@@ -11,7 +11,7 @@ HULL = "Materials Project 2023-02-07"  # the paper's appendix D
 
 @dataclass(frozen=True)
 class Published:
-    """One published row, in percent; the names are those of `miad.judge.RATES`."""
+    """One published row, in percent; the names are those of `miad.sun.judge.RATES`."""
 
     source: str
     model: str

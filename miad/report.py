@@ -10,9 +10,9 @@ from miad import published
 from miad.config.sections import Report
 from miad.core.errors import MiadError
 from miad.core.files import write_text
-from miad.judge import COUNTS, RATES
+from miad.sun.judge import COUNTS, RATES
 from miad.published import Published
-from miad.sun import RELAXATION
+from miad.sun.step import RELAXATION
 
 VERSIONS = ("miad", "commit", "python", "torch", "chgnet", "pymatgen")
 # The one list of the table's columns.

@@ -8,7 +8,8 @@ import yaml
 from safetensors.numpy import save_file
 from test_sun import settings as sun_settings
 
-from miad import candidates, compare, figures, page, report, sun
+from miad import candidates, compare, figures, page, report
+from miad.sun import step as sun
 from miad.train import loss_curve
 from miad.config.sections import Report, build
 from miad.core.crystal import Crystal, write_crystals

@@ -10,7 +10,7 @@ from test_report import row_file
 
 from miad import compare
 from miad.dft_estimate import unknown
-from miad.judge import COUNTS, rates
+from miad.sun.judge import COUNTS, rates
 from miad.core.statistics import difference, paired_difference
 
 ROOT = Path(__file__).parent.parent

@@ -10,7 +10,7 @@ from finished import NUM_SALTS, samples, write_run
 from miad import figure_tables
 from miad.train import loss_curve
 from miad.figure_tables import CRYSTAL_SYSTEMS, crystal_system, read_csv
-from miad.judge import REASONS
+from miad.sun.judge import REASONS
 from miad.config.layout import Run, runs_of
 
 

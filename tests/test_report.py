@@ -8,7 +8,7 @@ import pytest
 
 from miad.config.sections import Report
 from miad.core.errors import MiadError
-from miad.judge import COUNTS, REASONS, rates
+from miad.sun.judge import COUNTS, REASONS, rates
 from miad.published import ROWS
 from miad.report import COLUMNS, HEADINGS, run
 

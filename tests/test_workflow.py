@@ -21,7 +21,7 @@ from tiny import COSTLY, RESULTS, Project
 from miad import cancel, published
 from miad.candidates import CANDIDATE_COLUMNS, LEDGER_COLUMNS
 from miad.core.crystal import read_crystals
-from miad.judge import COUNTS, RATES, REASONS
+from miad.sun.judge import COUNTS, RATES, REASONS
 from miad.report import COLUMNS
 
 ATTEMPTED = tiny.SETTINGS["sample"]["num_crystals"]

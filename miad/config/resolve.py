@@ -239,7 +239,7 @@ def _cross_check(run: str, sections: dict[str, Any]) -> None:
     """What no single key can tell. Each message names both keys."""
     from miad.relax.potentials.register import potential, settings_of
     from miad.hull.convex import must_match
-    from miad.protocols import read_protocols
+    from miad.sun.protocols import read_protocols
 
     sample, diffusion, sun = sections["sample"], sections["diffusion"], sections["sun"]
     for calculator in sections["relax"].calculators:

@@ -11,10 +11,10 @@ from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.hull.convex import ConvexHull, HullPoint, element_counts, energy_above, read_table
-from miad.judge import REASONS, Judged, count, is_broken, is_decoded, is_relaxed, judge, rates
+from miad.sun.judge import REASONS, Judged, count, is_broken, is_decoded, is_relaxed, judge, rates
 from miad.matching import Rule, Verdicts, compare
 from miad.machine.progress import track
-from miad.protocols import Protocol, as_record, read_protocols
+from miad.sun.protocols import Protocol, as_record, read_protocols
 from miad.core.provenance import versions
 
 log = logging.getLogger("miad")

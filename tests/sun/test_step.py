@@ -14,9 +14,9 @@ from miad.config.sections import Relax, Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.hull.convex import Entry, HullTable, write_table
-from miad.judge import REASONS
+from miad.sun.judge import REASONS
 from miad.config.resolve import read_config, read_settings
-from miad.sun import relaxed_with, run
+from miad.sun.step import relaxed_with, run
 
 # The shipped protocols: what is counted here is what users get.
 PROTOCOLS = read_config(Path(__file__).parent.parent / "config.yaml")["sun"]["protocols"]

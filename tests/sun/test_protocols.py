@@ -4,7 +4,7 @@ import pytest
 from test_sun import PROTOCOLS, STRICT
 
 from miad.core.errors import MiadError
-from miad.protocols import as_record, read_protocols, references_needed
+from miad.sun.protocols import as_record, read_protocols, references_needed
 
 HEADLINE = {
     "cells": "relaxed",

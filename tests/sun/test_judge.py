@@ -5,9 +5,9 @@ import pytest
 from test_sun import PROTOCOLS, STRICT
 
 from miad.core.crystal import Crystal
-from miad.judge import COUNTS, RATES, REASONS, count, is_decoded, is_relaxed, judge, rates
+from miad.sun.judge import COUNTS, RATES, REASONS, count, is_decoded, is_relaxed, judge, rates
 from miad.matching import Verdicts
-from miad.protocols import Protocol, read_protocols
+from miad.sun.protocols import Protocol, read_protocols
 
 NAMES = list(PROTOCOLS)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from miad.core.crystal import Crystal
 from miad.matching import Verdicts
-from miad.protocols import Protocol
+from miad.sun.protocols import Protocol
 from miad.core.statistics import Rate, wilson
 
 # The columns of counts, in the order of the table; every attempted sample is in `attempted`.
