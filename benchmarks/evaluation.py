@@ -19,8 +19,8 @@ import numpy as np
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.files import open_text
 from miad.hull.convex import ConvexHull, atom_fractions, element_counts, energy_above, read_table
-from miad.matching import Rule, Verdicts, compare
-from miad.reduced import reduce
+from miad.sun.matching.groups import Rule, Verdicts, compare
+from miad.sun.matching.reduced import reduce
 from miad.sun.step import reduced_path
 
 STRICT = Rule("either", "components")

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from miad import matching
-from miad.comparisons import Screen, fits
+from miad.sun.matching import groups
+from miad.sun.matching.comparisons import Screen, fits
 from miad.config.sections import Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.hull.convex import ConvexHull, element_counts, read_table
 from miad.config.resolve import read_settings
-from miad.reduced import reduce
+from miad.sun.matching.reduced import reduce
 from miad.sun.step import reduced_path, run
 
 DISPLACEMENT, STRAIN = 0.03, 0.01  # Å and fraction: about what two relaxations to one minimum differ by
@@ -148,12 +148,12 @@ def main() -> None:
     )
     flags = parser.parse_args()
     if flags.no_screen:
-        matching.SCREEN_FROM = float("inf")
+        groups.SCREEN_FROM = float("inf")
     train = read_crystals(flags.train)
     pool = [crystal for path in flags.pool for crystal in read_crystals(path)]
     hull = ConvexHull(read_table(flags.entries))
     start = time.monotonic()
-    matching.prepare(train, reduced_path(flags.train))
+    groups.prepare(train, reduced_path(flags.train))
     print(f"training set prepared in {time.monotonic() - start:.0f} s", flush=True)
     formulas = [crystal.reduced_formula for crystal in pool]
     formula = max(sorted(set(formulas)), key=formulas.count)

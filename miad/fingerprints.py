@@ -16,7 +16,7 @@ from miad.core.crystal import Crystal
 from miad.core.files import is_unwritable, open_text, write_text
 from miad.sun.judge import is_decoded
 from miad.machine.parallel import Processes
-from miad.reduced import content_key, is_sound
+from miad.sun.matching.reduced import content_key, is_sound
 
 log = logging.getLogger("miad")
 

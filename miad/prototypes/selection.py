@@ -8,7 +8,7 @@ import numpy as np
 from miad.core.crystal import Crystal
 from miad.dataset.step import standardise
 from miad.hull.convex import ConvexHull, Entry, HullTable, element_counts, lowest_entries
-from miad.matching import Rule, compare
+from miad.sun.matching.groups import Rule, compare
 from miad.prototypes.properties import VOLUMES
 
 log = logging.getLogger("miad")

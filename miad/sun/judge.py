@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from miad.core.crystal import Crystal
-from miad.matching import Verdicts
+from miad.sun.matching.groups import Verdicts
 from miad.sun.protocols import Protocol
 from miad.core.statistics import Rate, wilson
 

@@ -12,7 +12,7 @@ from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.hull.convex import ConvexHull, HullPoint, element_counts, energy_above, read_table
 from miad.sun.judge import REASONS, Judged, count, is_broken, is_decoded, is_relaxed, judge, rates
-from miad.matching import Rule, Verdicts, compare
+from miad.sun.matching.groups import Rule, Verdicts, compare
 from miad.machine.progress import track
 from miad.sun.protocols import Protocol, as_record, read_protocols
 from miad.core.provenance import versions

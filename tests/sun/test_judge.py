@@ -6,7 +6,7 @@ from test_sun import PROTOCOLS, STRICT
 
 from miad.core.crystal import Crystal
 from miad.sun.judge import COUNTS, RATES, REASONS, count, is_decoded, is_relaxed, judge, rates
-from miad.matching import Verdicts
+from miad.sun.matching.groups import Verdicts
 from miad.sun.protocols import Protocol, read_protocols
 
 NAMES = list(PROTOCOLS)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from test_matching import caesium_chloride, disguises, rock_salt
 
-from miad.comparisons import Screen, fits
+from miad.sun.matching.comparisons import Screen, fits
 from miad.core.crystal import Crystal
-from miad.matching import Group, Rule, compare_group
-from miad.reduced import reduce
+from miad.sun.matching.groups import Group, Rule, compare_group
+from miad.sun.matching.reduced import reduce
 
 RULES = [Rule("either", "components"), Rule("forward", "first_seen")]
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from test_matching import caesium_chloride, rock_salt
 
-from miad import reduced
+from miad.sun.matching import reduced
 from miad.core.errors import MiadError
-from miad.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
+from miad.sun.matching.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
 
 
 def test_reduction_finds_the_primitive_cell() -> None:

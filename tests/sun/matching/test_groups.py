@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from miad import comparisons, matching
-from miad.comparisons import fits
+from miad.sun.matching import comparisons
+from miad.sun.matching import groups as matching
+from miad.sun.matching.comparisons import fits
 from miad.core.crystal import Crystal
-from miad.matching import Group, Rule, compare, compare_group
+from miad.sun.matching.groups import Group, Rule, compare, compare_group
 from miad.machine.parallel import Processes
-from miad.reduced import content_key, read_reduced, reduce
+from miad.sun.matching.reduced import content_key, read_reduced, reduce
 
 STRICT = Rule("either", "components")
 FIRST = Rule("forward", "first_seen")

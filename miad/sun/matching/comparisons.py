@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from miad.core.crystal import Crystal
-from miad.reduced import matcher
+from miad.sun.matching.reduced import matcher
 
 UNKNOWN, NO, MAYBE, YES = -1, 0, 1, 2  # MAYBE: the screen did not rule it out
 
@@ -65,7 +65,7 @@ class Screen:
         Returns:
             (n_first, n_second); where it is false, StructureMatcher says no.
         """
-        from miad.screening import could_match  # compiled, or loaded, when first needed
+        from miad.sun.matching.screen import could_match  # compiled, or loaded, when first needed
 
         judge = matcher()
         limits = (judge.ltol, judge.stol, judge.angle_tol)
@@ -81,7 +81,7 @@ class Comparisons:
 
         Args:
             cells: all with the same atoms.
-            is_screened: whether to rule out what cannot match (miad.screening) before asking StructureMatcher.
+            is_screened: whether to rule out what cannot match (miad.sun.matching.screen) before asking StructureMatcher.
             known: (n_cells, n_cells) int8, what `known_of` gave of the same cells; it is taken over and added to.
         """
         self.cells = cells
