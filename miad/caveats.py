@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from miad.calculation import NOT_DFT
+from miad.dft.calculation import NOT_DFT
 from miad.compare import Outcome
 from miad.paper_tables import kind_of
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from miad import published
-from miad.calculation import DFT, NO_ENERGY
+from miad.dft.calculation import DFT, NO_ENERGY
 from miad.compare import HEADINGS, Outcome, cell, csv_text, markdown_lines, spread
 from miad.core.files import write_text
 from miad.sun.judge import RATES

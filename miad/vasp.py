@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miad.machine import slurm
-from miad.calculation import Calculation, plain_entry, write_calculations
+from miad.dft.calculation import Calculation, plain_entry, write_calculations
 from miad.config.sections import Vasp
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
@@ -50,7 +50,7 @@ def run(settings: Vasp, *, queue: Path, calculations: Path, folder: Path, chunk:
     """
     crystals = read_crystals(queue)[chunk :: settings.num_chunks]
     if settings.replay is not None:
-        from miad.replay import replayed
+        from miad.dft.replay import replayed
 
         write_calculations(calculations, replayed(crystals, Path(settings.replay)))
         return

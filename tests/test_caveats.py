@@ -6,7 +6,7 @@ from dataclasses import replace
 import finished
 import pytest
 
-from miad.calculation import FLAGS, NOT_DFT
+from miad.dft.calculation import FLAGS, NOT_DFT
 from miad.caveats import caveats
 from miad.compare import outcomes_of
 from miad.config.layout import runs_of

@@ -9,7 +9,7 @@ import yaml
 from test_report import row_file
 
 from miad import compare
-from miad.dft_estimate import unknown
+from miad.dft.estimate import unknown
 from miad.sun.judge import COUNTS, rates
 from miad.core.statistics import difference, paired_difference
 

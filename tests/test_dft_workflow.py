@@ -12,7 +12,7 @@ import tiny
 from tiny import Project
 from vasp_stand_in.site import folders
 
-from miad.calculation import NOT_DFT
+from miad.dft.calculation import NOT_DFT
 
 
 def finished_stages(project: Project) -> set[tuple[str, str]]:

@@ -5,7 +5,7 @@ import json
 from test_compare import judged, read, settings, tables  # noqa: F401  the fixture of four runs
 
 from miad import compare, paper_tables, published
-from miad.calculation import NO_ENERGY
+from miad.dft.calculation import NO_ENERGY
 from miad.paper_tables import flat, kind_of
 
 

@@ -17,9 +17,9 @@ from vasp_stand_in import potcars
 from vasp_stand_in.site import Site, calls
 
 from miad import vasp
-from miad.calculation import NOT_DFT, label, read_calculations
+from miad.dft.calculation import NOT_DFT, label, read_calculations
 from miad.core.crystal import Crystal, write_crystals
-from miad.dft_energies import corrected
+from miad.dft.energies import corrected
 from miad.core.errors import MiadError
 from miad.vasp_flow import STAGES, stages
 from miad.vasp_stage import attempts

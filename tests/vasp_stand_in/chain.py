@@ -11,7 +11,9 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from symmetric import symmetric
 
-from miad import dft, dft_energies, report, vasp
+from miad import report, vasp
+from miad.dft import triage as dft
+from miad.dft import energies as dft_energies
 from miad.config.sections import Dft, Report, Sun, Vasp, build
 from miad.core.crystal import Crystal, write_crystals
 from miad.hull.convex import Entry, HullTable, write_table

@@ -16,7 +16,7 @@ from miad.cancel import sign
 from miad.train.checkpoint import KEPT
 from miad.config.sections import Relax, Sun, build, settings_json
 from miad.core.errors import MiadError
-from miad.replay import fingerprint
+from miad.dft.replay import fingerprint
 from miad.user_config import check, own_files
 
 try:

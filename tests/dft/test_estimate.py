@@ -2,7 +2,7 @@
 
 import pytest
 
-from miad.dft_estimate import estimates
+from miad.dft.estimate import estimates
 from miad.core.statistics import Stratum, stratified
 
 

@@ -10,7 +10,7 @@ from vasp_stand_in.site import Site
 
 from miad.config.sections import Dft
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.dft import excluded_because, run, stratum, triage
+from miad.dft.triage import excluded_because, run, stratum, triage
 
 SETTINGS = Dft(0, True, "chgnet", 0.1, 0, [0.2, 0.4], "not_sun", 40.0)
 

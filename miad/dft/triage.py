@@ -12,7 +12,7 @@ import numpy as np
 
 from miad.config.sections import Dft, Vasp
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.dft_cost import core_hours
+from miad.dft.cost import core_hours
 from miad.core.files import write_text
 from miad.core.seeding import seed_of
 from miad.vasp_site import without_potcar

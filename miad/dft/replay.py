@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from miad.calculation import Calculation, label, plain_entry, read_calculations, write_calculations
+from miad.dft.calculation import Calculation, label, plain_entry, read_calculations, write_calculations
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
@@ -45,7 +45,7 @@ def run(runs: Path, *, crystals: Path, calculations: Path | None = None) -> None
     Raises:
         MiadError: nothing to read there, or a mixture of VASP and of stand-ins for it.
     """
-    from miad.dft_energies import with_dft
+    from miad.dft.energies import with_dft
 
     found = read_runs(runs)
     name = label(found)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from miad.core.crystal import Crystal
-from miad.dft_cost import core_hours, valence_electrons
+from miad.dft.cost import core_hours, valence_electrons
 
 
 def test_costs_grow_with_the_square_of_the_valence_electrons():

@@ -11,10 +11,10 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 from vasp_stand_in.chain import SENT, Chain, ledger, settings
 from vasp_stand_in.site import Site, calls
 
-from miad.calculation import FLAGS, NO_ENERGY, NOT_DFT, Calculation, plain_entry, write_calculations
+from miad.dft.calculation import FLAGS, NO_ENERGY, NOT_DFT, Calculation, plain_entry, write_calculations
 from miad.config.sections import Dft, build
 from miad.core.crystal import Crystal, read_crystals
-from miad.dft_energies import corrected, with_dft
+from miad.dft.energies import corrected, with_dft
 from miad.core.errors import MiadError
 from miad.figure_tables import read_csv
 from miad.hull.convex import Entry

@@ -16,10 +16,10 @@ from vasp_stand_in import potcars
 from vasp_stand_in.chain import SENT
 from vasp_stand_in.outputs import Outputs, Step
 
-from miad.calculation import NOT_DFT, Calculation
+from miad.dft.calculation import NOT_DFT, Calculation
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
-from miad.replay import fingerprint, read_runs, replayed, run
+from miad.dft.replay import fingerprint, read_runs, replayed, run
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import pytest
 from vasp_stand_in.chain import SENT
 
-from miad.calculation import (
+from miad.dft.calculation import (
     NO_ENERGY,
     NOT_DFT,
     Calculation,

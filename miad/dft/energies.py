@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miad.sun import step as sun
-from miad.calculation import DFT, NO_ENERGY, Calculation, label, read_calculations
+from miad.dft.calculation import DFT, NO_ENERGY, Calculation, label, read_calculations
 from miad.config.sections import Dft, Sun
 from miad.core.energy_frames import CORRECTED, adjustments
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.dft_estimate import estimates, unknown
+from miad.dft.estimate import estimates, unknown
 from miad.core.errors import MiadError
 from miad.core.files import open_text, write_text
 
