@@ -209,7 +209,7 @@ def elements_of(name: str, sections: dict) -> tuple[list[str], str]:
 
 def vasp(settings: Vasp, elements: tuple[list[str], str]) -> Iterator[Check]:
     """The programs, the pseudopotentials of all elements, the scratch folder and the job store."""
-    from miad.vasp_site import (
+    from miad.dft.vasp.site import (
         problem_of_command,
         problem_of_gamma,
         problem_of_potcars,
@@ -241,8 +241,8 @@ def genuine_potcars(settings: Vasp, symbols: list[str]) -> Check:
 
     from pymatgen.io.vasp.inputs import PotcarSingle
 
-    from miad.vasp_flow import use_potcars
-    from miad.vasp_site import potcar_folder, potcar_symbol
+    from miad.dft.vasp.flow import use_potcars
+    from miad.dft.vasp.site import potcar_folder, potcar_symbol
 
     use_potcars(settings)
     strange, broken = [], []
@@ -270,7 +270,7 @@ def job_store(settings: Vasp) -> Check:
     """Whether the job store of the config answers."""
     import tempfile
 
-    from miad.vasp_store import open_store
+    from miad.dft.vasp.store import open_store
 
     if settings.job_store is None:
         return Check("vasp.job_store", OK, "one JSON file per crystal")

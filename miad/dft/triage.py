@@ -15,7 +15,7 @@ from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.dft.cost import core_hours
 from miad.core.files import write_text
 from miad.core.seeding import seed_of
-from miad.vasp_site import without_potcar
+from miad.dft.vasp.site import without_potcar
 
 log = logging.getLogger("miad")
 CHOSEN = "chosen"  # the stratum that is calculated in full

@@ -18,7 +18,7 @@ from miad.dft.energies import corrected, with_dft
 from miad.core.errors import MiadError
 from miad.figure_tables import read_csv
 from miad.hull.convex import Entry
-from miad.vasp_flow import STAGES
+from miad.dft.vasp.flow import STAGES
 
 DFT = dataclasses.replace(build(settings(), Dft), enabled=True)
 VERSION, TITLE = "6.4.2", "PAW_PBE {} 01Jan2001"

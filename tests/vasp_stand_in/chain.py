@@ -11,7 +11,8 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from symmetric import symmetric
 
-from miad import report, vasp
+from miad import report
+from miad.dft.vasp import step as vasp
 from miad.dft import triage as dft
 from miad.dft import energies as dft_energies
 from miad.config.sections import Dft, Report, Sun, Vasp, build

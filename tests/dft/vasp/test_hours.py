@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from miad.vasp_hours import core_hours, spent
+from miad.dft.vasp.hours import core_hours, spent
 
 VASP_5 = " running on   16 total cores\n distrk:  each k-point on   16 cores,    1 groups\n"
 VASP_6 = " running    4 mpi-ranks, with    8 threads/rank, on    1 nodes\n distrk:  each k-point on    4 cores\n"

@@ -9,7 +9,7 @@ from pymatgen.io.vasp.sets import MPRelaxSet
 from vasp_stand_in.site import Site
 
 from miad.config.sections import Vasp
-from miad.vasp_site import (
+from miad.dft.vasp.site import (
     potcar_folder,
     potcar_symbol,
     problem_of_command,

@@ -18,7 +18,7 @@ from miad.cancel import processes
 from miad.config.sections import Vasp
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space, write_text
-from miad.vasp_flow import run_options
+from miad.dft.vasp.flow import run_options
 
 if TYPE_CHECKING:
     from jobflow import Job, JobStore
@@ -44,7 +44,7 @@ def run_stage(
     """Run a stage until its task document is in the store.
 
     Args:
-        job: the stage, from `miad.vasp_flow.stages`.
+        job: the stage, from `miad.dft.vasp.flow.stages`.
         folder: where to calculate; an earlier attempt found there is set aside and continued from its CONTCAR.
         previous: folder of the stage before.
         settings: section vasp.

@@ -13,7 +13,7 @@ from pymatgen.io.vasp.sets import MPRelaxSet
 from vasp_stand_in.chain import SENT
 
 from miad.core.errors import MiadError
-from miad.vasp_stage import (
+from miad.dft.vasp.stage import (
     STOPPED,
     _run,
     attempts,
@@ -109,7 +109,7 @@ def test_a_vasp_that_outlived_its_custodian_is_stopped(tmp_path):
 
 def test_two_processes_never_calculate_the_same_crystal(tmp_path):
     path = tmp_path / "locks" / "one.lock"
-    hold = "import sys; from pathlib import Path; from miad.vasp_stage import locked\n"
+    hold = "import sys; from pathlib import Path; from miad.dft.vasp.stage import locked\n"
     hold += "with locked(Path(sys.argv[1])): print('held', flush=True); input()"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
     command = [sys.executable, "-c", hold, str(path)]

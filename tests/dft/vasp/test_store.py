@@ -8,7 +8,7 @@ import pytest
 from vasp_stand_in.site import Site
 
 from miad.core.errors import MiadError
-from miad.vasp_store import open_store, task_document
+from miad.dft.vasp.store import open_store, task_document
 
 
 def put(store, identity: str, **output) -> None:

@@ -9,7 +9,7 @@ from symmetric import symmetric
 from vasp_stand_in.site import Site
 
 from miad.core.crystal import Crystal
-from miad.vasp_flow import STAGES, run_options, stages
+from miad.dft.vasp.flow import STAGES, run_options, stages
 
 
 @pytest.fixture

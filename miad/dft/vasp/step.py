@@ -19,11 +19,11 @@ from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
 from miad.machine.progress import track
-from miad.vasp_flow import STAGES, stages, use_potcars
-from miad.vasp_hours import core_hours
-from miad.vasp_site import problems, without_potcar
-from miad.vasp_stage import OutOfTime, StageFailed, attempts, custodian_errors, locked, run_stage, vain_start
-from miad.vasp_store import open_store, task_document
+from miad.dft.vasp.flow import STAGES, stages, use_potcars
+from miad.dft.vasp.hours import core_hours
+from miad.dft.vasp.site import problems, without_potcar
+from miad.dft.vasp.stage import OutOfTime, StageFailed, attempts, custodian_errors, locked, run_stage, vain_start
+from miad.dft.vasp.store import open_store, task_document
 
 if TYPE_CHECKING:
     pass

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from io import TextIOWrapper
 from pathlib import Path
 
-from miad.vasp_flow import STAGES
-from miad.vasp_stage import attempts
+from miad.dft.vasp.flow import STAGES
+from miad.dft.vasp.stage import attempts
 
 log = logging.getLogger("miad")
 _START = re.compile(r"executed on\s.*\sdate\s+(.+)")

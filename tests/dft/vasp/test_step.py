@@ -16,14 +16,14 @@ from symmetric import symmetric
 from vasp_stand_in import potcars
 from vasp_stand_in.site import Site, calls
 
-from miad import vasp
+from miad.dft.vasp import step as vasp
 from miad.dft.calculation import NOT_DFT, label, read_calculations
 from miad.core.crystal import Crystal, write_crystals
 from miad.dft.energies import corrected
 from miad.core.errors import MiadError
-from miad.vasp_flow import STAGES, stages
-from miad.vasp_stage import attempts
-from miad.vasp_store import open_store, task_document
+from miad.dft.vasp.flow import STAGES, stages
+from miad.dft.vasp.stage import attempts
+from miad.dft.vasp.store import open_store, task_document
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from miad.config.sections import Vasp
 from miad.core.crystal import Crystal
-from miad.vasp_site import scratch_folder
+from miad.dft.vasp.site import scratch_folder
 
 if TYPE_CHECKING:
     from atomate2.vasp.flows.mp import MPGGADoubleRelaxStaticMaker
