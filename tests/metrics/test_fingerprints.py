@@ -9,7 +9,7 @@ from smact.screening import pauling_test
 from test_matching import caesium_chloride, disguises, rock_salt
 
 from miad.core.crystal import Crystal
-from miad.fingerprints import (
+from miad.metrics.fingerprints import (
     compositional_validity,
     describe,
     describe_all,

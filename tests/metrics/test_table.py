@@ -8,10 +8,10 @@ import pytest
 from test_matching import caesium_chloride, rock_salt
 from test_metrics import settings
 
-from miad import metrics
+from miad.metrics import step as metrics
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
-from miad.metrics_table import COLUMNS, PUBLISHED, run
+from miad.metrics.table import COLUMNS, PUBLISHED, run
 
 
 @pytest.fixture

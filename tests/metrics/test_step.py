@@ -12,8 +12,8 @@ from test_matching import caesium_chloride, rock_salt
 from miad.config.sections import Metrics
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
-from miad.fingerprints import Description
-from miad.metrics import coverage, property_distances, read_scaler, run, scaler_of
+from miad.metrics.fingerprints import Description
+from miad.metrics.step import coverage, property_distances, read_scaler, run, scaler_of
 
 
 def settings(dataset: str = "toy", cutoffs: str | None = None) -> Metrics:
