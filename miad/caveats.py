@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from miad.dft.calculation import NOT_DFT
-from miad.compare import Outcome
-from miad.paper_tables import kind_of
+from miad.report.compare import Outcome
+from miad.report.tables import kind_of
 
 FEW_SAMPLES = 1000  # below, an interval of a rate of 10 % is more than 3.7 percentage points wide
 MANY_FAILURES = 0.05  # share of attempted samples

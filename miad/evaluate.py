@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import miad
-from miad import candidates, report
+from miad.report import candidates
+from miad.report import sun_table
 from miad.sun import step as sun
 from miad.relax import step as relax
 from miad.config.sections import Hull, Relax, Report, Sun
@@ -30,7 +31,7 @@ class Settings(NamedTuple):
     hull: Hull
     relax: Relax
     sun: Sun
-    report: Report
+    sun_table: Report
 
 
 def run(
@@ -220,7 +221,7 @@ def _judge(
         ledger_csv=out / "ledger.csv",
         ledger_parquet=out / "ledger.parquet",
     )
-    report.run(settings.report, rows=[out / "row.json"], table=out / "sun_table.csv", readable=out / "sun_table.md")
+    sun_table.run(settings.report, rows=[out / "row.json"], table=out / "sun_table.csv", readable=out / "sun_table.md")
 
 
 def _with_frame(crystals: list[Crystal], frame: str | None) -> list[Crystal]:

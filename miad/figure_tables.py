@@ -10,7 +10,7 @@ from typing import Any
 
 from miad.sample import trajectories
 from miad.train import loss_curve
-from miad.compare import Outcome, outcomes_of, spread
+from miad.report.compare import Outcome, outcomes_of, spread
 from miad.core.files import open_text
 from miad.sun.judge import REASONS
 from miad.config.layout import Run

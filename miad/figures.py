@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miad import figure_tables, plots
-from miad.compare import csv_text
+from miad.report.compare import csv_text
 from miad.core.errors import MiadError
 from miad.figure_tables import COLUMNS, Lines, read_csv
 from miad.core.files import atomic_path, write_text

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from miad.compare import Outcome
+from miad.report.compare import Outcome
 from miad.core.crystal import Crystal, read_crystals
 from miad.figure_tables import crystal_system, read_csv
 from miad.core.files import checksum
-from miad.paper_tables import flat, varied
+from miad.report.tables import flat, varied
 from miad.config.layout import Run
 
 # What the table of candidates shows: column of candidates.csv and heading.

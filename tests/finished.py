@@ -8,7 +8,10 @@ import yaml
 from safetensors.numpy import save_file
 from test_sun import settings as sun_settings
 
-from miad import candidates, compare, figures, page, report
+from miad import figures, page
+from miad.report import candidates
+from miad.report import compare
+from miad.report import sun_table
 from miad.sun import step as sun
 from miad.train import loss_curve
 from miad.config.sections import Report, build
@@ -126,7 +129,7 @@ def write(folder: Path, given: dict | None = None) -> str:
     write_run(folder, "miad", samples("miad"))
     write_run(folder, "small", samples("small")[5:])
     rows = [folder / run / "sun" / "chgnet" / "row.json" for run in ("miad", "small")]
-    report.run(settings, rows=rows, table=folder / "sun_table.csv", readable=folder / "sun_table.md")
+    sun_table.run(settings, rows=rows, table=folder / "sun_table.csv", readable=folder / "sun_table.md")
     compare.run(results=folder, out=folder / "tables", config=text)
     figures.run(results=folder, out=folder / "figures", config=text)
     page.run(results=folder, out=folder / "report.html", config=text)

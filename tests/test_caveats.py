@@ -8,7 +8,7 @@ import pytest
 
 from miad.dft.calculation import FLAGS, NOT_DFT
 from miad.caveats import caveats
-from miad.compare import outcomes_of
+from miad.report.compare import outcomes_of
 from miad.config.layout import runs_of
 
 

@@ -9,7 +9,7 @@ import pytest
 from finished import NUM_SALTS
 
 from miad import page_data
-from miad.compare import Outcome, outcomes_of
+from miad.report.compare import Outcome, outcomes_of
 from miad.core.crystal import Crystal
 from miad.figure_tables import read_csv
 from miad.core.files import checksum

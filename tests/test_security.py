@@ -10,7 +10,7 @@ import pytest
 from pymatgen.core import Lattice
 from symmetric import symmetric
 
-from miad import candidates
+from miad.report import candidates
 from miad.io import any_format
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError

@@ -18,11 +18,12 @@ import tiny
 import tiny_eqv2
 from tiny import COSTLY, RESULTS, Project
 
-from miad import cancel, published
-from miad.candidates import CANDIDATE_COLUMNS, LEDGER_COLUMNS
+from miad import cancel
+from miad.report import published
+from miad.report.candidates import CANDIDATE_COLUMNS, LEDGER_COLUMNS
 from miad.core.crystal import read_crystals
 from miad.sun.judge import COUNTS, RATES, REASONS
-from miad.report import COLUMNS
+from miad.report.sun_table import COLUMNS
 
 ATTEMPTED = tiny.SETTINGS["sample"]["num_crystals"]
 SHARDS = tiny.SETTINGS["sample"]["num_shards"]

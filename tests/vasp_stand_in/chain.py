@@ -11,7 +11,7 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from symmetric import symmetric
 
-from miad import report
+from miad.report import sun_table
 from miad.dft.vasp import step as vasp
 from miad.dft import triage as dft
 from miad.dft import energies as dft_energies
@@ -122,7 +122,7 @@ class Chain:
             **{key: folder / name for key, name in (inputs | outputs).items()},
         )
         tables = {"table": folder / "table.csv", "readable": folder / "table.md"}
-        report.run(Report(**{**settings()["report"], "published": False}), rows=[folder / "row.json"], **tables)
+        sun_table.run(Report(**{**settings()["report"], "published": False}), rows=[folder / "row.json"], **tables)
 
     def energies(self) -> dict[str, dict[str, str]]:
         """{crystal_id: line of energies.csv}."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from miad.core.files import open_text, write_text
 from miad.sun.judge import COUNTS, RATES
-from miad.report import read_row
+from miad.report.sun_table import read_row
 from miad.config.layout import Run, runs_of
 from miad.core.statistics import Rate, difference, paired_difference, wilson
 
@@ -202,7 +202,7 @@ def run(*, results: Path, out: Path, config: str = "config.yaml") -> None:
     Raises:
         MiadError: the config has errors, or a result is missing.
     """
-    from miad import paper_tables
+    from miad.report import tables as paper_tables
 
     runs, _ = runs_of(config, results)
     outcomes = outcomes_of(runs)

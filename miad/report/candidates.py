@@ -12,7 +12,7 @@ from typing import Any
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import atomic_folder, atomic_path, open_text, write_text
-from miad.report import read_row
+from miad.report.sun_table import read_row
 
 SYMPREC = 0.1  # Å; the tolerance of the paper's appendix G for space groups
 MAX_FILES = 1000  # CIFs of their own: a million samples must not become a hundred thousand files

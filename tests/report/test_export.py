@@ -14,7 +14,7 @@ from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from miad import export
+from miad.report import export
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
 from miad.figure_tables import read_csv

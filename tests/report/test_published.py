@@ -2,7 +2,7 @@
 
 import pytest
 
-from miad.published import ROWS
+from miad.report.published import ROWS
 
 
 def test_published_figures_are_those_of_the_paper() -> None:

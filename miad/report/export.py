@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miad.candidates import MAX_FILES, cif_names
+from miad.report.candidates import MAX_FILES, cif_names
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.figure_tables import read_csv

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from test_report import row_file
 
-from miad import compare
+from miad.report import compare
 from miad.dft.estimate import unknown
 from miad.sun.judge import COUNTS, rates
 from miad.core.statistics import difference, paired_difference

@@ -10,9 +10,9 @@ from pymatgen.core import Structure
 from test_matching import rock_salt
 from test_sun import SAMPLES, files, settings  # noqa: F401  the fixture of a small run
 
-from miad import candidates
+from miad.report import candidates
 from miad.sun import step as sun
-from miad.candidates import LEDGER_COLUMNS, cif_name
+from miad.report.candidates import LEDGER_COLUMNS, cif_name
 from miad.io.any_format import read_any
 
 

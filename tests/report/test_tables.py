@@ -4,9 +4,11 @@ import json
 
 from test_compare import judged, read, settings, tables  # noqa: F401  the fixture of four runs
 
-from miad import compare, paper_tables, published
+from miad.report import compare
+from miad.report import tables as paper_tables
+from miad.report import published
 from miad.dft.calculation import NO_ENERGY
-from miad.paper_tables import flat, kind_of
+from miad.report.tables import flat, kind_of
 
 
 def test_a_table_holds_the_runs_that_vary_what_it_varies_and_nothing_else(tables):  # noqa: F811
