@@ -14,11 +14,11 @@ from miad.caveats import caveats
 from miad.report.compare import HEADINGS as COMPARED
 from miad.report.compare import Outcome, outcomes_of
 from miad.core.errors import MiadError
-from miad.figure_tables import COLUMNS, CRYSTAL_SYSTEMS, read_csv
-from miad.figures import FIGURES
+from miad.report.figures.tables import COLUMNS, CRYSTAL_SYSTEMS, read_csv
+from miad.report.figures.step import FIGURES
 from miad.core.files import write_text
 from miad.report.tables import LAYOUTS, NOTES, TITLES
-from miad.plots import INK
+from miad.report.figures.plots import INK
 from miad.core.provenance import versions
 from miad.report.sun_table import HEADINGS
 from miad.config.layout import Run, runs_of

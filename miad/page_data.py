@@ -8,7 +8,7 @@ import numpy as np
 
 from miad.report.compare import Outcome
 from miad.core.crystal import Crystal, read_crystals
-from miad.figure_tables import crystal_system, read_csv
+from miad.report.figures.tables import crystal_system, read_csv
 from miad.core.files import checksum
 from miad.report.tables import flat, varied
 from miad.config.layout import Run

@@ -8,7 +8,8 @@ import yaml
 from safetensors.numpy import save_file
 from test_sun import settings as sun_settings
 
-from miad import figures, page
+from miad import page
+from miad.report.figures import step as figures
 from miad.report import candidates
 from miad.report import compare
 from miad.report import sun_table

@@ -16,7 +16,7 @@ from finished import HOSTILE, NUM_SALTS
 
 from miad import page
 from miad.core.errors import MiadError
-from miad.figures import FIGURES
+from miad.report.figures.step import FIGURES
 
 # All salts of the first run; the second lacks five of them, so that a duplicate of one is unique there.
 NUM_CANDIDATES = NUM_SALTS + NUM_SALTS - 5 + 1

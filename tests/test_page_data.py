@@ -11,7 +11,7 @@ from finished import NUM_SALTS
 from miad import page_data
 from miad.report.compare import Outcome, outcomes_of
 from miad.core.crystal import Crystal
-from miad.figure_tables import read_csv
+from miad.report.figures.tables import read_csv
 from miad.core.files import checksum
 from miad.config.layout import Run, runs_of
 

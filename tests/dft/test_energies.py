@@ -16,7 +16,7 @@ from miad.config.sections import Dft, build
 from miad.core.crystal import Crystal, read_crystals
 from miad.dft.energies import corrected, with_dft
 from miad.core.errors import MiadError
-from miad.figure_tables import read_csv
+from miad.report.figures.tables import read_csv
 from miad.hull.convex import Entry
 from miad.dft.vasp.flow import STAGES
 

@@ -17,7 +17,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from miad.report import export
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
-from miad.figure_tables import read_csv
+from miad.report.figures.tables import read_csv
 from miad.io.any_format import read_any
 
 

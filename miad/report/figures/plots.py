@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from miad.figure_tables import COMPONENTS, CRYSTAL_SYSTEMS, Lines
+from miad.report.figures.tables import COMPONENTS, CRYSTAL_SYSTEMS, Lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miad import figure_tables, plots
+from miad.report.figures import tables as figure_tables
+from miad.report.figures import plots
 from miad.report.compare import csv_text
 from miad.core.errors import MiadError
-from miad.figure_tables import COLUMNS, Lines, read_csv
+from miad.report.figures.tables import COLUMNS, Lines, read_csv
 from miad.core.files import atomic_path, write_text
 from miad.config.layout import Run, runs_of
 

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 
-from miad import plots
-from miad.figure_tables import COMPONENTS, CRYSTAL_SYSTEMS, Lines
+from miad.report.figures import plots
+from miad.report.figures.tables import COMPONENTS, CRYSTAL_SYSTEMS, Lines
 
 
 def panels(draw: Callable[[Figure, Lines], None], lines: Lines) -> list[Axes]:

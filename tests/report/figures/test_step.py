@@ -8,10 +8,10 @@ import finished
 import pytest
 from finished import NUM_SALTS, samples
 
-from miad import figures
+from miad.report.figures import step as figures
 from miad.core.errors import MiadError
-from miad.figure_tables import COLUMNS, read_csv
-from miad.figures import FIGURES
+from miad.report.figures.tables import COLUMNS, read_csv
+from miad.report.figures.step import FIGURES
 
 
 def test_every_figure_has_its_table_and_two_formats(results):

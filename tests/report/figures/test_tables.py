@@ -7,9 +7,9 @@ import finished
 import pytest
 from finished import NUM_SALTS, samples, write_run
 
-from miad import figure_tables
+from miad.report.figures import tables as figure_tables
 from miad.train import loss_curve
-from miad.figure_tables import CRYSTAL_SYSTEMS, crystal_system, read_csv
+from miad.report.figures.tables import CRYSTAL_SYSTEMS, crystal_system, read_csv
 from miad.sun.judge import REASONS
 from miad.config.layout import Run, runs_of
 
