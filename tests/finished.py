@@ -8,7 +8,7 @@ import yaml
 from safetensors.numpy import save_file
 from test_sun import settings as sun_settings
 
-from miad import page
+from miad.report.page import step as page
 from miad.report.figures import step as figures
 from miad.report import candidates
 from miad.report import compare

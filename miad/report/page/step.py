@@ -9,8 +9,8 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-from miad import page_data
-from miad.caveats import caveats
+from miad.report.page import data as page_data
+from miad.report.page.caveats import caveats
 from miad.report.compare import HEADINGS as COMPARED
 from miad.report.compare import Outcome, outcomes_of
 from miad.core.errors import MiadError

@@ -7,7 +7,7 @@ import finished
 import pytest
 
 from miad.dft.calculation import FLAGS, NOT_DFT
-from miad.caveats import caveats
+from miad.report.page.caveats import caveats
 from miad.report.compare import outcomes_of
 from miad.config.layout import runs_of
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from finished import NUM_SALTS
 
-from miad import page_data
+from miad.report.page import data as page_data
 from miad.report.compare import Outcome, outcomes_of
 from miad.core.crystal import Crystal
 from miad.report.figures.tables import read_csv

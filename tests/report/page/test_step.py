@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from finished import HOSTILE, NUM_SALTS
 
-from miad import page
+from miad.report.page import step as page
 from miad.core.errors import MiadError
 from miad.report.figures.step import FIGURES
 
