@@ -34,7 +34,7 @@ def resolve(config: dict) -> dict[str, dict]:
     """The complete settings of every run that a config asks for.
 
     Args:
-        config: config.yaml as read, after `miad.user_config.check`.
+        config: config.yaml as read, after `miad.preflight.user_file.check`.
 
     Returns:
         {run name: {section: {key: value}, "seed": …}}; the first run is the main one, the others are ablations.
@@ -157,7 +157,7 @@ def read_settings(text: str, kind: type[Section]) -> Section:
     config = read_config(Path(text))
     schema = Path(text).resolve().parent / "workflow" / "schemas" / "config.schema.yaml"
     if schema.is_file():
-        from miad.user_config import check
+        from miad.preflight.user_file import check
 
         check(config, schema)
     return build(next(iter(resolve(config).values())), kind)

@@ -14,7 +14,7 @@ import yaml
 from miad.config.sections import SECTIONS, UPSTREAM, Mirage, Network, Sample, Train, build, from_record, settings_json
 from miad.core.errors import MiadError
 from miad.config.resolve import read_config, read_settings, resolve
-from miad.user_config import check
+from miad.preflight.user_file import check
 
 ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"

@@ -17,7 +17,7 @@ from miad.train.checkpoint import KEPT
 from miad.config.sections import Relax, Sun, build, settings_json
 from miad.core.errors import MiadError
 from miad.dft.replay import fingerprint
-from miad.user_config import check, own_files
+from miad.preflight.user_file import check, own_files
 
 try:
     for path in workflow.configfiles:

@@ -50,7 +50,7 @@ def run(*, config: Path | None = None, profile: Path | None = None) -> None:
             get it.
     """
     from miad.config.resolve import read_config, resolve
-    from miad.user_config import check as check_words
+    from miad.preflight.user_file import check as check_words
 
     content = read_config(config or Path("config.yaml"))
     schema = ROOT / "workflow" / "schemas" / "config.schema.yaml"
@@ -145,7 +145,7 @@ def weights(calculator: str, options: dict | None = None) -> Check:
 
 def own_data(sections: dict) -> Check:
     """Whether the files that the config names are there, but for hull, weights and DFT: they have their own checks."""
-    from miad.user_config import own_files
+    from miad.preflight.user_file import own_files
 
     rest = {"hull": {**sections["hull"], "source": "dataset"}, "relax": {**sections["relax"], "calculators": []}}
     rest["dft"] = {**sections["dft"], "enabled": False}

@@ -15,11 +15,11 @@ from vasp_stand_in import potcars
 from vasp_stand_in.chain import settings as shipped
 from vasp_stand_in.site import Site
 
-from miad import doctor
+from miad.preflight import doctor
 from miad.__main__ import main
 from miad.config.sections import Hull, build
 from miad.core.crystal import Crystal, write_crystals
-from miad.doctor import MISSING, NOTE, OK, checks, elements_of, package_versions, partitions_named, slurm_partitions
+from miad.preflight.doctor import MISSING, NOTE, OK, checks, elements_of, package_versions, partitions_named, slurm_partitions
 from miad.core.errors import MiadError
 from miad.config.resolve import merge
 

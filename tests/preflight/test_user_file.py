@@ -5,7 +5,7 @@ from test_layers import ROOT, SCHEMA, put
 
 from miad.core.errors import MiadError
 from miad.config.resolve import read_config, resolve
-from miad.user_config import check, own_files
+from miad.preflight.user_file import check, own_files
 
 
 @pytest.fixture
