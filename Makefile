@@ -19,14 +19,14 @@ test: .venv/installed
 
 # Installs and starts a Slurm of one node on this machine; needs root on Debian or Ubuntu, and says so elsewhere.
 test-slurm: .venv/installed
-	.venv/bin/python -m pytest -m slurm -s tests/slurm
+	.venv/bin/python -m pytest -m slurm -s tests/workflow/slurm
 
 # Many runs of the stand-in for VASP: six crystals from end to end, and the workflow killed in the middle.
 test-dft: .venv/installed
 	.venv/bin/python -m pytest -m vasp
 
 test-chaos: .venv/installed
-	.venv/bin/python -m pytest -m chaos -s tests/test_chaos.py
+	.venv/bin/python -m pytest -m chaos -s tests/workflow/test_chaos.py
 
 .venv/installed: envs/requirements.txt envs/requirements-eqv2.txt envs/install.sh pyproject.toml
 	python3.11 -m venv .venv

@@ -58,8 +58,8 @@ def mean_losses(network, process, clean, rounds: int = 4) -> dict[str, float]:
 
 def validation_loss(network, trained, run: Path) -> float:
     """Sum of the three losses of the validation crystals."""
-    from miad.model.diffusion.process import JointDiffusion
     from miad.infuse.step import read_state
+    from miad.model.diffusion.process import JointDiffusion
 
     process = JointDiffusion(trained.diffusion, trained.mirage, center_scores=trained.center_scores)
     clean = read_state(run / "infuse" / "val.safetensors", trained.mirage.num_atoms)
@@ -84,9 +84,9 @@ def ignorant_network(trained, run: Path):
 
 def judged(crystals: Path, run: Path, settings: dict, folder: Path, calculator: str) -> dict:
     """Relax and judge crystals like those of the run; returns the counts of the headline protocol."""
-    from miad.sun import step as sun
-    from miad.relax import step as relax
     from miad.config.sections import Relax, Sun, build
+    from miad.relax import step as relax
+    from miad.sun import step as sun
 
     relaxed, row = folder / "relaxed.jsonl", folder / "row.json"
     relax.run(build(settings, Relax), crystals=crystals, relaxed=relaxed, calculator=calculator)
@@ -115,13 +115,13 @@ def main() -> None:
 
     import torch
 
-    from miad.sample import step as sample
+    from miad.config.resolve import read_config, resolve
     from miad.config.sections import Sample, build
     from miad.core.crystal import read_crystals, write_crystals
-    from miad.config.resolve import read_config, resolve
-    from miad.model.weights import load, save
-    from miad.model.network import CSPNet
     from miad.core.statistics import wilson
+    from miad.model.network import CSPNet
+    from miad.model.weights import load, save
+    from miad.sample import step as sample
 
     run = options.results / options.run
     settings = resolve(read_config(ROOT / "config.yaml"))[options.run]

@@ -20,7 +20,7 @@ from triton.compiler import ASTSource
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from miad.model.kernels import edge_kernel
+from miad.model.kernels import edge_kernel  # noqa: E402
 
 TYPES = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}
 PROJECTIONS = ("receiver", "sender", "even", "odd", "alone")

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT)]
 
 import toy  # noqa: E402
 
@@ -111,12 +111,12 @@ def training_step(case: Case, precision: str, device: str, folder: Path) -> floa
 
 def sampling_step(case: Case, precision: str, device: str) -> float:
     """Seconds of a step of the sampler, corrector and predictor, for `case.samples` crystals together."""
+    from miad.core.seeding import generator
     from miad.model.diffusion.process import JointDiffusion, Noise
-    from miad.model.weights import Model
     from miad.model.network import CSPNet
+    from miad.model.weights import Model
     from miad.sample.cuda_graph import Predictor
     from miad.sample.step import BLOCK, generate
-    from miad.core.seeding import generator
 
     diffusion = Diffusion(case.sampling_steps, 0.008, 0.005, 0.5)
     model = Model(Mirage(case.atoms, "uniform", True), diffusion, case.network, True, [], None, 0, "benchmark")
@@ -194,7 +194,13 @@ def main() -> None:
     name, memory = torch.cuda.get_device_name(), torch.cuda.get_device_properties(0).total_memory
     print(f"{name}, {memory / 2**30:.0f} GiB, torch {torch.__version__}, CUDA {torch.version.cuda}", flush=True)
     command("benchmarks/gpu.py", "--figures")
-    command("-m", "pytest", "tests/test_edge_kernel.py", "tests/test_predictor.py", "tests/test_network.py")
+    command(
+        "-m",
+        "pytest",
+        "tests/model/kernels/test_edge_kernel.py",
+        "tests/sample/test_cuda_graph.py",
+        "tests/model/test_network.py",
+    )
     command("benchmarks/network.py", "--device", "cuda", "--repeats", "5", "--ratios")
 
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from miad.core.crystal import read_crystals
 from miad.core.files import open_text
-from miad.hull.convex import ConvexHull, HullTable, atom_fractions, lowest_entries, read_table
 from miad.core.statistics import wilson
+from miad.hull.convex import ConvexHull, HullTable, atom_fractions, lowest_entries, read_table
 
 ON_HULL = 1e-4  # eV/atom
 DEEP = -0.1  # eV/atom; no sample of a trained model is so far below a whole hull

@@ -2,7 +2,7 @@
 
     python benchmarks/network.py [--device cpu|cuda] [--repeats 5]
 
-The plain formulation is the one of tests/reference.py, which the tests compare with ours to 1e-10.
+The plain formulation is the one of tests/builders/reference.py, which the tests compare with ours to 1e-10.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from gpu import AT_PAPER, absolutes  # noqa: E402
-from reference import reference_forward  # noqa: E402
 
 from miad.config.sections import Network  # noqa: E402
 from miad.model.network import CSPNet  # noqa: E402
+from tests.builders.reference import reference_forward  # noqa: E402
 
 SIZES = {
     "paper": (Network(512, 6, 128, 256, 1.0), 8, 25),

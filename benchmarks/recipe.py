@@ -41,9 +41,9 @@ VARIANTS: dict[str, dict] = {
 
 def measure(model: Path, val: Path) -> dict[str, float]:
     """Losses of a model that do not depend on how it was trained."""
+    from miad.infuse.step import read_state
     from miad.model.diffusion import coords, species
     from miad.model.diffusion.process import JointDiffusion
-    from miad.infuse.step import read_state
     from miad.model.weights import load
 
     network, trained = load(model)
@@ -61,9 +61,9 @@ def measure(model: Path, val: Path) -> dict[str, float]:
 
 def trained(name: str, seed: int, options: argparse.Namespace) -> Path:
     """The model of one variant, trained unless it was before."""
-    from miad.train import step as train
-    from miad.config.sections import Train, build
     from miad.config.resolve import merge, read_config, resolve
+    from miad.config.sections import Train, build
+    from miad.train import step as train
 
     folder = options.out / f"{name.replace(' ', '_').replace('×', 'x')}-{seed}"
     infused = options.results / options.run / "infuse"

@@ -24,12 +24,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from miad.relax import step as relax
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal, from_line, read_crystals, to_line, write_crystals
 from miad.core.files import write_text
 from miad.io.any_format import read_any
 from miad.machine.progress import track
+from miad.relax import step as relax
 
 TOLERANCE = 1e-3  # eV/atom
 SETTINGS = Relax(

@@ -34,11 +34,11 @@ def main() -> None:
     parser.add_argument("--calculator", default="chgnet")
     options = parser.parse_args()
 
-    from miad.sample import step as sample
-    from miad.config.sections import Sample, build
     from miad.config.resolve import read_config, resolve
-    from miad.model.weights import load
+    from miad.config.sections import Sample, build
     from miad.core.statistics import wilson
+    from miad.model.weights import load
+    from miad.sample import step as sample
 
     run = options.results / options.run
     settings = resolve(read_config(ROOT / "config.yaml"))[options.run]

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from miad.sun.matching import groups
-from miad.sun.matching.comparisons import Screen, fits
+from miad.config.resolve import read_settings
 from miad.config.sections import Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.hull.convex import ConvexHull, element_counts, read_table
-from miad.config.resolve import read_settings
+from miad.sun.matching import groups
+from miad.sun.matching.comparisons import Screen, fits
 from miad.sun.matching.reduced import reduce
 from miad.sun.step import reduced_path, run
 

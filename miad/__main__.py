@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import miad
-from miad.machine import gpus
+from miad.config.resolve import read_settings
 from miad.config.sections import SECTIONS
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space
-from miad.config.resolve import read_settings
+from miad.machine import gpus
 
-# One line per step, in the order of the chain; the module has the same name unless a third word says otherwise.
+# One line per step, in the order of the chain.
 STEPS = {
     "dataset": "read, check and standardise the crystals to learn from",
     "infuse": "pad every crystal with mirage atoms into training tensors",
@@ -47,6 +47,26 @@ STEPS = {
     "import-weights": "read weights published by the authors",
     "prototypes": "make the built-in data set again",
 }
+# Steps whose module is not `miad.{step}.step`.
+MODULES = {
+    "hull": "hull.convex",
+    "dft": "dft.triage",
+    "vasp": "dft.vasp.step",
+    "replay": "dft.replay",
+    "dft-energies": "dft.energies",
+    "evaluate": "evaluate",
+    "candidates": "report.candidates",
+    "export": "report.export",
+    "metrics-table": "metrics.table",
+    "report": "report.sun_table",
+    "compare": "report.compare",
+    "figures": "report.figures.step",
+    "page": "report.page.step",
+    "cancel": "cancel",
+    "doctor": "preflight.doctor",
+    "import-weights": "import_weights",
+    "prototypes": "prototypes",
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments[:1])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     try:
-        step = importlib.import_module(f"miad.{chosen.step.replace('-', '_')}")
+        step = importlib.import_module(f"miad.{MODULES.get(chosen.step, chosen.step + '.step')}")
         values = parse(chosen.step, step.run, arguments[1:])
         with gpus.lent() as devices:
             if chosen.step == "train" and len(devices) > 1:

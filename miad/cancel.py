@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from miad.machine import slurm
 from miad.core.errors import MiadError
+from miad.machine import slurm
 
 log = logging.getLogger("miad")
 SIGNED = Path(".snakemake") / "miad_machine"

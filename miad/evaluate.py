@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import miad
-from miad.report import candidates
-from miad.report import sun_table
-from miad.sun import step as sun
-from miad.relax import step as relax
+from miad.config.resolve import frames_compared, read_sections
 from miad.config.sections import Hull, Relax, Report, Sun
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
@@ -19,8 +16,10 @@ from miad.core.files import checksum, is_out_of_space, open_text, write_text
 from miad.hull.convex import FRAMES, HullTable, must_match, write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
+from miad.relax import step as relax
+from miad.report import candidates, sun_table
+from miad.sun import step as sun
 from miad.sun.judge import is_broken
-from miad.config.resolve import frames_compared, read_sections
 
 log = logging.getLogger("miad")
 

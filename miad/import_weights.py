@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from miad.infuse import step as infuse
 from miad.config.sections import Diffusion, Mirage, Network
 from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
+from miad.infuse import step as infuse
 from miad.model.weights import Model, save
 
 # Where they write csp_layer_3.edge_mlp.0, we write csp_layers.3.edge_mlp.0; all other names are the same.

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
-    from tiny import Project
+    from tests.builders.tiny import Project
 
 if not torch.cuda.is_available():  # before anything imports triton, which reads it then
     os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -58,7 +58,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def results(tmp_path_factory) -> Path:
     """Two finished runs of hand-made crystals with their tables, figures and report; tests do not write to it."""
-    import finished
+    from tests.builders import finished
 
     folder = tmp_path_factory.mktemp("results")
     finished.write(folder)
@@ -67,8 +67,8 @@ def results(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def vasp_site(tmp_path_factory):
-    """A site with the stand-in for VASP (tests/vasp_stand_in)."""
-    from vasp_stand_in.site import running
+    """A site with the stand-in for VASP (tests/builders/vasp_stand_in)."""
+    from tests.builders.vasp_stand_in.site import running
 
     with running(tmp_path_factory.mktemp("site")) as site:
         yield site
@@ -77,7 +77,7 @@ def vasp_site(tmp_path_factory):
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> "Project":
     """A finished tiny run of everything, `all` included; tests do not write to it."""
-    from tiny import Project
+    from tests.builders.tiny import Project
 
     project = Project.create(tmp_path_factory.mktemp("finished"))
     code, output = project.run("snakemake", "all")

@@ -13,8 +13,8 @@ from miad import __main__ as command
 from miad.__main__ import STEPS, main
 from miad.config.sections import Mirage
 from miad.core.errors import MiadError
+from tests.builders import ROOT
 
-ROOT = Path(__file__).parent.parent
 MIRAGE = '{"num_atoms": 5, "coordinates": "uniform", "mask_loss": true}'
 # Modules that do nothing but compute, and are imported by functions only; all others leave torch to their functions.
 COMPUTING = {

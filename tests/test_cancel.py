@@ -1,4 +1,4 @@
-"""What a killed snakemake leaves behind: its steps and its lock; Slurm jobs are cancelled for real in tests/slurm."""
+"""What a killed snakemake leaves behind: steps and lock; Slurm jobs are cancelled in tests/workflow/slurm."""
 
 import os
 import subprocess
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from miad import cancel
-from miad.machine import slurm
 from miad.core.errors import MiadError
+from miad.machine import slurm
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
 # Stands for a step: its command line is that of one, and like training it ends in order when told to.

@@ -6,16 +6,16 @@ from collections import OrderedDict
 
 import pytest
 import torch
-import toy
 
-from miad.sample import step as sample
-from miad.train import step as train
 from miad.config.sections import Network, Sample
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.import_weights import DIFFUSION, run
-from miad.model.weights import load
 from miad.model.network import CSPNet
+from miad.model.weights import load
+from miad.sample import step as sample
+from miad.train import step as train
+from tests.builders import toy
 
 SIZE = Network(hidden_dim=16, num_layers=2, num_frequencies=4, time_dim=8, gram_scale=1.0)
 

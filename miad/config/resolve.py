@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from miad.config.run_names import check_names
 from miad.config.sections import SECTIONS, UPSTREAM, Relax, Sun, build, from_record, settings_json
 from miad.core.errors import MiadError
-from miad.config.run_names import check_names
 
 Section = TypeVar("Section")
 OF_EACH_RUN = ("epochs",)  # keys of report that an ablation may set; the others are about all runs together
@@ -237,8 +237,8 @@ def frames_compared(sun: Sun, relax: Relax) -> dict[str, str]:
 
 def _cross_check(run: str, sections: dict[str, Any]) -> None:
     """What no single key can tell. Each message names both keys."""
-    from miad.relax.potentials.register import potential, settings_of
     from miad.hull.convex import must_match
+    from miad.relax.potentials.register import potential, settings_of
     from miad.sun.protocols import read_protocols
 
     sample, diffusion, sun = sections["sample"], sections["diffusion"], sections["sun"]

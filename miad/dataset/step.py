@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miad.io.cif import parse_cif
 from miad.config.sections import Dataset
-from miad.machine.cores import num_cores
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.io.download import fetch, is_url
 from miad.core.errors import MiadError
 from miad.core.files import open_text, verify
-from miad.machine.progress import track
-from miad.io.published_data import DATA_SETS, SPLITS
+from miad.io.cif import parse_cif
 from miad.io.csv_rows import Table
+from miad.io.download import fetch, is_url
+from miad.io.published_data import DATA_SETS, SPLITS
+from miad.machine.cores import num_cores
+from miad.machine.progress import track
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -95,7 +95,7 @@ def standardise(structure: "Structure") -> "Structure":
 
 
 def _built_in(split: str) -> list[Crystal]:
-    resource = importlib.resources.files("miad") / "data" / f"{BUILT_IN}_{split}.jsonl.gz"
+    resource = importlib.resources.files("miad.prototypes") / f"{BUILT_IN}_{split}.jsonl.gz"
     with importlib.resources.as_file(resource) as path:
         if not path.is_file():
             raise MiadError(f"this installation lacks {path}. Install miad again, or make it: miad {BUILT_IN} --help")

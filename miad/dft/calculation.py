@@ -33,7 +33,7 @@ class Calculation:
         vasp_version: as the program wrote it; None if unknown.
         potcars: titles of the pseudopotentials, e.g. `PAW_PBE Fe_pv 02Aug2007`.
         corrections: what custodian had to mend, one `stage: error` each.
-        core_hours: what every start of VASP took, failed and killed ones included (miad.dft.vasp.hours); None if unknown.
+        core_hours: of every start of VASP, failed and killed ones included (miad.dft.vasp.hours); None if unknown.
         source: folder, archive or table that it was read from.
     """
 

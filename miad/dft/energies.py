@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miad.sun import step as sun
-from miad.dft.calculation import DFT, NO_ENERGY, Calculation, label, read_calculations
 from miad.config.sections import Dft, Sun
-from miad.core.energy_frames import CORRECTED, adjustments
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.dft.estimate import estimates, unknown
+from miad.core.energy_frames import CORRECTED, adjustments
 from miad.core.errors import MiadError
 from miad.core.files import open_text, write_text
+from miad.dft.calculation import DFT, NO_ENERGY, Calculation, label, read_calculations
+from miad.dft.estimate import estimates, unknown
+from miad.sun import step as sun
 
 if TYPE_CHECKING:
     from pymatgen.entries.computed_entries import ComputedStructureEntry

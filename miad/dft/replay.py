@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from miad.dft.calculation import Calculation, label, plain_entry, read_calculations, write_calculations
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
+from miad.dft.calculation import Calculation, label, plain_entry, read_calculations, write_calculations
 from miad.machine.progress import track
 
 log = logging.getLogger("miad")

@@ -12,9 +12,9 @@ import numpy as np
 
 from miad.config.sections import Dft, Vasp
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.dft.cost import core_hours
 from miad.core.files import write_text
 from miad.core.seeding import seed_of
+from miad.dft.cost import core_hours
 from miad.dft.vasp.site import without_potcar
 
 log = logging.getLogger("miad")

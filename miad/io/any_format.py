@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miad.io.cif import check_structure, in_file, in_folder, in_zip, parse_cif
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
-from miad.machine.progress import track
+from miad.io.cif import check_structure, in_file, in_folder, in_zip, parse_cif
 from miad.io.csv_rows import Table
+from miad.machine.progress import track
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from miad.machine.cores import num_cores
 from miad.core.crystal import Crystal
 from miad.core.files import is_unwritable, open_text, write_text
-from miad.sun.judge import is_decoded
+from miad.machine.cores import num_cores
 from miad.machine.parallel import Processes
+from miad.sun.judge import is_decoded
 from miad.sun.matching.reduced import content_key, is_sound
 
 log = logging.getLogger("miad")

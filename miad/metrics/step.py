@@ -10,10 +10,10 @@ from miad.config.sections import Metrics
 from miad.core.crystal import Crystal
 from miad.core.errors import MiadError
 from miad.core.files import write_text
-from miad.metrics.fingerprints import Description, describe_all
-from miad.io.any_format import name_of, read_any
 from miad.core.provenance import versions
 from miad.core.statistics import wilson
+from miad.io.any_format import name_of, read_any
+from miad.metrics.fingerprints import Description, describe_all
 
 log = logging.getLogger("miad")
 

@@ -98,7 +98,7 @@ def has_kernel() -> bool:
 
 
 def fits_kernel(receiver: Tensor) -> bool:
-    """Whether the kernels of miad/model/kernels/edge_kernel.py do this block: on a GPU with Triton, not in double precision."""
+    """Whether the GPU kernels do this block: on a GPU with Triton, not in double precision."""
     is_fit = receiver.device.type == "cuda" and receiver.dtype != torch.float64 and receiver.shape[-1] % 16 == 0
     return is_fit and receiver.numel() > 0 and has_kernel()
 

@@ -1,7 +1,7 @@
 """CSPNet on dense batches: predicts lattice noise, coordinate score and species of noisy crystals.
 
 The same function of the same parameters as the published network, arranged so that nothing is computed twice; the
-plain formulation, edge by edge, lives in tests/reference.py and agrees to 1e-10.
+plain formulation, edge by edge, lives in tests/builders/reference.py and agrees to 1e-10.
 
 Source: Jiao et al., DiffCSP, arXiv:2309.04475; MiAD, arXiv:2511.14426, appendix C.
 """

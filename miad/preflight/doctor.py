@@ -172,9 +172,9 @@ def gpus(sections: dict) -> Check:
 
 def hull(settings: Hull) -> Check:
     """Whether the reference energies are there and are what they should be."""
-    from miad.io.download import cache_path, is_url
     from miad.core.files import verify
     from miad.hull.sources import MATERIALS_PROJECT, MATERIALS_PROJECT_CHECKSUM, MATERIALS_PROJECT_URL
+    from miad.io.download import cache_path, is_url
 
     source, checksum = settings.source, settings.checksum
     if source == "dataset":

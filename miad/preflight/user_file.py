@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from miad.config.run_names import check_names
 from miad.config.sections import did_you_mean
 from miad.core.errors import MiadError
-from miad.config.run_names import check_names
 
 
 def check(config: dict, schema_path: Path) -> None:
@@ -78,9 +78,9 @@ def own_files(run: dict) -> dict[str, list[str]]:
     Raises:
         MiadError: one of them does not exist.
     """
-    from miad.relax.potentials.register import potential
-    from miad.io.download import is_url
     from miad.hull.sources import MATERIALS_PROJECT
+    from miad.io.download import is_url
+    from miad.relax.potentials.register import potential
 
     hull = run["hull"]
     source = None if hull["source"] in ("dataset", MATERIALS_PROJECT) else hull["source"]

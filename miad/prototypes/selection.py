@@ -8,8 +8,8 @@ import numpy as np
 from miad.core.crystal import Crystal
 from miad.dataset.step import standardise
 from miad.hull.convex import ConvexHull, Entry, HullTable, element_counts, lowest_entries
-from miad.sun.matching.groups import Rule, compare
 from miad.prototypes.properties import VOLUMES
+from miad.sun.matching.groups import Rule, compare
 
 log = logging.getLogger("miad")
 MAX_E_ABOVE_HULL = 0.1  # eV/atom

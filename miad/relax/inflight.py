@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from miad.relax.memory import Budget
-from miad.core.cells import compact
 from miad.config.sections import Relax
+from miad.core.cells import compact
 from miad.core.crystal import Crystal
-from miad.relax.potentials.engine import Engine
+from miad.relax.memory import Budget
 from miad.relax.optimisers.batch import Geometry, Outcome, Relaxations, geometry_of
+from miad.relax.potentials.engine import Engine
 
 log = logging.getLogger("miad")
 STEP = "relax"

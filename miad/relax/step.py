@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miad.relax.potentials.register import Potential, potential, settings_of
-from miad.core.cells import closest_distance
 from miad.config.sections import Relax
-from miad.machine.cores import num_cores
-from miad.core.energy_frames import correct
+from miad.core.cells import closest_distance
 from miad.core.crystal import Crystal, read_crystals, write_crystals
+from miad.core.energy_frames import correct
 from miad.core.files import checksum
-from miad.relax.journal import Journal
-from miad.model.weights import pick_device
+from miad.machine.cores import num_cores
 from miad.machine.guarded_pool import Limits, in_processes
 from miad.machine.progress import track
+from miad.model.weights import pick_device
+from miad.relax.journal import Journal
+from miad.relax.potentials.register import Potential, potential, settings_of
 
 if TYPE_CHECKING:
     from miad.relax.potentials.engine import Engine
@@ -143,8 +143,8 @@ def in_flight(
         engine: of that potential.
         limit: bytes that an evaluation may take; None on a GPU.
     """
-    from miad.relax.memory import Budget
     from miad.relax.inflight import Flight
+    from miad.relax.memory import Budget
 
     sound = []
     for crystal in crystals:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miad.core.files import open_text, write_text
-from miad.sun.judge import COUNTS, RATES
-from miad.report.sun_table import read_row
 from miad.config.layout import Run, runs_of
+from miad.core.files import open_text, write_text
 from miad.core.statistics import Rate, difference, paired_difference, wilson
+from miad.report.sun_table import read_row
+from miad.sun.judge import COUNTS, RATES
 
 log = logging.getLogger("miad")
 

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from miad.report import published
 from miad.config.sections import Report
 from miad.core.errors import MiadError
 from miad.core.files import write_text
-from miad.sun.judge import COUNTS, RATES
+from miad.report import published
 from miad.report.published import Published
+from miad.sun.judge import COUNTS, RATES
 from miad.sun.step import RELAXATION
 
 VERSIONS = ("miad", "commit", "python", "torch", "chgnet", "pymatgen")

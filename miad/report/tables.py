@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from miad.report import published
-from miad.dft.calculation import DFT, NO_ENERGY
-from miad.report.compare import HEADINGS, Outcome, cell, csv_text, markdown_lines, spread
-from miad.core.files import write_text
-from miad.sun.judge import RATES
-from miad.report.sun_table import rule_lines
 from miad.config.layout import Run
+from miad.core.files import write_text
+from miad.dft.calculation import DFT, NO_ENERGY
+from miad.report import published
+from miad.report.compare import HEADINGS, Outcome, cell, csv_text, markdown_lines, spread
+from miad.report.sun_table import rule_lines
+from miad.sun.judge import RATES
 
 # The columns of each table of the paper; Table 1 is of DFT energies, the others of machine-learned potentials.
 LAYOUTS = {

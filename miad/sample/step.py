@@ -18,8 +18,8 @@ from miad.config.sections import Sample
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path
-from miad.model.weights import Model, load, pick_device
 from miad.core.seeding import generator
+from miad.model.weights import Model, load, pick_device
 
 if TYPE_CHECKING:
     import torch

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from miad.core.crystal import Crystal
+from miad.core.statistics import Rate, wilson
 from miad.sun.matching.groups import Verdicts
 from miad.sun.protocols import Protocol
-from miad.core.statistics import Rate, wilson
 
 # The columns of counts, in the order of the table; every attempted sample is in `attempted`.
 COUNTS = (

@@ -5,17 +5,17 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from miad.relax.potentials.register import settings_of
 from miad.config.sections import Relax, Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import write_text
+from miad.core.provenance import versions
 from miad.hull.convex import ConvexHull, HullPoint, element_counts, energy_above, read_table
+from miad.machine.progress import track
+from miad.relax.potentials.register import settings_of
 from miad.sun.judge import REASONS, Judged, count, is_broken, is_decoded, is_relaxed, judge, rates
 from miad.sun.matching.groups import Rule, Verdicts, compare
-from miad.machine.progress import track
 from miad.sun.protocols import Protocol, as_record, read_protocols
-from miad.core.provenance import versions
 
 log = logging.getLogger("miad")
 RELAXATION = ("fmax", "max_steps")  # eV/Å and moves: what a row says of how far its crystals were relaxed

@@ -4,8 +4,8 @@ import logging
 import math
 from pathlib import Path
 
-from miad.train.checkpoint import LAST, PREVIOUS, Progress
 from miad.core.errors import MiadError
+from miad.train.checkpoint import LAST, PREVIOUS, Progress
 
 log = logging.getLogger("miad")
 FACTOR = 10.0  # a loss over the best one so far that counts as an explosion

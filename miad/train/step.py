@@ -14,14 +14,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miad.train import checkpoint
 from miad.config.sections import Train
-from miad.train.loss_curve import LOSSES, Live, write_losses
 from miad.core.errors import MiadError
-from miad.train.divergence import Guard
+from miad.core.seeding import generator
 from miad.infuse.step import read_state
 from miad.model.weights import Model, load, pick_device, save
-from miad.core.seeding import generator
+from miad.train import checkpoint
+from miad.train.divergence import Guard
+from miad.train.loss_curve import LOSSES, Live, write_losses
 
 if TYPE_CHECKING:
     import torch

@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-import finished
-
 from miad.config.layout import runs_of
+from tests.builders import finished
 
 
 def test_runs_name_the_files_that_the_workflow_writes():

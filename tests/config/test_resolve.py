@@ -3,17 +3,16 @@
 import dataclasses
 import json
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
+from miad.config.resolve import homes, kept_runs, merge, read_config, read_settings, resolve
 from miad.config.sections import SECTIONS, Mirage, Train, build, settings_json
 from miad.core.errors import MiadError
-from miad.config.resolve import homes, kept_runs, merge, read_config, read_settings, resolve
 from miad.preflight.user_file import check
+from tests.builders import ROOT
 
-ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 

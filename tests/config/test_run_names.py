@@ -2,8 +2,8 @@
 
 import pytest
 
-from miad.core.errors import MiadError
 from miad.config.run_names import TAKEN, check_names
+from miad.core.errors import MiadError
 
 
 def test_names_that_can_be_folders_and_rows_pass():

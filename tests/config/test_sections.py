@@ -6,17 +6,16 @@ import json
 import re
 import typing
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import yaml
 
+from miad.config.resolve import read_config, read_settings, resolve
 from miad.config.sections import SECTIONS, UPSTREAM, Mirage, Network, Sample, Train, build, from_record, settings_json
 from miad.core.errors import MiadError
-from miad.config.resolve import read_config, read_settings, resolve
 from miad.preflight.user_file import check
+from tests.builders import ROOT
 
-ROOT = Path(__file__).parent.parent
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 

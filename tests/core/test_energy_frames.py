@@ -4,11 +4,11 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.entries.computed_entries import ComputedStructureEntry
-from symmetric import symmetric
-from test_relax import rocksalt
 
 from miad.core.energy_frames import correct, correction_per_atom, hubbard_values
 from miad.core.errors import MiadError
+from tests.builders.symmetric import symmetric
+from tests.relax.test_step import rocksalt
 
 
 def salt(cation: str, anion: str, edge: float) -> Structure:

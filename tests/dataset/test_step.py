@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
-from symmetric import symmetric
 
-from miad.dataset import step as dataset
 from miad.config.sections import Dataset
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.dataset.step import run, standardise
 from miad.core.errors import MiadError
+from miad.dataset import step as dataset
+from miad.dataset.step import run, standardise
+from tests.builders.symmetric import symmetric
 
 ROCK_SALT = symmetric("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 FLUORITE = symmetric("Fm-3m", Lattice.cubic(5.5), ["Ca", "F"], [[0, 0, 0], [0.25, 0.25, 0.25]])
@@ -244,19 +244,18 @@ def test_a_url_is_downloaded_from_the_publisher_unless_a_path_is_given(make, tmp
 
 
 def test_the_built_in_set_is_copied(tmp_path, monkeypatch):
-    (tmp_path / "data").mkdir()
     crystals = [
         Crystal.from_structure(f"prototypes-{n}", standardise(ROCK_SALT), energy_per_atom=-3.0) for n in range(3)
     ]
     for split in ("train", "val", "test"):
-        write_crystals(tmp_path / "data" / f"prototypes_{split}.jsonl.gz", crystals)
+        write_crystals(tmp_path / f"prototypes_{split}.jsonl.gz", crystals)
     monkeypatch.setattr(dataset.importlib.resources, "files", lambda _: tmp_path)
     outputs = {split: tmp_path / f"{split}.jsonl.gz" for split in ("train", "val", "test")}
     run(settings(name="prototypes"), **outputs)
-    assert outputs["val"].read_bytes() == (tmp_path / "data" / "prototypes_val.jsonl.gz").read_bytes()
+    assert outputs["val"].read_bytes() == (tmp_path / "prototypes_val.jsonl.gz").read_bytes()
     run(settings(name="prototypes", max_crystals=1), **outputs)
     assert [crystal.crystal_id for crystal in read_crystals(outputs["train"])] == ["prototypes-0"]
-    (tmp_path / "data" / "prototypes_test.jsonl.gz").unlink()
+    (tmp_path / "prototypes_test.jsonl.gz").unlink()
     with pytest.raises(MiadError, match="Install miad again"):
         run(settings(name="prototypes"), **outputs)
 

@@ -1,8 +1,8 @@
 """What a calculation may be called, its flags, and its way through a file."""
 
 import pytest
-from vasp_stand_in.chain import SENT
 
+from miad.core.errors import MiadError
 from miad.dft.calculation import (
     NO_ENERGY,
     NOT_DFT,
@@ -12,7 +12,7 @@ from miad.dft.calculation import (
     read_calculations,
     write_calculations,
 )
-from miad.core.errors import MiadError
+from tests.builders.vasp_stand_in.chain import SENT
 
 
 def calculated(version: str | None = "6.4.2", potcars: tuple[str, ...] = ("PAW_PBE Fe_pv 02Aug2007",)) -> Calculation:

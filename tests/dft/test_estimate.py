@@ -2,8 +2,8 @@
 
 import pytest
 
-from miad.dft.estimate import estimates
 from miad.core.statistics import Stratum, stratified
+from miad.dft.estimate import estimates
 
 
 def verdict(success: bool, group: str) -> dict:

@@ -12,14 +12,14 @@ import pytest
 from pymatgen.core import Structure
 from pymatgen.io.vasp.inputs import Kpoints, Poscar, Potcar
 from pymatgen.io.vasp.sets import MPRelaxSet, MPStaticSet
-from vasp_stand_in import potcars
-from vasp_stand_in.chain import SENT
-from vasp_stand_in.outputs import Outputs, Step
 
-from miad.dft.calculation import NOT_DFT, Calculation
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
+from miad.dft.calculation import NOT_DFT, Calculation
 from miad.dft.replay import fingerprint, read_runs, replayed, run
+from tests.builders.vasp_stand_in import potcars
+from tests.builders.vasp_stand_in.chain import SENT
+from tests.builders.vasp_stand_in.outputs import Outputs, Step
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from vasp_stand_in.site import Site
 
 from miad.config.sections import Dft
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.dft.triage import excluded_because, run, stratum, triage
+from tests.builders.vasp_stand_in.site import Site
 
 SETTINGS = Dft(0, True, "chgnet", 0.1, 0, [0.2, 0.4], "not_sun", 40.0)
 

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from test_hull import settings
 
 from miad.core.errors import MiadError
 from miad.core.files import checksum
 from miad.hull.convex import ConvexHull, HullTable, read_table, run
+from tests.hull.test_convex import settings
 
 
 def table_of(tmp_path: Path, **changes) -> HullTable:
@@ -108,9 +108,8 @@ def test_odd_tables_are_named(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_materials_project_from_its_pickle(tmp_path: Path, monkeypatch) -> None:
-    from test_patched_diagram import pickled_diagram
-
     from miad.hull import sources as hull_sources
+    from tests.hull.test_pickled import pickled_diagram
 
     path = pickled_diagram(tmp_path / "ppd.pkl.gz")
     expected = "md5:" + checksum(path, "md5")

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-import toy
 
-from miad.infuse import step as infuse
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
+from miad.infuse import step as infuse
+from tests.builders import toy
 
 
 def run(folder, train, val=None, mirage=toy.MIRAGE):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from pymatgen.core import Structure
 from pymatgen.io.cif import CifWriter
-from test_matching import caesium_chloride, rock_salt
 
-from miad.io import cif
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
+from miad.io import cif
 from miad.io.any_format import read_any
+from tests.sun.matching.test_groups import caesium_chloride, rock_salt
 
 BROKEN = "data_x\n_cell_length_a wrong\n"
 

@@ -8,9 +8,9 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
+from miad.core.errors import MiadError
 from miad.io import cif
 from miad.io.cif import parse_cif
-from miad.core.errors import MiadError
 
 CSCL = Structure(Lattice.cubic(4.1), ["Cs", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 

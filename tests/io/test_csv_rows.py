@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from miad.io import csv_rows
 from miad.core.errors import MiadError
+from miad.io import csv_rows
 from miad.io.csv_rows import Table
 
 TEXT = 'cif,material_id\n"two\nlines",mp-1\nthree,mp-2\n'

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
+from miad.core.errors import MiadError
 from miad.io import download
 from miad.io.download import cache_path, fetch, is_url
-from miad.core.errors import MiadError
 
 CONTENT = bytes(range(256)) * 2000  # 512,000 bytes
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()

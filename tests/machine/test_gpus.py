@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from miad.machine import gpus
 from miad.core.errors import MiadError
+from miad.machine import gpus
 
 HOLD = "from miad.machine.gpus import lent\nwith lent() as held:\n    print(*held, flush=True)\n    input()\n"
 

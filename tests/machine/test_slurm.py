@@ -1,12 +1,12 @@
-"""What squeue says, told by a squeue of our own; a real one is asked in tests/slurm."""
+"""What squeue says, told by a squeue of our own; a real one is asked in tests/workflow/slurm."""
 
 import os
 import time
 
 import pytest
 
-from miad.machine import slurm
 from miad.core.errors import MiadError
+from miad.machine import slurm
 
 SQUEUE = """#!/bin/sh
 echo "11|rule_train_wildcards_miad|{folder}"

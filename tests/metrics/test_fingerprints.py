@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import smact
 from smact.screening import pauling_test
-from test_matching import caesium_chloride, disguises, rock_salt
 
 from miad.core.crystal import Crystal
 from miad.metrics.fingerprints import (
@@ -17,6 +16,7 @@ from miad.metrics.fingerprints import (
     structural_validity,
     structure_fingerprint,
 )
+from tests.sun.matching.test_groups import caesium_chloride, disguises, rock_salt
 
 
 def pair(distance: float, cell: float = 6.0) -> Crystal:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_hull import dataset_settings
-from test_matching import caesium_chloride, rock_salt
 
 from miad.config.sections import Metrics
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
 from miad.metrics.fingerprints import Description
 from miad.metrics.step import coverage, property_distances, read_scaler, run, scaler_of
+from tests.hull.test_convex import dataset_settings
+from tests.sun.matching.test_groups import caesium_chloride, rock_salt
 
 
 def settings(dataset: str = "toy", cutoffs: str | None = None) -> Metrics:

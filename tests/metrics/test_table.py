@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
-from test_matching import caesium_chloride, rock_salt
-from test_metrics import settings
 
-from miad.metrics import step as metrics
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
+from miad.metrics import step as metrics
 from miad.metrics.table import COLUMNS, PUBLISHED, run
+from tests.metrics.test_step import settings
+from tests.sun.matching.test_groups import caesium_chloride, rock_salt
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from reference import parameters_of, reference_forward
 
 from miad.config.sections import Network
 from miad.model.network import CSPNet, count_parameters
+from tests.builders.reference import parameters_of, reference_forward
 
 SMALL = Network(hidden_dim=32, num_layers=3, num_frequencies=8, time_dim=16, gram_scale=0.5)
 PAPER = Network(hidden_dim=512, num_layers=6, num_frequencies=128, time_dim=256, gram_scale=1.0)

@@ -5,12 +5,12 @@ import json
 
 import pytest
 import torch
-import toy
 from safetensors.torch import save_file
 
 from miad.core.errors import MiadError
-from miad.model.weights import Model, load, pick_device, save
 from miad.model.network import CSPNet
+from miad.model.weights import Model, load, pick_device, save
+from tests.builders import toy
 
 ABOUT = Model(toy.MIRAGE, toy.DIFFUSION, toy.NETWORK, True, [0, 3, 0, 2], 5.5, 17, "run é, 5 crystals")
 

@@ -11,19 +11,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from vasp_stand_in import potcars
-from vasp_stand_in.chain import settings as shipped
-from vasp_stand_in.site import Site
 
-from miad.preflight import doctor
 from miad.__main__ import main
+from miad.config.resolve import merge
 from miad.config.sections import Hull, build
 from miad.core.crystal import Crystal, write_crystals
-from miad.preflight.doctor import MISSING, NOTE, OK, checks, elements_of, package_versions, partitions_named, slurm_partitions
 from miad.core.errors import MiadError
-from miad.config.resolve import merge
+from miad.preflight import doctor
+from miad.preflight.doctor import (
+    MISSING,
+    NOTE,
+    OK,
+    checks,
+    elements_of,
+    package_versions,
+    partitions_named,
+    slurm_partitions,
+)
+from tests.builders import ROOT
+from tests.builders.vasp_stand_in import potcars
+from tests.builders.vasp_stand_in.chain import settings as shipped
+from tests.builders.vasp_stand_in.site import Site
 
-ROOT = Path(__file__).resolve().parent.parent
 PROFILE = ROOT / "profiles" / "slurm"
 
 

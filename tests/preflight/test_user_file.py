@@ -1,11 +1,11 @@
 """What users write into config.yaml: refused in words that help, mended where the meaning is plain; their own files."""
 
 import pytest
-from test_layers import ROOT, SCHEMA, put
 
-from miad.core.errors import MiadError
 from miad.config.resolve import read_config, resolve
+from miad.core.errors import MiadError
 from miad.preflight.user_file import check, own_files
+from tests.config.test_resolve import ROOT, SCHEMA, put
 
 
 @pytest.fixture

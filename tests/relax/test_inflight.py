@@ -5,16 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from test_relax import SETTINGS, rocksalt
 
-from miad.relax.memory import Budget
-from miad.relax.potentials.register import Atoms, Evaluation, potential
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal
-from miad.relax.potentials.engine import ListEngine
-from miad.relax.optimisers.fire import Fire
 from miad.relax.inflight import FILL, Flight
+from miad.relax.memory import Budget
+from miad.relax.optimisers.fire import Fire
+from miad.relax.potentials.engine import ListEngine
+from miad.relax.potentials.register import Atoms, Evaluation, potential
 from miad.relax.step import relax_batched
+from tests.relax.test_step import SETTINGS, rocksalt
 
 PER_ATOM = 100.0  # bytes that the toy engine counts for an atom
 

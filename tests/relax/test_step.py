@@ -8,12 +8,12 @@ import sys
 
 import numpy as np
 import pytest
-from tiny import ROOT
 
-from miad.relax import step as relax
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal, read_crystals, to_line, write_crystals
+from miad.relax import step as relax
 from miad.relax.journal import Journal
+from tests.builders.tiny import ROOT
 
 SETTINGS = Relax(
     calculators=["chgnet"],

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
-from finished import write_candidates
 from pymatgen.core import Structure
-from test_matching import rock_salt
-from test_sun import SAMPLES, files, settings  # noqa: F401  the fixture of a small run
 
-from miad.report import candidates
-from miad.sun import step as sun
-from miad.report.candidates import LEDGER_COLUMNS, cif_name
 from miad.io.any_format import read_any
+from miad.report import candidates
+from miad.report.candidates import LEDGER_COLUMNS, cif_name
+from miad.sun import step as sun
+from tests.builders.finished import write_candidates
+from tests.sun.matching.test_groups import rock_salt
+from tests.sun.test_step import SAMPLES, files, settings  # noqa: F401  the fixture of a small run
 
 
 def write(files: dict, folder: Path) -> None:  # noqa: F811

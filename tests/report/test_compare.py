@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_report import row_file
 
-from miad.report import compare
-from miad.dft.estimate import unknown
-from miad.sun.judge import COUNTS, rates
 from miad.core.statistics import difference, paired_difference
+from miad.dft.estimate import unknown
+from miad.report import compare
+from miad.sun.judge import COUNTS, rates
+from tests.builders import ROOT
+from tests.report.test_sun_table import row_file
 
-ROOT = Path(__file__).parent.parent
 SAMPLES = 1000
 
 

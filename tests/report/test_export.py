@@ -6,7 +6,6 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
-from finished import HOSTILE, NUM_SALTS, salt, samples, write_run
 from monty.serialization import loadfn
 from pyarrow import parquet
 from pymatgen.core import Structure
@@ -14,11 +13,12 @@ from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 from pymatgen.io.ase import AseAtomsAdaptor
 
-from miad.report import export
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
-from miad.report.figures.tables import read_csv
 from miad.io.any_format import read_any
+from miad.report import export
+from miad.report.figures.tables import read_csv
+from tests.builders.finished import HOSTILE, NUM_SALTS, salt, samples, write_run
 
 
 @pytest.fixture(scope="module")

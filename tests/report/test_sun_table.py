@@ -8,9 +8,9 @@ import pytest
 
 from miad.config.sections import Report
 from miad.core.errors import MiadError
-from miad.sun.judge import COUNTS, REASONS, rates
 from miad.report.published import ROWS
 from miad.report.sun_table import COLUMNS, HEADINGS, run
+from miad.sun.judge import COUNTS, REASONS, rates
 
 HEADLINE = dict.fromkeys(COUNTS, 0) | {"attempted": 1000, "metastable": 400, "msun": 200, "stable": 100, "sun": 50}
 

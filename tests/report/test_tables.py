@@ -2,13 +2,11 @@
 
 import json
 
-from test_compare import judged, read, settings, tables  # noqa: F401  the fixture of four runs
-
-from miad.report import compare
-from miad.report import tables as paper_tables
-from miad.report import published
 from miad.dft.calculation import NO_ENERGY
+from miad.report import compare, published
+from miad.report import tables as paper_tables
 from miad.report.tables import flat, kind_of
+from tests.report.test_compare import judged, read, settings, tables  # noqa: F401  the fixture of four runs
 
 
 def test_a_table_holds_the_runs_that_vary_what_it_varies_and_nothing_else(tables):  # noqa: F811

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-import toy
 
 from miad.model.network import CSPNet
 from miad.sample.cuda_graph import Predictor
+from tests.builders import toy
 
 
 def batch(num: int, device: str = "cpu") -> list[torch.Tensor]:

@@ -6,20 +6,28 @@ import json
 import numpy as np
 import pytest
 import torch
-import toy
 from safetensors.torch import load_file
-from waiting import Waiting
 
-from miad.sample import cuda_graph
-from miad.sample import step as sample
 from miad.config.sections import Mirage, Network, Sample
 from miad.core.crystal import NUM_SPECIES, read_crystals
-from miad.model.diffusion.process import JointDiffusion, Noise, State
 from miad.core.errors import MiadError
-from miad.model.weights import Model, save
-from miad.model.network import CSPNet
-from miad.sample.step import blocks_at_once, draw_padding, generate, is_corrected, num_network_calls, shard_size, times_of
 from miad.core.seeding import generator, seed_of
+from miad.model.diffusion.process import JointDiffusion, Noise, State
+from miad.model.network import CSPNet
+from miad.model.weights import Model, save
+from miad.sample import cuda_graph
+from miad.sample import step as sample
+from miad.sample.step import (
+    blocks_at_once,
+    draw_padding,
+    generate,
+    is_corrected,
+    num_network_calls,
+    shard_size,
+    times_of,
+)
+from tests.builders import toy
+from tests.builders.waiting import Waiting
 
 SAMPLE = Sample(
     seed=3, num_crystals=21, num_shards=2, stride=2, corrector_scale=1e-5, corrector_steps=4, denoise_last=True,

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from finished import TIMES, samples, write_trajectories
 
-from miad.sample import trajectories
 from miad.core.errors import MiadError
+from miad.sample import trajectories
 from miad.sample.trajectories import Trajectory, joined, read, real_atoms, settled, turnover
+from tests.builders.finished import TIMES, samples, write_trajectories
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from test_sun import PROTOCOLS, STRICT
 
 from miad.core.crystal import Crystal
 from miad.sun.judge import COUNTS, RATES, REASONS, count, is_decoded, is_relaxed, judge, rates
 from miad.sun.matching.groups import Verdicts
 from miad.sun.protocols import Protocol, read_protocols
+from tests.sun.test_step import PROTOCOLS, STRICT
 
 NAMES = list(PROTOCOLS)
 

@@ -1,10 +1,10 @@
 """Every choice of a protocol is named, and an odd one is refused in words."""
 
 import pytest
-from test_sun import PROTOCOLS, STRICT
 
 from miad.core.errors import MiadError
 from miad.sun.protocols import as_record, read_protocols, references_needed
+from tests.sun.test_step import PROTOCOLS, STRICT
 
 HEADLINE = {
     "cells": "relaxed",

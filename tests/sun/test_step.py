@@ -6,20 +6,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_hull import settings as hull_settings
-from test_matching import caesium_chloride, rock_salt
 
 from miad.__main__ import main
+from miad.config.resolve import read_config, read_settings
 from miad.config.sections import Relax, Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.hull.convex import Entry, HullTable, write_table
 from miad.sun.judge import REASONS
-from miad.config.resolve import read_config, read_settings
 from miad.sun.step import relaxed_with, run
+from tests.builders import ROOT
+from tests.hull.test_convex import settings as hull_settings
+from tests.sun.matching.test_groups import caesium_chloride, rock_salt
 
 # The shipped protocols: what is counted here is what users get.
-PROTOCOLS = read_config(Path(__file__).parent.parent / "config.yaml")["sun"]["protocols"]
+PROTOCOLS = read_config(ROOT / "config.yaml")["sun"]["protocols"]
 STRICT = PROTOCOLS["strict"]
 
 
@@ -94,7 +95,7 @@ def test_counts_by_hand(files: dict) -> None:
 
 
 def test_the_row_says_how_far_its_crystals_were_relaxed_if_that_is_known(files: dict) -> None:
-    config = str(Path(__file__).parent.parent / "config.yaml")
+    config = str(ROOT / "config.yaml")
     command = ["sun", "--settings", config, "--name", "toy", "--train", str(files["train"])]
     for flag in ("relaxed", "generated"):
         command += [f"--{flag}", *map(str, files[flag])]
@@ -106,7 +107,7 @@ def test_the_row_says_how_far_its_crystals_were_relaxed_if_that_is_known(files: 
 
 
 def test_settings_of_one_calculator_lie_over_the_common_ones() -> None:
-    common = read_settings(str(Path(__file__).parent.parent / "config.yaml"), Relax)
+    common = read_settings(str(ROOT / "config.yaml"), Relax)
     own = replace(common, calculators=["eqv2"], fmax=0.1, potentials={"eqv2": {"fmax": 0.02}})
     assert relaxed_with(own) == {"fmax": 0.02, "max_steps": common.max_steps}
     with pytest.raises(MiadError, match="chgnet, eqv2"):

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from miad.core.errors import MiadError
 from miad.train import divergence
 from miad.train.checkpoint import LAST, PREVIOUS, Progress
-from miad.core.errors import MiadError
 
 PROGRESS = Progress("k", step=7, epoch=2, best=2.0)
 

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-import toy
 
 from miad.train.optimiser import Optimiser, cooldown_start, learning_rate
+from tests.builders import toy
 
 SCHEDULE = toy.changed(learning_rate=0.01, warmup_steps=10, cooldown_fraction=0.25)
 

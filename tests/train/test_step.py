@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy
 from safetensors.torch import load_file
-from trainings import command, curve, fit, state
-from waiting import Waiting
 
-from miad.sample import step as sample
-from miad.train import step as train
 from miad.config.sections import Sample
 from miad.core.crystal import read_crystals
-from miad.train.loss_curve import COLUMNS, LOSSES
 from miad.core.errors import MiadError
 from miad.model.weights import load
+from miad.sample import step as sample
+from miad.train import step as train
+from miad.train.loss_curve import COLUMNS, LOSSES
+from tests.builders import toy
+from tests.builders.trainings import command, curve, fit, state
+from tests.builders.waiting import Waiting
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -153,8 +153,8 @@ def test_the_baseline_without_mirage_atoms_trains_and_samples(tmp_path):
 
 def test_padding_of_the_baseline_has_no_influence(tmp_path):
     """Wider padding is the same training, up to the random numbers: compare the loss of one batch with fixed ones."""
-    from miad.model.diffusion.process import JointDiffusion, State
     from miad.infuse.step import padding_mask, to_tensors
+    from miad.model.diffusion.process import JointDiffusion, State
     from miad.model.network import CSPNet
 
     class Zeros:

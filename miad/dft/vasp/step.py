@@ -12,18 +12,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miad.machine import slurm
-from miad.dft.calculation import Calculation, plain_entry, write_calculations
 from miad.config.sections import Vasp
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
-from miad.machine.progress import track
+from miad.dft.calculation import Calculation, plain_entry, write_calculations
 from miad.dft.vasp.flow import STAGES, stages, use_potcars
 from miad.dft.vasp.hours import core_hours
 from miad.dft.vasp.site import problems, without_potcar
 from miad.dft.vasp.stage import OutOfTime, StageFailed, attempts, custodian_errors, locked, run_stage, vain_start
 from miad.dft.vasp.store import open_store, task_document
+from miad.machine import slurm
+from miad.machine.progress import track
 
 if TYPE_CHECKING:
     pass

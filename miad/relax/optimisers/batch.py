@@ -1,8 +1,9 @@
 """Many relaxations that advance together: cell and positions of each, one call per evaluation of the potential.
 
 Every tensor holds one row per crystal or per atom, and no operation mixes crystals: what happens to a crystal does not
-depend on which others are beside it. How the next move is chosen is the business of the subclasses in miad.relax.optimisers.fire and
-miad.relax.optimisers.lbfgs. The generalised forces are those of ASE's `FrechetCellFilter`, which CHGNet's `StructOptimizer` uses.
+depend on which others are beside it. The next move is chosen by the subclasses in miad.relax.optimisers.fire and
+miad.relax.optimisers.lbfgs. The generalised forces are those of ASE's `FrechetCellFilter`, which CHGNet's
+`StructOptimizer` uses.
 """
 
 from abc import ABC, abstractmethod

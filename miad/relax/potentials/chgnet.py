@@ -15,8 +15,8 @@ from chgnet.model.model import CHGNet
 from torch import Tensor
 from torch.nn.functional import layer_norm, silu
 
-from miad.relax.potentials.chgnet_graph import Graph, Lists
 from miad.relax.optimisers.batch import Geometry
+from miad.relax.potentials.chgnet_graph import Graph, Lists
 
 
 class ChgnetEngine:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from miad.relax.potentials.neighbours import MAX_CANDIDATES, Pairs, joined, num_candidates, pairs_within
 from miad.relax.optimisers.batch import Geometry
+from miad.relax.potentials.neighbours import MAX_CANDIDATES, Pairs, joined, num_candidates, pairs_within
 
 BOND_CUTOFF, ANGLE_CUTOFF = 6.0, 3.0  # Å, of CHGNet 0.3.0
 SKIN = 0.5  # Å, added to both cutoffs in the search

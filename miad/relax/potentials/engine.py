@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from miad.relax.potentials.register import Atoms, Evaluation, Evaluator
 from miad.relax.optimisers.batch import Geometry, geometry_of
+from miad.relax.potentials.register import Atoms, Evaluation, Evaluator
 
 
 class Engine(Protocol):

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miad.relax.potentials.register import Atoms, Evaluation, Evaluator, Potential, weights_label
 from miad.config.sections import Relax
 from miad.core.errors import MiadError
 from miad.core.files import verify
+from miad.relax.potentials.register import Atoms, Evaluation, Evaluator, Potential, weights_label
 
 if TYPE_CHECKING:
     import torch

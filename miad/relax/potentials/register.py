@@ -52,8 +52,8 @@ from miad.core.files import checksum
 if TYPE_CHECKING:
     from ase.calculators.calculator import Calculator
 
-    from miad.relax.potentials.engine import Engine
     from miad.relax.optimisers.batch import Relaxations
+    from miad.relax.potentials.engine import Engine
 
 BYTES_PER_ATOM = 1e7  # a guess for potentials that do not say; on a GPU it is measured
 
@@ -210,7 +210,10 @@ class Chgnet(Potential):
         return ChgnetEngine(device, limit)
 
 
-POTENTIALS = {"chgnet": "miad.relax.potentials.register:Chgnet", "eqv2": "miad.relax.potentials.eqv2:Eqv2"}  # name: module:class
+POTENTIALS = {
+    "chgnet": "miad.relax.potentials.register:Chgnet",
+    "eqv2": "miad.relax.potentials.eqv2:Eqv2",
+}  # name: module:class
 _OF_RELAX = {field.name for field in dataclasses.fields(Relax)} - {"calculators", "potentials"}
 
 

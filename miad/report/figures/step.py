@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miad.report.figures import tables as figure_tables
-from miad.report.figures import plots
-from miad.report.compare import csv_text
-from miad.core.errors import MiadError
-from miad.report.figures.tables import COLUMNS, Lines, read_csv
-from miad.core.files import atomic_path, write_text
 from miad.config.layout import Run, runs_of
+from miad.core.errors import MiadError
+from miad.core.files import atomic_path, write_text
+from miad.report.compare import csv_text
+from miad.report.figures import plots
+from miad.report.figures import tables as figure_tables
+from miad.report.figures.tables import COLUMNS, Lines, read_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,12 +8,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from miad.sample import trajectories
-from miad.train import loss_curve
-from miad.report.compare import Outcome, outcomes_of, spread
-from miad.core.files import open_text
-from miad.sun.judge import REASONS
 from miad.config.layout import Run
+from miad.core.files import open_text
+from miad.report.compare import Outcome, outcomes_of, spread
+from miad.sample import trajectories
+from miad.sun.judge import REASONS
+from miad.train import loss_curve
 
 Lines = list[dict[str, Any]]
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from miad.report.compare import Outcome
-from miad.core.crystal import Crystal, read_crystals
-from miad.report.figures.tables import crystal_system, read_csv
-from miad.core.files import checksum
-from miad.report.tables import flat, varied
 from miad.config.layout import Run
+from miad.core.crystal import Crystal, read_crystals
+from miad.core.files import checksum
+from miad.report.compare import Outcome
+from miad.report.figures.tables import crystal_system, read_csv
+from miad.report.tables import flat, varied
 
 # What the table of candidates shows: column of candidates.csv and heading.
 SHOWN = {

@@ -9,19 +9,19 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
-from miad.report.page import data as page_data
-from miad.report.page.caveats import caveats
+from miad.config.layout import Run, runs_of
+from miad.core.errors import MiadError
+from miad.core.files import write_text
+from miad.core.provenance import versions
 from miad.report.compare import HEADINGS as COMPARED
 from miad.report.compare import Outcome, outcomes_of
-from miad.core.errors import MiadError
-from miad.report.figures.tables import COLUMNS, CRYSTAL_SYSTEMS, read_csv
-from miad.report.figures.step import FIGURES
-from miad.core.files import write_text
-from miad.report.tables import LAYOUTS, NOTES, TITLES
 from miad.report.figures.plots import INK
-from miad.core.provenance import versions
+from miad.report.figures.step import FIGURES
+from miad.report.figures.tables import COLUMNS, CRYSTAL_SYSTEMS, read_csv
+from miad.report.page import data as page_data
+from miad.report.page.caveats import caveats
 from miad.report.sun_table import HEADINGS
-from miad.config.layout import Run, runs_of
+from miad.report.tables import LAYOUTS, NOTES, TITLES
 
 log = logging.getLogger("miad")
 
@@ -111,7 +111,7 @@ def render(runs: list[Run], results: Path) -> str:
 
 
 def _asset(name: str) -> str:
-    return (resources.files("miad") / "data" / name).read_text(encoding="utf-8")
+    return (resources.files("miad.report.page") / name).read_text(encoding="utf-8")
 
 
 def lead(one: Outcome) -> str:

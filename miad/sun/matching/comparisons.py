@@ -81,7 +81,7 @@ class Comparisons:
 
         Args:
             cells: all with the same atoms.
-            is_screened: whether to rule out what cannot match (miad.sun.matching.screen) before asking StructureMatcher.
+            is_screened: whether miad.sun.matching.screen rules out what cannot match before StructureMatcher is asked.
             known: (n_cells, n_cells) int8, what `known_of` gave of the same cells; it is taken over and added to.
         """
         self.cells = cells

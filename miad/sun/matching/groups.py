@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from miad.sun.matching.comparisons import Comparisons
 from miad.core.crystal import Crystal
 from miad.machine.parallel import Processes
+from miad.sun.matching.comparisons import Comparisons
 from miad.sun.matching.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
 
 BATCH = 60  # crystals handed to a process at a time: long enough to hide the hand-over, short enough to share out
-# miad.sun.matching.screen may have to be compiled, which takes seconds, and then takes microseconds a pair, StructureMatcher
-# milliseconds: with fewer pairs of equal formula than this it would not pay (benchmarks/RESULTS.md, Evaluation).
+# miad.sun.matching.screen may have to be compiled, which takes seconds, and then takes microseconds a pair,
+# StructureMatcher milliseconds: with fewer pairs of equal formula than this it would not pay (benchmarks/RESULTS.md).
 SCREEN_FROM = 10_000
 CROWD = 100_000  # pairs of one formula, from which they are compared by several processes in blocks
 BLOCK = 300  # samples; a block of two has 180,000 pairs, which takes seconds

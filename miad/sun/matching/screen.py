@@ -42,7 +42,7 @@ def could_match(
     blocks: Array,
     limits: tuple[float, float, float],
 ) -> Array:
-    """Whether `StructureMatcher.fit` of a first and a second cell could be true; see `miad.sun.matching.comparisons.Screen`.
+    """Whether `StructureMatcher.fit` of a first and a second cell could be true; see `comparisons.Screen`.
 
     Args:
         lattices, coords: first cells, (n_first, 3, 3) and (n_first, n_atoms, 3).

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 from pymatgen.core import Lattice
 from pymatgen.io.vasp.sets import MPRelaxSet, MPStaticSet
-from symmetric import symmetric
-from vasp_stand_in.site import Site
 
 from miad.core.crystal import Crystal
 from miad.dft.vasp.flow import STAGES, run_options, stages
+from tests.builders.symmetric import symmetric
+from tests.builders.vasp_stand_in.site import Site
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from pymatgen.io.vasp.sets import MPRelaxSet
-from vasp_stand_in.site import Site
 
 from miad.config.sections import Vasp
 from miad.dft.vasp.site import (
@@ -18,6 +17,7 @@ from miad.dft.vasp.site import (
     problems,
     without_potcar,
 )
+from tests.builders.vasp_stand_in.site import Site
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from pymatgen.io.vasp.sets import MPRelaxSet
-from vasp_stand_in.chain import SENT
 
 from miad.core.errors import MiadError
 from miad.dft.vasp.stage import (
@@ -25,6 +24,8 @@ from miad.dft.vasp.stage import (
     set_aside,
     stop_leftovers,
 )
+from tests.builders import ROOT
+from tests.builders.vasp_stand_in.chain import SENT
 
 
 def test_attempts_are_set_aside_in_order(tmp_path):
@@ -111,7 +112,7 @@ def test_two_processes_never_calculate_the_same_crystal(tmp_path):
     path = tmp_path / "locks" / "one.lock"
     hold = "import sys; from pathlib import Path; from miad.dft.vasp.stage import locked\n"
     hold += "with locked(Path(sys.argv[1])): print('held', flush=True); input()"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", hold, str(path)]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     assert holder.stdout.readline() == b"held\n"

@@ -12,20 +12,19 @@ from pathlib import Path
 
 import pytest
 from pymatgen.core import Lattice, Structure
-from symmetric import symmetric
-from vasp_stand_in import potcars
-from vasp_stand_in.site import Site, calls
 
-from miad.dft.vasp import step as vasp
-from miad.dft.calculation import NOT_DFT, label, read_calculations
 from miad.core.crystal import Crystal, write_crystals
-from miad.dft.energies import corrected
 from miad.core.errors import MiadError
+from miad.dft.calculation import NOT_DFT, label, read_calculations
+from miad.dft.energies import corrected
+from miad.dft.vasp import step as vasp
 from miad.dft.vasp.flow import STAGES, stages
 from miad.dft.vasp.stage import attempts
 from miad.dft.vasp.store import open_store, task_document
-
-ROOT = Path(__file__).resolve().parent.parent
+from tests.builders import ROOT
+from tests.builders.symmetric import symmetric
+from tests.builders.vasp_stand_in import potcars
+from tests.builders.vasp_stand_in.site import Site, calls
 
 
 def rock_salt(edge: float, first: str, second: str) -> Structure:

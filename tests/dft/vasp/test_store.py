@@ -5,10 +5,10 @@ import os
 
 import orjson
 import pytest
-from vasp_stand_in.site import Site
 
 from miad.core.errors import MiadError
 from miad.dft.vasp.store import open_store, task_document
+from tests.builders.vasp_stand_in.site import Site
 
 
 def put(store, identity: str, **output) -> None:

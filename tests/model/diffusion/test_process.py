@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-import toy
 
-from miad.model.diffusion.process import JointDiffusion, Noise, State
 from miad.infuse.step import padding_mask, to_tensors
+from miad.model.diffusion.process import JointDiffusion, Noise, State
 from miad.model.network import CSPNet
+from tests.builders import toy
 
 LOSSES = ("lattice", "coords", "species")
 

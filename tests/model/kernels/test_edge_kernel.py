@@ -6,7 +6,6 @@ import platform
 import re
 import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,14 +13,14 @@ import torch
 
 triton = pytest.importorskip("triton", reason="triton is not installed: the plain path is all there is")
 
-from miad.model.kernels import edge_kernel
-from miad.model import edges
 from miad.config.sections import Network  # noqa: E402
-from miad.model.kernels.edge_kernel import EdgeKernel, Tiles, tiles_for  # noqa: E402
+from miad.model import edges  # noqa: E402
 from miad.model.edges import PairIndex  # noqa: E402
+from miad.model.kernels import edge_kernel  # noqa: E402
+from miad.model.kernels.edge_kernel import EdgeKernel, Tiles, tiles_for  # noqa: E402
 from miad.model.network import CSPNet  # noqa: E402
+from tests.builders import ROOT  # noqa: E402
 
-ROOT = Path(__file__).resolve().parent.parent
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 NAMES = ("mean", "receiver", "sender", "even", "odd", "alone", "weight", "bias")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from miad.relax.optimisers.fire import Fire
 from miad.relax.optimisers.batch import geometry_of
+from miad.relax.optimisers.fire import Fire
 
 
 def two(fmax: float = 0.1) -> Fire:

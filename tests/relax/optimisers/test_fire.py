@@ -9,10 +9,10 @@ from ase.calculators.emt import EMT
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 
-from miad.relax.potentials.register import evaluate_with_ase
-from miad.relax.potentials.engine import ListEngine
-from miad.relax.optimisers.fire import Fire
 from miad.relax.optimisers.batch import Outcome, Relaxations, geometry_of
+from miad.relax.optimisers.fire import Fire
+from miad.relax.potentials.engine import ListEngine
+from miad.relax.potentials.register import evaluate_with_ase
 
 
 def distorted(seed: int = 1, repeat: int = 1) -> ase.Atoms:

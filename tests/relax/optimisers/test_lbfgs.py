@@ -5,9 +5,9 @@ import pytest
 import torch
 from ase.calculators.emt import EMT
 from ase.optimize import LBFGS
-from test_fire import distorted, relaxed
 
 from miad.relax.optimisers.lbfgs import Lbfgs
+from tests.relax.optimisers.test_fire import distorted, relaxed
 
 
 @pytest.mark.parametrize("fmax", [0.3, 0.02])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from miad.relax.potentials.register import Atoms, Chgnet, evaluate_with_ase
 from miad.relax.potentials.engine import single_points
+from miad.relax.potentials.register import Atoms, Chgnet, evaluate_with_ase
 
 
 def rattled(seed: int, numbers: list[int], edge: float) -> Atoms:

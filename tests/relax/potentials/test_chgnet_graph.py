@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from miad.relax.potentials.chgnet_graph import ANGLE_CUTOFF, BOND_CUTOFF, Graph, Lists
 from miad.relax.optimisers.batch import Geometry, geometry_of
+from miad.relax.potentials.chgnet_graph import ANGLE_CUTOFF, BOND_CUTOFF, Graph, Lists
 
 SIZES = (1, 4, 7)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from miad.relax.potentials.register import Atoms, Evaluation
-from miad.relax.potentials.engine import ListEngine, atoms_of, single_points
 from miad.relax.optimisers.batch import Geometry, geometry_of
+from miad.relax.potentials.engine import ListEngine, atoms_of, single_points
+from miad.relax.potentials.register import Atoms, Evaluation
 
 SIZES = (1, 3, 2)
 

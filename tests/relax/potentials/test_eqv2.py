@@ -4,15 +4,15 @@ import dataclasses
 
 import numpy as np
 import pytest
-import tiny_eqv2
-from test_relax import SETTINGS, hostile, rocksalt
 
-from miad.relax import step as relax
-from miad.relax.potentials.register import Atoms, evaluate_with_ase, potential
-from miad.core.energy_frames import correction_per_atom
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.relax.potentials.eqv2 import edge_rotations
+from miad.core.energy_frames import correction_per_atom
 from miad.core.errors import MiadError
+from miad.relax import step as relax
+from miad.relax.potentials.eqv2 import edge_rotations
+from miad.relax.potentials.register import Atoms, evaluate_with_ase, potential
+from tests.builders import tiny_eqv2
+from tests.relax.test_step import SETTINGS, hostile, rocksalt
 
 
 @pytest.fixture(scope="module")

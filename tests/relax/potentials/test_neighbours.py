@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from miad.relax.potentials.neighbours import num_candidates, pairs_within
 from miad.relax.optimisers.batch import Geometry, geometry_of
+from miad.relax.potentials.neighbours import num_candidates, pairs_within
 
 
 def random_crystals(seed: int, count: int = 4) -> Geometry:

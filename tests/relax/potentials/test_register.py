@@ -2,8 +2,8 @@
 
 import pytest
 
-from miad.relax.potentials.register import POTENTIALS, Chgnet, potential
 from miad.core.errors import MiadError
+from miad.relax.potentials.register import POTENTIALS, Chgnet, potential
 
 
 def test_label_names_version_and_weights():

@@ -4,14 +4,14 @@ import re
 import shutil
 
 import ase.io
-import finished
 import pytest
-from finished import NUM_SALTS, samples
 
-from miad.report.figures import step as figures
 from miad.core.errors import MiadError
-from miad.report.figures.tables import COLUMNS, read_csv
+from miad.report.figures import step as figures
 from miad.report.figures.step import FIGURES
+from miad.report.figures.tables import COLUMNS, read_csv
+from tests.builders import finished
+from tests.builders.finished import NUM_SALTS, samples
 
 
 def test_every_figure_has_its_table_and_two_formats(results):

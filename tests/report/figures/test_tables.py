@@ -3,15 +3,15 @@
 import json
 from pathlib import Path
 
-import finished
 import pytest
-from finished import NUM_SALTS, samples, write_run
 
+from miad.config.layout import Run, runs_of
 from miad.report.figures import tables as figure_tables
-from miad.train import loss_curve
 from miad.report.figures.tables import CRYSTAL_SYSTEMS, crystal_system, read_csv
 from miad.sun.judge import REASONS
-from miad.config.layout import Run, runs_of
+from miad.train import loss_curve
+from tests.builders import finished
+from tests.builders.finished import NUM_SALTS, samples, write_run
 
 
 def table(results: Path, name: str, run: str = "miad") -> list[dict]:

@@ -3,13 +3,13 @@
 import json
 from dataclasses import replace
 
-import finished
 import pytest
 
-from miad.dft.calculation import FLAGS, NOT_DFT
-from miad.report.page.caveats import caveats
-from miad.report.compare import outcomes_of
 from miad.config.layout import runs_of
+from miad.dft.calculation import FLAGS, NOT_DFT
+from miad.report.compare import outcomes_of
+from miad.report.page.caveats import caveats
+from tests.builders import finished
 
 
 @pytest.fixture(scope="module")

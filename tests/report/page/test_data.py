@@ -3,17 +3,17 @@
 import json
 from dataclasses import replace
 
-import finished
 import numpy as np
 import pytest
-from finished import NUM_SALTS
 
-from miad.report.page import data as page_data
-from miad.report.compare import Outcome, outcomes_of
-from miad.core.crystal import Crystal
-from miad.report.figures.tables import read_csv
-from miad.core.files import checksum
 from miad.config.layout import Run, runs_of
+from miad.core.crystal import Crystal
+from miad.core.files import checksum
+from miad.report.compare import Outcome, outcomes_of
+from miad.report.figures.tables import read_csv
+from miad.report.page import data as page_data
+from tests.builders import finished
+from tests.builders.finished import NUM_SALTS
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,14 @@ import re
 import shutil
 from pathlib import Path
 
-import browser
-import finished
 import numpy as np
 import pytest
-from finished import HOSTILE, NUM_SALTS
 
-from miad.report.page import step as page
 from miad.core.errors import MiadError
 from miad.report.figures.step import FIGURES
+from miad.report.page import step as page
+from tests.builders import browser, finished
+from tests.builders.finished import HOSTILE, NUM_SALTS
 
 # All salts of the first run; the second lacks five of them, so that a duplicate of one is unique there.
 NUM_CANDIDATES = NUM_SALTS + NUM_SALTS - 5 + 1

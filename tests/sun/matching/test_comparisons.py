@@ -1,15 +1,17 @@
 """Each pair is compared once, and screening before changes no verdict."""
 
 import numpy as np
-from test_matching import caesium_chloride, rock_salt
 
 from miad.sun.matching.comparisons import Comparisons, Screen, fits
 from miad.sun.matching.reduced import reduce
+from tests.sun.matching.test_groups import caesium_chloride, rock_salt
 
 
 def test_each_pair_is_compared_once(monkeypatch) -> None:
     asked = []
-    monkeypatch.setattr("miad.sun.matching.comparisons.fits", lambda x, y: asked.append((x.crystal_id, y.crystal_id)) or False)
+    monkeypatch.setattr(
+        "miad.sun.matching.comparisons.fits", lambda x, y: asked.append((x.crystal_id, y.crystal_id)) or False
+    )
     comparisons = Comparisons([rock_salt("a"), rock_salt("b")], is_screened=False)
     for match in ("forward", "either", "either"):
         assert comparisons.first_match(match, [0], 1) is None

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from miad.core.crystal import Crystal
+from miad.machine.parallel import Processes
 from miad.sun.matching import comparisons
 from miad.sun.matching import groups as matching
 from miad.sun.matching.comparisons import fits
-from miad.core.crystal import Crystal
 from miad.sun.matching.groups import Group, Rule, compare, compare_group
-from miad.machine.parallel import Processes
 from miad.sun.matching.reduced import content_key, read_reduced, reduce
 
 STRICT = Rule("either", "components")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_matching import caesium_chloride, rock_salt
 
-from miad.sun.matching import reduced
 from miad.core.errors import MiadError
+from miad.sun.matching import reduced
 from miad.sun.matching.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
+from tests.sun.matching.test_groups import caesium_chloride, rock_salt
 
 
 def test_reduction_finds_the_primitive_cell() -> None:

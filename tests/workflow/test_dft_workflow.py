@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-import tiny
-from tiny import Project
-from vasp_stand_in.site import folders
 
 from miad.dft.calculation import NOT_DFT
+from tests.builders import tiny
+from tests.builders.tiny import Project
+from tests.builders.vasp_stand_in.site import folders
 
 
 def finished_stages(project: Project) -> set[tuple[str, str]]:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from miad.infuse import step as infuse
 from miad.config.sections import Diffusion, Mirage, Network, Train
 from miad.core.crystal import Crystal, write_crystals
+from miad.infuse import step as infuse
 
 MIRAGE = Mirage(num_atoms=5, coordinates="uniform", mask_loss=True)
 BASELINE = Mirage(num_atoms=None, coordinates="uniform", mask_loss=True)

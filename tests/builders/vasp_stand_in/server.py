@@ -1,4 +1,4 @@
-"""Keeps CHGNet loaded and forks a process for each calculation: `python -m vasp_stand_in.server SOCKET`."""
+"""CHGNet kept loaded, a forked process for each calculation: `python -m tests.builders.vasp_stand_in.server SOCKET`."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ import threading
 import traceback
 from pathlib import Path
 
-from vasp_stand_in import vasp
+from tests.builders.vasp_stand_in import vasp
 
 
 def main(path: str) -> None:

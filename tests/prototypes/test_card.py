@@ -8,7 +8,7 @@ import pytest
 from miad.core.crystal import Crystal, read_crystals
 from miad.prototypes import FMAX, MAX_STEPS, NUM_CANDIDATES, card
 
-FOLDER = files("miad") / "data"
+FOLDER = files("miad.prototypes")
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vasp_stand_in.outputs import Outputs, Step
+from tests.builders.vasp_stand_in.outputs import Outputs, Step
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import yaml
 from pymatgen.core import Lattice, Structure
-from symmetric import symmetric
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.builders import ROOT
+from tests.builders.symmetric import symmetric
+
 CATIONS = {"Li": 0.76, "Na": 1.02, "K": 1.38}  # ionic radii, Å
 ANIONS = {"F": 1.33, "Cl": 1.81, "Br": 1.96}
 NUM_CRYSTALS = 30

@@ -6,21 +6,19 @@ from pathlib import Path
 import numpy as np
 import yaml
 from safetensors.numpy import save_file
-from test_sun import settings as sun_settings
 
-from miad.report.page import step as page
-from miad.report.figures import step as figures
-from miad.report import candidates
-from miad.report import compare
-from miad.report import sun_table
-from miad.sun import step as sun
-from miad.train import loss_curve
+from miad.config.resolve import resolve
 from miad.config.sections import Report, build
 from miad.core.crystal import Crystal, write_crystals
 from miad.hull.convex import Entry, HullTable, write_table
-from miad.config.resolve import resolve
+from miad.report import candidates, compare, sun_table
+from miad.report.figures import step as figures
+from miad.report.page import step as page
+from miad.sun import step as sun
+from miad.train import loss_curve
+from tests.builders import ROOT
+from tests.sun.test_step import settings as sun_settings
 
-ROOT = Path(__file__).parent.parent
 METALS, ANIONS = ("Li", "Na", "K", "Rb", "Cs"), ("F", "Cl", "Br", "I", "H", "O")
 NUM_SALTS = len(METALS) * len(ANIONS)
 HOSTILE = "</script><script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"

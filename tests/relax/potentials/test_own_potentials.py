@@ -1,4 +1,4 @@
-"""A potential of one's own: one small class beside config.yaml and one entry in it, as miad.relax.potentials.register tells."""
+"""A potential of one's own: one small class beside config.yaml and one entry in it."""
 
 import dataclasses
 import json
@@ -9,13 +9,13 @@ import sys
 import numpy as np
 import pytest
 import yaml
-from test_relax import SETTINGS
-from tiny import ROOT
 
-from miad.relax.potentials import register
-from miad.relax.potentials.register import potential, settings_of
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
+from miad.relax.potentials import register
+from miad.relax.potentials.register import potential, settings_of
+from tests.builders.tiny import ROOT
+from tests.relax.test_step import SETTINGS
 
 CLASS = """
 from miad.relax.potentials.register import Potential

@@ -14,16 +14,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import tiny
-import tiny_eqv2
-from tiny import COSTLY, RESULTS, Project
 
 from miad import cancel
+from miad.core.crystal import read_crystals
 from miad.report import published
 from miad.report.candidates import CANDIDATE_COLUMNS, LEDGER_COLUMNS
-from miad.core.crystal import read_crystals
-from miad.sun.judge import COUNTS, RATES, REASONS
 from miad.report.sun_table import COLUMNS
+from miad.sun.judge import COUNTS, RATES, REASONS
+from tests.builders import tiny, tiny_eqv2
+from tests.builders.tiny import COSTLY, RESULTS, Project
 
 ATTEMPTED = tiny.SETTINGS["sample"]["num_crystals"]
 SHARDS = tiny.SETTINGS["sample"]["num_shards"]

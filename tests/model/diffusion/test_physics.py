@@ -11,9 +11,9 @@ from torch.nn.functional import one_hot
 
 from miad.config.sections import Diffusion, Mirage, Network
 from miad.core.crystal import Crystal
+from miad.infuse.step import to_tensors
 from miad.model.diffusion import coords, lattice, mirage, schedules, species
 from miad.model.diffusion.process import JointDiffusion, Noise, State
-from miad.infuse.step import to_tensors
 from miad.model.network import CSPNet
 
 DIFFUSION = Diffusion(num_timesteps=1000, cosine_offset=0.008, sigma_min=0.005, sigma_max=0.5)

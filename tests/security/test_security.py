@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 from pymatgen.core import Lattice
-from symmetric import symmetric
 
-from miad.report import candidates
-from miad.io import any_format
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import Unpacked, open_text
+from miad.io import any_format
+from miad.report import candidates
+from tests.builders import ROOT
+from tests.builders.symmetric import symmetric
 
-ROOT = Path(__file__).resolve().parent.parent
 SALT = symmetric("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 EVIL = "../../x; rm -rf $(touch pwned) `touch pwned`"
 # Where pickles are read: two unpicklers of our own that run nothing, and eqV2's weights after their checksum.

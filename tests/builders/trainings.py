@@ -5,9 +5,9 @@ import json
 import sys
 from pathlib import Path
 
+from miad.config.sections import Train
 from miad.train import checkpoint
 from miad.train import step as train
-from miad.config.sections import Train
 from miad.train.loss_curve import COLUMNS
 
 

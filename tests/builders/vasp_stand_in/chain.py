@@ -9,18 +9,17 @@ from typing import Any
 
 import pytest
 from pymatgen.core import Lattice, Structure
-from symmetric import symmetric
 
-from miad.report import sun_table
-from miad.dft.vasp import step as vasp
-from miad.dft import triage as dft
-from miad.dft import energies as dft_energies
+from miad.config.resolve import read_config, resolve
 from miad.config.sections import Dft, Report, Sun, Vasp, build
 from miad.core.crystal import Crystal, write_crystals
+from miad.dft import energies as dft_energies
+from miad.dft import triage as dft
+from miad.dft.vasp import step as vasp
 from miad.hull.convex import Entry, HullTable, write_table
-from miad.config.resolve import read_config, resolve
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from miad.report import sun_table
+from tests.builders import ROOT
+from tests.builders.symmetric import symmetric
 
 
 def rock_salt(edge: float, first: str, second: str) -> Structure:

@@ -19,9 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny import Project
 
 from miad.cancel import processes
+from tests.builders.tiny import Project
 
 pytestmark = pytest.mark.chaos
 STEPS = ("dataset", "infuse", "hull", "train", "sample", "relax", "sun", "candidates", "report")

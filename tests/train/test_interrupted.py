@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy
 from safetensors.torch import load_file, save_file
-from trainings import assert_same, command, fit, state
 
+from miad.core.errors import MiadError
 from miad.train import checkpoint
 from miad.train import step as train
 from miad.train.loss_curve import COLUMNS
-from miad.core.errors import MiadError
+from tests.builders import toy
+from tests.builders.trainings import assert_same, command, fit, state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny import ROOT, Project
-from vasp_stand_in.site import calls
 
 from miad.cancel import processes, steps_at_work
 from miad.core.crystal import read_crystals
 from miad.machine.slurm import jobs_of as jobs_in_queue
+from tests.builders.tiny import ROOT, Project
+from tests.builders.vasp_stand_in.site import calls
 
 pytestmark = pytest.mark.slurm
 HERE = Path(__file__).resolve().parent
@@ -306,7 +306,8 @@ def test_dft_runs_as_jobs_and_its_row_joins_the_table(finished, vasp_site, tmp_p
 
 
 def test_a_job_knows_when_its_walltime_ends(cluster, tmp_path):
-    ask = f"srun -n1 env -u SLURM_JOB_END_TIME {sys.executable} -c 'from miad.machine.slurm import end_of_job as e; print(e())'"
+    code = "from miad.machine.slurm import end_of_job as end; print(end())"
+    ask = f"srun -n1 env -u SLURM_JOB_END_TIME {sys.executable} -c '{code}'"
     submit = ["sbatch", "--wait", "--time=30", "--mem=500", f"--output={tmp_path / 'end'}", f"--wrap={ask}"]
     begin = time.time()
     subprocess.run(submit, check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # A throw-away Slurm of one node on this machine: munge, slurmctld and slurmd on the loopback device, without systemd.
 #
-#   tests/slurm/start.sh FOLDER     starts it; everything it writes is in FOLDER, but for links in /etc/slurm and, where
+#   tests/workflow/slurm/start.sh FOLDER     starts it; everything it writes is in FOLDER, but for links in /etc/slurm and, where
 #                                   the name of this host does not resolve, a line in /etc/hosts
-#   tests/slurm/stop.sh FOLDER      stops it and takes the links away; also after a start.sh that failed
+#   tests/workflow/slurm/stop.sh FOLDER      stops it and takes the links away; also after a start.sh that failed
 #
 # It is up when a job has run on it: a container may let the daemons start and yet forbid them to start jobs.
 #
@@ -27,7 +27,7 @@ free_port() { # the first from $1 on that nothing listens at; containers may sha
 [ "$(id -u)" = 0 ] || fail "only root can install and start Slurm. Run it as root, in a container for instance."
 if command -v scontrol >/dev/null && timeout 5 scontrol ping >/dev/null 2>&1; then
     file=$(realpath -m /etc/slurm/slurm.conf)
-    fail "a Slurm is at work already: $file. If it is one of these, stop it: tests/slurm/stop.sh ${file%/etc/slurm.conf}"
+    fail "a Slurm is at work already: $file. If it is one of these, stop it: tests/workflow/slurm/stop.sh ${file%/etc/slurm.conf}"
 fi
 # What a killed run of these tests has left is a link to a file of ours, or to none.
 if [ -e /etc/slurm/slurm.conf ] &&

@@ -7,10 +7,10 @@ import signal
 from pathlib import Path
 
 import pytest
-import tiny
-from tiny import COSTLY, RESULTS, Project
 
 from miad.core.crystal import Crystal, write_crystals
+from tests.builders import tiny
+from tests.builders.tiny import COSTLY, RESULTS, Project
 
 CLOSED_PORT = "http://127.0.0.1:9/train.csv"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stops what tests/slurm/start.sh FOLDER has started, by its own process ids.
+# Stops what tests/workflow/slurm/start.sh FOLDER has started, by its own process ids.
 set -uo pipefail
 folder=$(realpath "$1")
 is_alive() { [ -e "/proc/$1" ] && ! grep -q "^State:.*Z" "/proc/$1/status" 2>/dev/null; } # nobody may wait for the dead

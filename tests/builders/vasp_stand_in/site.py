@@ -80,11 +80,11 @@ def _log(script: Path) -> list[dict[str, str]]:
 @contextmanager
 def running(folder: Path) -> Iterator[Site]:
     """Install the stand-in in a folder and keep its server running."""
-    from vasp_stand_in import potcars
+    from tests.builders.vasp_stand_in import potcars
 
     potcars.write(folder / "potcars")
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "vasp_stand_in.server", str(folder / "socket")]
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[2]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.builders.vasp_stand_in.server", str(folder / "socket")]
     server = subprocess.Popen(command, env=environment)
     try:
         while not (folder / "socket").exists():

@@ -12,7 +12,7 @@ from miad.dataset.step import standardise
 from miad.hull.convex import element_counts
 from miad.prototypes import candidates, relax_settings, selection
 
-FOLDER = files("miad") / "data"
+FOLDER = files("miad.prototypes")
 SPLITS = ("train", "val", "test")
 
 
