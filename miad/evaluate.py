@@ -30,7 +30,7 @@ class Settings(NamedTuple):
     hull: Hull
     relax: Relax
     sun: Sun
-    sun_table: Report
+    report: Report
 
 
 def run(
