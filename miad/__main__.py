@@ -49,7 +49,6 @@ STEPS = {
 }
 # Steps whose module is not `miad.{step}.step`.
 MODULES = {
-    "hull": "hull.convex",
     "dft": "dft.triage",
     "vasp": "dft.vasp.step",
     "replay": "dft.replay",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from miad.core.errors import MiadError
 from miad.machine import slurm
+from miad.machine.os_processes import processes
 
 log = logging.getLogger("miad")
 SIGNED = Path(".snakemake") / "miad_machine"
@@ -89,18 +90,6 @@ def _check_machine(folder: Path) -> None:
             f" {socket.gethostname()}. Log in there and run this again; if it is gone or that machine is:"
             " --elsewhere yes."
         )
-
-
-def processes(folder: Path) -> dict[int, list[str]]:
-    """This user's processes on this machine whose working directory is a folder: {id: command line}."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if entry.stat().st_uid == os.getuid() and (entry / "cwd").readlink() == folder:
-                found[int(entry.name)] = (entry / "cmdline").read_text(errors="replace").split("\0")
-        except OSError:  # gone by now
-            continue
-    return found
 
 
 def is_snakemake(words: list[str]) -> bool:

@@ -11,9 +11,10 @@ import miad
 from miad.config.resolve import frames_compared, read_sections
 from miad.config.sections import Hull, Relax, Report, Sun
 from miad.core.crystal import Crystal, write_crystals
+from miad.core.energy_frames import FRAMES, must_match
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
-from miad.hull.convex import FRAMES, HullTable, must_match, write_table
+from miad.hull.convex import HullTable, write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
 from miad.relax import step as relax

@@ -237,7 +237,7 @@ def frames_compared(sun: Sun, relax: Relax) -> dict[str, str]:
 
 def _cross_check(run: str, sections: dict[str, Any]) -> None:
     """What no single key can tell. Each message names both keys."""
-    from miad.hull.convex import must_match
+    from miad.core.energy_frames import must_match
     from miad.relax.potentials.register import potential, settings_of
     from miad.sun.protocols import read_protocols
 

@@ -1,4 +1,4 @@
-"""MP2020 corrections: from raw PBE(+U) energies to those of the Materials Project. The only place where they are made.
+"""Energy frames and MP2020 corrections: from raw PBE(+U) energies to those of the Materials Project, made only here.
 
 A crystal says in `energy_frame` whether it has them, so that they are never added twice.
 """
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
     from pymatgen.entries.computed_entries import ComputedStructureEntry, EnergyAdjustment
 
-CORRECTED, UNCORRECTED = "mp2020", "uncorrected"
+CORRECTED, UNCORRECTED = "mp2020", "uncorrected"  # MP2020-corrected, or raw PBE/PBE+U
+FRAMES = (CORRECTED, UNCORRECTED)
 
 
 def correct(crystal: Crystal, frame: str, step: str) -> Crystal:
@@ -121,3 +122,23 @@ def _mp_settings() -> dict[str, Any]:
     from pymatgen.io.vasp.sets import MPRelaxSet
 
     return MPRelaxSet.CONFIG["INCAR"]
+
+
+def must_match(whose: str, frame: str | None, hull: str, hull_frame: str) -> None:
+    """Refuse to compare energies of one frame with a hull of another.
+
+    Args:
+        whose: what has the energies, a crystal or a calculator.
+        frame: of these energies.
+        hull: name of the hull.
+        hull_frame: of the hull.
+
+    Raises:
+        MiadError: names both frames.
+    """
+    if frame != hull_frame:
+        raise MiadError(
+            f"{whose} has energies in the frame '{frame}', but the hull '{hull}' is in the frame '{hull_frame}'."
+            " Choose another calculator (relax.calculators), a hull of the same frame (hull.source), or a protocol that"
+            " takes energies as_given (sun.protocol)."
+        )

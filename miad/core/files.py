@@ -220,3 +220,8 @@ def verify(path: Path, expected: str, *, remedy: str) -> None:
     found = checksum(path, kind)
     if found != wanted.lower():
         raise MiadError(f"{path} has {kind} {found}, expected {wanted}. {remedy}")
+
+
+def cache_folder() -> Path:
+    """Where files that can be had again are kept: $MIAD_CACHE, or ~/.cache/miad."""
+    return Path(os.environ.get("MIAD_CACHE") or Path.home() / ".cache" / "miad")

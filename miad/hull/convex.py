@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from miad.config.sections import Hull
-from miad.core.crystal import Crystal, read_crystals
+from miad.core.crystal import Crystal
+from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
 from miad.core.files import open_text, write_text
 
-FRAMES = ("mp2020", "uncorrected")  # MP2020-corrected, or raw PBE/PBE+U
 COLUMNS = ("formula", "num_atoms", "energy_per_atom", "entry_id", "energy_frame", "hull", "source")
 ROUND_OFF = 1e-8  # eV/atom; closer to the hull than this is on it, or the sign of nothing would decide what is stable
 SHARE_EPSILON = 1e-9  # shares of atoms below this are round-off of the solver, not decomposition products
@@ -151,26 +150,6 @@ class ConvexHull:
         return self._systems[symbols]
 
 
-def must_match(whose: str, frame: str | None, hull: str, hull_frame: str) -> None:
-    """Refuse to compare energies of one frame with a hull of another.
-
-    Args:
-        whose: what has the energies, a crystal or a calculator.
-        frame: of these energies.
-        hull: name of the hull.
-        hull_frame: of the hull.
-
-    Raises:
-        MiadError: names both frames.
-    """
-    if frame != hull_frame:
-        raise MiadError(
-            f"{whose} has energies in the frame '{frame}', but the hull '{hull}' is in the frame '{hull_frame}'."
-            " Choose another calculator (relax.calculators), a hull of the same frame (hull.source), or a protocol that"
-            " takes energies as_given (sun.protocol)."
-        )
-
-
 def energy_above(crystal: Crystal, point: HullPoint) -> float | None:
     """Energy above the hull, eV/atom, negative below it; None if either energy is unknown. Frames are not compared."""
     if crystal.energy_per_atom is None or point.energy_per_atom is None:
@@ -255,47 +234,3 @@ def read_table(path: Path) -> HullTable:
     name, frame, source = heads.pop()
     entries = [Entry(row["formula"], float(row["energy_per_atom"]), row["entry_id"] or None) for row in rows]
     return HullTable(name, frame, source, entries)
-
-
-def run(
-    settings: Hull,
-    *,
-    entries: Path,
-    train: Path | None = None,
-    val: Path | None = None,
-    test: Path | None = None,
-    frames: list[str] | None = None,
-) -> None:
-    """Make the table of reference energies.
-
-    Args:
-        settings: section hull of config.yaml.
-        entries: the table to write, e.g. entries.csv.gz
-        train: crystals of the training split; the source `dataset` takes their energies
-        val: crystals of the validation split
-        test: crystals of the test split
-        frames: of the energies that will be compared with the hull; one that does not fit is refused now, not after
-            the relaxation
-
-    Raises:
-        MiadError: the source cannot be read, its frame is unknown, contradicts hull.energy_frame or does not fit
-            `frames`, or (with hull.missing: stop) an element of the data set has no entry.
-    """
-    from miad.hull.sources import read_source
-
-    if settings.missing not in ("report", "stop"):
-        raise MiadError(f"hull.missing is '{settings.missing}'; use report or stop.")
-    crystals = [crystal for path in (train, val, test) if path for crystal in read_crystals(path)]
-    table = read_source(settings, crystals)
-    for frame in frames or []:
-        must_match("a calculator of this run", frame, table.name, table.energy_frame)
-    hull = ConvexHull(table)
-    if settings.missing == "stop":
-        for crystal in crystals:
-            absent = sorted(set(element_counts(crystal)) - hull.elements)
-            if absent:
-                raise MiadError(
-                    f"{crystal.crystal_id} of the data set contains {', '.join(absent)}, but the hull {table.name} has"
-                    f" no entry with it. Add entries to {settings.source}, or set hull.missing: report in config.yaml."
-                )
-    write_table(entries, table)

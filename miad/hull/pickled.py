@@ -18,6 +18,7 @@ import numpy as np
 from miad.core.errors import MiadError
 from miad.core.files import verify
 from miad.hull.convex import Entry
+from miad.io.unpickle import Record
 
 STUBBED = ("pymatgen.", "monty.", "uncertainties.", "scipy.")
 REAL = {
@@ -31,36 +32,6 @@ REAL = {
 }
 # numpy moved these modules between its versions 1 and 2.
 NUMPY_FUNCTIONS = {"_reconstruct": "multiarray", "scalar": "multiarray", "_frombuffer": "numeric"}
-
-
-class Record:
-    """An object of the pickle: what it was made of, and nothing that it could do."""
-
-    arguments: tuple
-    state: dict[str, Any]
-
-    def __new__(cls, *arguments: Any) -> "Record":
-        """Keep the arguments of the constructor; pickles make most objects without calling __init__."""
-        record = super().__new__(cls)
-        record.arguments = arguments
-        record.state = {}
-        return record
-
-    def __init__(self, *arguments: Any) -> None:
-        """All is done: pickles call this or not."""
-
-    def __setstate__(self, state: Any) -> None:
-        """Keep the attributes; those of slots come as a second dict."""
-        for part in state if isinstance(state, tuple) else (state,):
-            if isinstance(part, dict):
-                self.state.update(part)
-
-    def get(self, *names: str) -> Any:
-        """The first of several names under which versions of pymatgen keep an attribute."""
-        for name in names:
-            if name in self.state:
-                return self.state[name]
-        raise KeyError(names[0])
 
 
 class _Unpickler(pickle.Unpickler):

@@ -11,9 +11,10 @@ from typing import Any
 
 from miad.config.sections import Hull
 from miad.core.crystal import Crystal
+from miad.core.energy_frames import FRAMES
 from miad.core.errors import MiadError
 from miad.core.files import checksum, open_text, verify
-from miad.hull.convex import COLUMNS, FRAMES, Entry, HullTable, lowest_entries, read_table
+from miad.hull.convex import COLUMNS, Entry, HullTable, lowest_entries, read_table
 from miad.io import download
 from miad.io.published_data import MP_HULL
 

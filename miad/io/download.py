@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import http.client
 import logging
-import os
 import re
 import time
 import urllib.error
@@ -18,7 +17,7 @@ from typing import IO
 
 import miad
 from miad.core.errors import MiadError
-from miad.core.files import verify
+from miad.core.files import cache_folder, verify
 from miad.machine.progress import track
 
 ATTEMPTS = 5  # in a row without a new byte
@@ -38,11 +37,6 @@ class _Cut(OSError):
 def is_url(text: str) -> bool:
     """Whether `text` is an http(s) address rather than a path."""
     return text.startswith(("http://", "https://"))
-
-
-def cache_folder() -> Path:
-    """Where files that can be had again are kept: $MIAD_CACHE, or ~/.cache/miad."""
-    return Path(os.environ.get("MIAD_CACHE") or Path.home() / ".cache" / "miad")
 
 
 def cache_path(url: str) -> Path:

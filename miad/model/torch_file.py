@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from miad.core.errors import MiadError
-from miad.hull.pickled import Record
+from miad.io.unpickle import Record
 
 STORAGES = {
     "FloatStorage": torch.float32,

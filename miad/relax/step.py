@@ -15,9 +15,9 @@ from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.energy_frames import correct
 from miad.core.files import checksum
 from miad.machine.cores import num_cores
+from miad.machine.device import pick_device
 from miad.machine.guarded_pool import Limits, in_processes
 from miad.machine.progress import track
-from miad.model.weights import pick_device
 from miad.relax.journal import Journal
 from miad.relax.potentials.register import Potential, potential, settings_of
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miad.core.crystal import Crystal, read_crystals
+from miad.core.energy_frames import FRAMES
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
-from miad.hull.convex import FRAMES
 from miad.report.candidates import MAX_FILES, cif_names
 from miad.report.figures.tables import read_csv
 from miad.sun.judge import is_decoded, is_relaxed

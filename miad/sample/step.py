@@ -19,7 +19,8 @@ from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path
 from miad.core.seeding import generator
-from miad.model.weights import Model, load, pick_device
+from miad.machine.device import pick_device
+from miad.model.weights import Model, load
 
 if TYPE_CHECKING:
     import torch

@@ -256,6 +256,8 @@ def _verdict_line(index: int, judged: dict[str, list[Judged]], point: HullPoint)
                 "is_metastable": one.is_metastable,
                 "is_unique": one.is_unique if one.is_compared else None,
                 "is_novel": one.is_novel if one.is_compared else None,
+                "is_sun": one.is_sun,
+                "is_msun": one.is_msun,
                 "group": one.group,
                 "known_as": one.known_as,
             }

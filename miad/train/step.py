@@ -18,7 +18,8 @@ from miad.config.sections import Train
 from miad.core.errors import MiadError
 from miad.core.seeding import generator
 from miad.infuse.step import read_state
-from miad.model.weights import Model, load, pick_device, save
+from miad.machine.device import pick_device
+from miad.model.weights import Model, load, save
 from miad.train import checkpoint
 from miad.train.divergence import Guard
 from miad.train.loss_curve import LOSSES, Live, write_losses

@@ -11,7 +11,8 @@ import pytest
 from miad.config.sections import Dataset, Hull
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
-from miad.hull.convex import ConvexHull, Entry, HullTable, atom_fractions, lowest_entries, read_table, run, write_table
+from miad.hull.convex import ConvexHull, Entry, HullTable, atom_fractions, lowest_entries, read_table, write_table
+from miad.hull.step import run
 
 SALT = [
     Entry("Na", -1.0),

@@ -8,7 +8,8 @@ import pytest
 
 from miad.core.errors import MiadError
 from miad.core.files import checksum
-from miad.hull.convex import ConvexHull, HullTable, read_table, run
+from miad.hull.convex import ConvexHull, HullTable, read_table
+from miad.hull.step import run
 from tests.hull.test_convex import settings
 
 

@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from miad.core.errors import MiadError
+from miad.machine.device import pick_device
 from miad.model.network import CSPNet
-from miad.model.weights import Model, load, pick_device, save
+from miad.model.weights import Model, load, save
 from tests.builders import toy
 
 ABOUT = Model(toy.MIRAGE, toy.DIFFUSION, toy.NETWORK, True, [0, 3, 0, 2], 5.5, 17, "run é, 5 crystals")

@@ -14,11 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miad.cancel import processes
 from miad.config.sections import Vasp
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space, write_text
 from miad.dft.vasp.flow import run_options
+from miad.machine.os_processes import processes
 
 if TYPE_CHECKING:
     from jobflow import Job, JobStore

@@ -23,8 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from miad.core.files import atomic_path
-from miad.io.download import cache_folder
+from miad.core.files import atomic_path, cache_folder
 
 log = logging.getLogger("miad")
 SOURCE = Path(__file__).with_suffix(".c")

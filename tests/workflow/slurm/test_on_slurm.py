@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from miad.cancel import processes, steps_at_work
+from miad.cancel import steps_at_work
 from miad.core.crystal import read_crystals
+from miad.machine.os_processes import processes
 from miad.machine.slurm import jobs_of as jobs_in_queue
 from tests.builders.tiny import ROOT, Project
 from tests.builders.vasp_stand_in.site import calls
