@@ -8,8 +8,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from miad.config.sections import Diffusion, Mirage, Network
 from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
@@ -48,22 +46,15 @@ def run(file: Path, *, out: Path, num_atoms: int = 25, train: Path | None = None
     # Their coordinate head predicts minus score/√λ, ours plus.
     weights["coord_out.weight"] = -weights["coord_out.weight"]
     variant = Mirage(num_atoms=num_atoms or None, coordinates="uniform", mask_loss=True)
-    counts, longest = histogram(train, num_atoms) if train else ([0] * (num_atoms + 1), None)
-    about = Model(variant, DIFFUSION, network, False, counts, longest, 0, f"imported from {Path(file).name}")
+    counts: tuple[list[int], float | None] = [0] * (num_atoms + 1), None
+    if train:
+        crystals = read_crystals(train)
+        infuse.check(crystals, train, variant.num_atoms)
+        tensors = infuse.to_tensors(crystals, max(crystal.num_atoms for crystal in crystals))
+        counts = infuse.sizes(tensors["num_atoms"], tensors["lattice"], num_atoms)
+    about = Model(variant, DIFFUSION, network, False, *counts, 0, f"imported from {Path(file).name}")
     check(weights, network, file)
     save(Path(out) / "model.safetensors", weights, about)
-
-
-def histogram(train: Path, num_atoms: int) -> tuple[list[int], float]:
-    """How many crystals have 0, 1, 2 … atoms, up to at least `num_atoms`, and the longest lattice vector, Å.
-
-    Raises:
-        MiadError: there are none, or one has more atoms than `num_atoms`, if that is not 0.
-    """
-    crystals = read_crystals(train)
-    infuse.check(crystals, train, num_atoms or None)
-    counts = np.bincount([crystal.num_atoms for crystal in crystals], minlength=num_atoms + 1).tolist()
-    return counts, max(float(np.linalg.norm(crystal.lattice, axis=1).max()) for crystal in crystals)
 
 
 def find_weights(content: Any, file: Path) -> dict[str, Any]:
@@ -138,9 +129,9 @@ def check(weights: dict[str, Any], network: Network, file: Path) -> None:
     Raises:
         MiadError: names or shapes do not fit.
     """
-    from miad.model.network import CSPNet
+    from miad.model.register import make_network
 
     try:
-        CSPNet(network).load_state_dict(weights)
+        make_network(network).load_state_dict(weights)
     except RuntimeError as error:
         raise MiadError(f"{file}: the weights do not fit CSPNet: {error}") from error

@@ -271,8 +271,6 @@ def _cross_check(run: str, sections: dict[str, Any]) -> None:
         must_match(f"run {run}: {calculator}", frame, hull.source, hull.energy_frame or frame)
     if train.num_epochs == 0 and not train.start_from:
         raise MiadError(f"run {run}: train.num_epochs is 0. Name the weights to sample in train.start_from, or train.")
-    if train.loss_weights.keys() != {"lattice", "coords", "species"}:
-        raise MiadError(f"run {run}: train.loss_weights needs exactly lattice, coords and species.")
     if sections["dft"].enabled and sections["dft"].calculator not in sections["relax"].calculators:
         raise MiadError(f"run {run}: dft.calculator {sections['dft'].calculator} is not among relax.calculators.")
     if sections["dft"].not_sent == "estimate" and sections["dft"].subsample == 0:

@@ -53,6 +53,7 @@ class Diffusion:
     cosine_offset: float
     sigma_min: float
     sigma_max: float
+    process: str = "joint_diffusion"  # of miad.model.register
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Network:
     num_frequencies: int
     time_dim: int
     gram_scale: float
+    kind: str = "cspnet"  # of miad.model.register
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,7 @@ def build(run: dict, kind: type[Section]) -> Section:
             values[key] = _typed(run["seed"], hint, "seed")
         elif key in section:
             values[key] = _typed(section[key], hint, f"{name}.{key}")
-        else:
+        elif not hasattr(kind, key):
             raise MiadError(f"config.yaml lacks {name}.{key}. Add it under {name}, or restore config.yaml.")
     own = [key for key, hint in hints.items() if hint not in SECTIONS.values() and key != "seed"]
     unknown = sorted(set(section) - set(own), key=str)
@@ -285,8 +287,8 @@ def from_record(kind: type[Section], record: dict) -> Section:
     hints = typing.get_type_hints(kind)
     if not isinstance(record, dict):
         raise MiadError(f"settings of {kind.__name__.lower()} are {record!r}, expected keys with values.")
-    if set(record) != set(hints):
-        odd = sorted(set(record) ^ set(hints))
+    odd = sorted({key for key in set(record) ^ set(hints) if key in record or not hasattr(kind, key)})
+    if odd:
         raise MiadError(f"settings of {kind.__name__.lower()}: missing or unknown keys {', '.join(odd)}.")
     return kind(
         **{
@@ -294,6 +296,7 @@ def from_record(kind: type[Section], record: dict) -> Section:
             if dataclasses.is_dataclass(hint)
             else _typed(record[key], hint, f"{kind.__name__.lower()}.{key}")
             for key, hint in hints.items()
+            if key in record
         }
     )
 
