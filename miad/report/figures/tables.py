@@ -48,7 +48,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "volume_change",
         "energy_gain",
     ),
-    "losses": ("run", *loss_curve.COLUMNS),
+    "losses": ("run", *loss_curve.columns(("lattice", "coords", "species"))),
     "real_atoms": ("run", "time", "mean", "low", "high"),
     "turnover": ("run", "time", "appeared", "vanished", "changed"),
     "settled": ("run", "time", "real", "mirage"),
