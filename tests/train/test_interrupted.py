@@ -19,7 +19,7 @@ from miad.train import checkpoint
 from miad.train.loss_curve import columns
 from miad.train.trainer import PREEMPTED, Trainer
 from tests.builders import toy
-from tests.builders.trainings import assert_same, command, fit, state
+from tests.builders.trainings import assert_same, command, curve, fit, state
 
 LOSSES = ("lattice", "coords", "species", "cross_entropy")
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -154,6 +154,26 @@ def test_a_training_can_be_watched_and_a_resumed_one_shows_no_epoch_twice(data, 
     assert shown == [(["1", "2"], [3, 6])]
     assert seen(tmp_path) == (["1", "2", "3", "4"], [3, 6, 9, 12])
     assert (tmp_path / "checkpoints" / "losses.csv").read_bytes() == (tmp_path / "losses.csv").read_bytes()
+
+
+def test_a_training_of_an_earlier_version_goes_on(data, tmp_path, caplog):
+    """Its curve had the auxiliary loss in the column of the species, and three sums of the epoch under way."""
+    caplog.set_level(logging.INFO, logger="miad")
+    folder = fit(toy.changed(num_epochs=2), data, tmp_path / "run")
+    last = folder / "checkpoints" / checkpoint.LAST
+    progress, groups = checkpoint.load(last)
+    for row in progress.rows:
+        row["species"] += toy.TRAIN.cross_entropy * row.pop("cross_entropy")
+    groups["running"]["losses"] = groups["running"]["losses"][:3].clone()
+    checkpoint.save(last, progress, groups)
+    fit(toy.changed(num_epochs=4), data, folder)
+    assert "continuing at epoch 2, step 6" in caplog.text
+    assert "up to epoch 2, losses.csv has the auxiliary losses in the column species" in caplog.text
+    whole = fit(toy.changed(num_epochs=4), data, tmp_path / "whole")
+    assert (folder / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    names, *rows = curve(folder)
+    assert [row[names.index("cross_entropy")] == "" for row in rows] == [True, True, False, False]
+    assert rows[2:] == curve(whole)[3:]
 
 
 # ------------------------------------------------------------------------------------------- longer and shorter
