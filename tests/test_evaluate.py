@@ -217,7 +217,7 @@ def test_a_ledger_judged_on_another_hull_forgets_what_the_first_one_lacked(tmp_p
     (tmp_path / "thin.csv").write_text("formula,energy_per_atom,energy_frame\nNa,-1.0,mp2020\n")
     evaluate.run(tmp_path / "one.jsonl", **{**flags, "hull": str(tmp_path / "thin.csv")})
     ledger = flags["out"] / "ledger.jsonl"
-    assert read_crystals(ledger)[0].failure == "hull: no entry with Cl"
+    assert str(read_crystals(ledger)[0].failure) == "hull: no entry with Cl"
     evaluate.run(ledger, **{**flags, "out": tmp_path / "again"})
     assert read_crystals(tmp_path / "again" / "ledger.jsonl")[0].failure is None
 
