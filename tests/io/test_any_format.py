@@ -15,7 +15,7 @@ from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.io import cif
 from miad.io.any_format import read_any
-from tests.sun.matching.test_groups import caesium_chloride, rock_salt
+from tests.builders.crystals import caesium_chloride, rock_salt
 
 BROKEN = "data_x\n_cell_length_a wrong\n"
 
