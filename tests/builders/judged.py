@@ -45,9 +45,9 @@ def write_sun_inputs(folder: Path) -> dict:
         "relaxed": [folder / "relaxed-0.jsonl", folder / "relaxed-1.jsonl"],
         "generated": [folder / "generated.jsonl"],
         "train": folder / "train.jsonl.gz",
-        "entries": folder / "entries.csv.gz",
+        "hull": folder / "entries.csv.gz",
         "ledger": folder / "ledger.jsonl",
         "verdicts": folder / "verdicts.jsonl",
         "row": folder / "row.json",
-        "name": "toy",
+        "run": "toy",
     }

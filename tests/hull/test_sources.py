@@ -15,7 +15,7 @@ from tests.builders.settings import hull_settings
 
 
 def table_of(tmp_path: Path, **changes) -> HullTable:
-    run(hull_settings(**changes), entries=tmp_path / "entries.csv.gz")
+    run(hull_settings(**changes), hull=tmp_path / "entries.csv.gz")
     return read_table(tmp_path / "entries.csv.gz")
 
 
