@@ -1,4 +1,4 @@
-"""The import-weights step: weights published by the authors of MiAD as a model of ours.
+"""The import-weights step: weights published by the authors of MiAD, as a model of miad.
 
 Also those of their baseline without mirage atoms, but not those of DiffCSP's own program: its network is the same, and
 diffuses species as continuous vectors, which the D3PM of MiAD cannot sample.
@@ -21,7 +21,7 @@ DIFFUSION = Diffusion(num_timesteps=1000, cosine_offset=0.008, sigma_min=0.005, 
 
 
 def run(file: Path, *, out: Path, num_atoms: int = 25, train: Path | None = None) -> None:
-    """Reads the authors' torch file without executing code in it.
+    """Read the authors' torch file without executing code in it.
 
     Args:
         file: the published weights.
@@ -39,6 +39,7 @@ def run(file: Path, *, out: Path, num_atoms: int = 25, train: Path | None = None
             f"--num-atoms {num_atoms} is no number of atoms after infusion. Weights without mirage atoms are read with:"
             " --num-atoms 0 --train results/{run}/dataset/train.jsonl.gz (what they were trained on)."
         )
+    from miad.model.register import make_network
     from miad.model.torch_file import read_torch_file
 
     weights = rename(find_weights(read_torch_file(file), file), file)
@@ -53,7 +54,10 @@ def run(file: Path, *, out: Path, num_atoms: int = 25, train: Path | None = None
         tensors = infuse.to_tensors(crystals, max(crystal.num_atoms for crystal in crystals))
         counts = infuse.sizes(tensors["num_atoms"], tensors["lattice"], num_atoms)
     about = Model(variant, DIFFUSION, network, False, *counts, 0, f"imported from {Path(file).name}")
-    check(weights, network, file)
+    try:
+        make_network(network).load_state_dict(weights)
+    except RuntimeError as error:
+        raise MiadError(f"{file}: the weights do not fit CSPNet: {error}") from error
     save(Path(out) / "model.safetensors", weights, about)
 
 
@@ -102,7 +106,7 @@ def rename(weights: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def infer_network(weights: dict[str, Any], file: Path) -> Network:
-    """Sizes of the network from the shapes of its weights.
+    """Sizes of the network, from the shapes of its weights.
 
     Raises:
         MiadError: a weight is missing or the shapes contradict each other.
@@ -121,17 +125,3 @@ def infer_network(weights: dict[str, Any], file: Path) -> Network:
             " features and the inner product of the lattice (dis_emb: sin, ip: true)."
         )
     return Network(hidden, layers, frequencies, time, gram_scale=1.0)
-
-
-def check(weights: dict[str, Any], network: Network, file: Path) -> None:
-    """Load the weights once, so that a misfit is told now.
-
-    Raises:
-        MiadError: names or shapes do not fit.
-    """
-    from miad.model.register import make_network
-
-    try:
-        make_network(network).load_state_dict(weights)
-    except RuntimeError as error:
-        raise MiadError(f"{file}: the weights do not fit CSPNet: {error}") from error

@@ -151,7 +151,7 @@ def read_state(path: Path, num_atoms: int | None, device: "torch.device | str" =
 
 
 def run(settings: Mirage, *, train: Path, val: Path, infused_train: Path, infused_val: Path) -> None:
-    """Both splits are padded to the same number of atoms, that of the largest crystal of the two where N_m is null.
+    """Pad both splits to the same number of atoms, that of the largest crystal of the two where N_m is null.
 
     Args:
         train: training crystals, JSON lines.

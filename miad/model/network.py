@@ -1,4 +1,4 @@
-"""CSPNet on dense batches: predicts lattice noise, coordinate score and species of noisy crystals.
+"""CSPNet on dense batches: lattice noise, coordinate score and species of noisy crystals.
 
 The same function of the same parameters as the published network, arranged so that nothing is computed twice; the
 plain formulation, edge by edge, lives in tests/builders/reference.py and agrees to 1e-10.

@@ -1,7 +1,7 @@
-"""The registers of generative processes and of networks.
+"""Registers of the generative processes and of the networks.
 
-Another process fulfils `miad.model.process.Process`, another network `miad.model.process.Predict`. Each is a module of
-its own in miad/model/ and an entry here, whose name goes to `diffusion.process` or `network.kind` in config.yaml.
+Another process is a module that fulfils `miad.model.process.Process`, another network one that fulfils
+`miad.model.process.Predict`, and an entry here. Its name is then a value of `diffusion.process` or `network.kind`.
 """
 
 from collections.abc import Callable

@@ -117,7 +117,7 @@ def generate(
 def run(
     settings: Sample, *, model: Path, crystals: Path, shard: int, run: str = "miad", trajectories: Path | None = None
 ) -> None:
-    """Generates the crystals of one shard.
+    """Generate the crystals of one shard.
 
     Args:
         model: weights, safetensors.

@@ -49,7 +49,7 @@ class Live:
 
             for old in self.folder.glob("events.*"):
                 old.unlink()
-            # A TensorBoard that is watching forgets, too, what it has read of the older log.
+            # purge_step: a TensorBoard that is open drops what it has read of the older log.
             self.writer = SummaryWriter(self.folder, purge_step=0)
         for row in rows[self.num_written :]:
             for name in columns(self.loss_names)[3:]:

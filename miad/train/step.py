@@ -14,7 +14,7 @@ from miad.train.loss_curve import write_losses
 
 
 def run(settings: Train, *, train: Path, val: Path, model: Path, losses: Path, run: str = "miad") -> None:
-    """Trains from the last checkpoint if there is one, else from scratch. Under torchrun, on all its processes.
+    """Train from the last checkpoint if there is one, else from scratch; under torchrun, on all its processes.
 
     SIGTERM (preemption, walltime) and Ctrl-C save a checkpoint and exit with code 75, upon which a scheduler may start
     it again.

@@ -1,4 +1,4 @@
-"""What a training starts from, what it writes, and that neither processes nor devices change it."""
+"""Start and results of a training; neither the number of processes nor padding changes it."""
 
 import dataclasses
 import os

@@ -1,4 +1,4 @@
-"""The edge block of CSPNet as Triton kernels for a GPU: what `miad.model.edges` does, without edge tensors in memory.
+"""The edge block of CSPNet as Triton kernels for a GPU: as in `miad.model.edges`, without edge tensors in memory.
 
 Forward is one kernel. A program takes some receivers of one crystal with all their senders as the rows of a tile, makes
 SiLU(u) of them from the projections (receiver, sender, even, odd) as it walks along the inner dimension of the second
@@ -26,7 +26,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tiles:
-    """How the second layer is cut. Fixed, not tuned at run time: other tiles round differently.
+    """Cut of the second layer. Fixed, not tuned at run time: other tiles round differently.
 
     Attributes:
         rows: edges of a tile, a power of two.
@@ -43,7 +43,7 @@ class Tiles:
 
 
 def tiles_for(hidden: int, dtype: torch.dtype, is_exact: bool, is_hopper: bool) -> Tiles:
-    """What compiles for that card without spilling its registers in the loop, and fits its shared memory.
+    """Tiles that compile for a card without spilling its registers in the loop, and fit its shared memory.
 
     Args:
         hidden: a multiple of 16.

@@ -66,7 +66,7 @@ class CompiledLoops:
 
 @functools.cache
 def compiled_loops(is_half: bool) -> CompiledLoops | None:
-    """Build the library, or take it from the cache folder; None, and a word in the log, where that cannot be done."""
+    """Build the library, or take it from the cache folder; None, with the reason in the log, if that cannot be done."""
     compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", ""), "cc", "gcc", "clang"))), None)
     if compiler is None:
         log.info("no C compiler: the network's edge block runs without compiled loops.")
@@ -87,7 +87,7 @@ def compiled_loops(is_half: bool) -> CompiledLoops | None:
 
 
 def _processor() -> str:
-    """What tells processors apart that cannot run each other's code."""
+    """Features of the processor; those that differ in them cannot run each other's code."""
     text = platform.machine() + platform.processor()
     path = Path("/proc/cpuinfo")
     if path.is_file():
