@@ -28,13 +28,7 @@ def make_process(
     center_scores: bool = False,
     cross_entropy: float = 0.0,
 ) -> Process:
-    """The process that `settings.process` names.
-
-    Args:
-        settings: its schedules.
-        variant: the mirage infusion; `num_atoms: None` is the DiffCSP baseline.
-        device: where its tensors live.
-        center_scores, cross_entropy: of the recipe, see `train` in config.yaml.
+    """The process that `settings.process` names, on a device; the other arguments are those of `JointDiffusion`.
 
     Raises:
         MiadError: there is no such process.

@@ -110,18 +110,16 @@ def turnover(trajectory: Trajectory) -> list[dict[str, Any]]:
 
     A change that was undone between two snapshots is not seen.
     """
-    before, after = trajectory.species[:-1], trajectory.species[1:]  # (n_times - 1, n_crystals, n_atoms)
-    was, is_ = before != MIRAGE, after != MIRAGE
-    kinds = {
-        "appeared": ~was & is_,
-        "vanished": was & ~is_,
-        "changed": was & is_ & (before != after),
-    }
-    means = {name: kind.sum(2).mean(1).tolist() for name, kind in kinds.items()}
-    return [
-        {"time": time, **{name: values[index] for name, values in means.items()}}
-        for index, time in enumerate(trajectory.times[1:].tolist())
-    ]
+
+    def mean(changes: np.ndarray) -> float:
+        return float(changes.sum(1).mean())
+
+    rows = []
+    for time, before, after in zip(trajectory.times[1:], trajectory.species, trajectory.species[1:], strict=False):
+        was, is_ = before != MIRAGE, after != MIRAGE  # (n_crystals, n_atoms)
+        changed = mean(was & is_ & (before != after))
+        rows.append({"time": int(time), "appeared": mean(~was & is_), "vanished": mean(was & ~is_), "changed": changed})
+    return rows
 
 
 def settled(trajectory: Trajectory) -> list[dict[str, Any]]:
