@@ -15,7 +15,7 @@ from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
 
 OK, NOTE, MISSING = "ok", "note", "MISSING"
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 MIN_FREE_GIB = 5.0  # a run at laptop scale needs less than one
 
 
