@@ -107,14 +107,14 @@ def judge_run(
     Raises:
         MiadError: as for `run`.
     """
-    crystals = read_shards(relaxed)
+    crystals = read_crystals(*relaxed)
     convex = ConvexHull(read_table(hull))
     protocols = applicable(settings, crystals, convex, bool(generated), set(splits))
     points = heights(crystals, convex, settings.hull.missing)
     energies = [energy_above(crystal, point) for crystal, point in zip(crystals, points, strict=True)]
     cells = {"relaxed": [crystal for crystal in crystals if is_relaxed(crystal)]}
     if generated:
-        cells["generated"] = _as_generated(crystals, read_shards(generated))
+        cells["generated"] = _as_generated(crystals, read_crystals(*generated))
     references = {split: [one for one in read_crystals(path) if not is_broken(one)] for split, path in splits.items()}
     matches = matches_of(protocols, cells, references, settings.workers, reduced_path(splits["train"]))
     verdicts = {key: judge(crystals, energies, matches[key], protocol) for key, protocol in protocols.items()}
@@ -246,26 +246,6 @@ def reduced_path(train: Path) -> Path:
     """Where the reduced training cells are kept: beside the training crystals."""
     stem = train.name.removesuffix(".gz").removesuffix(".jsonl")
     return train.with_name(f"{stem}.reduced.jsonl.gz")
-
-
-def read_shards(paths: list[Path]) -> list[Crystal]:
-    """Crystals of all shards of a run, in the order of the shards.
-
-    Raises:
-        MiadError: an id occurs in two of them.
-    """
-    origin: dict[str, Path] = {}
-    crystals = []
-    for path in paths:
-        for crystal in read_crystals(path):
-            if crystal.crystal_id in origin:
-                raise MiadError(
-                    f"the id {crystal.crystal_id} is both in {origin[crystal.crystal_id]} and in {path}. Ids must be"
-                    " unique in a run; give each shard once."
-                )
-            origin[crystal.crystal_id] = path
-            crystals.append(crystal)
-    return crystals
 
 
 def _as_generated(crystals: list[Crystal], generated: list[Crystal]) -> list[Crystal]:
