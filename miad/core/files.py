@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writing, gzip by name, checksums."""
+"""Files: atomic writing, gzip by name, checksums, caches."""
 
 import contextlib
 import errno
@@ -22,7 +22,7 @@ from miad.core.errors import MiadError
 log = logging.getLogger("miad")
 
 Kept = TypeVar("Kept")
-# What a full disk, an exhausted quota or a limit on file sizes says; safetensors says it in words only.
+# Errors of a full disk, an exhausted quota and a limit on file sizes; safetensors has them in words only.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -79,9 +79,9 @@ def _temporary(path: Path, *, is_folder: bool) -> Iterator[Path]:
         else:
             handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
             temporary = Path(name)
-        with contextlib.suppress(OSError):  # a file system without locks: nobody removes anything there
+        with contextlib.suppress(OSError):  # a file system without locks; leftovers stay there
             fcntl.flock(handle, fcntl.LOCK_EX)
-        if temporary.exists():  # not taken for a leftover between its making and its locking
+        if temporary.exists():  # another process did not remove it as a leftover before it was locked
             break
         os.close(handle)
     try:

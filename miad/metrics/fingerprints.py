@@ -24,7 +24,7 @@ CHUNK = 20  # crystals handed to a process at a time
 
 @dataclass(frozen=True)
 class Description:
-    """What the metrics need to know of one crystal; the defaults describe a sample that could not be read.
+    """Quantities of one crystal for the metrics; the defaults describe a sample that could not be read.
 
     Attributes:
         is_structure_valid, is_composition_valid: see the functions of these names.
@@ -97,7 +97,7 @@ def _can_be_neutral(states: list[list[int]], counts: tuple[int, ...]) -> bool:
 
 
 def describe(crystal: Crystal) -> Description:
-    """All that the metrics need of one crystal; a fingerprint that fails is None."""
+    """The quantities of one crystal; a fingerprint that fails is None."""
     if not is_decoded(crystal):
         return Description()
     composition = crystal.structure.composition
@@ -151,7 +151,7 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
     Args:
         crystals: the crystals.
         workers: processes; None for all cores that this process may use.
-        cache_path: JSON lines of what was described before, by content; read and extended.
+        cache_path: JSON lines of earlier descriptions, by content; read and extended.
     """
     known = read_described(cache_path)
     keys = [content_key(crystal) if is_decoded(crystal) else None for crystal in crystals]

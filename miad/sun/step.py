@@ -1,4 +1,4 @@
-"""S.U.N.: which relaxed crystals are stable, unique and novel, counted over every attempted sample."""
+"""The sun step: stable, unique and novel crystals, counted over every attempted sample."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from miad.sun.protocols import Protocol, as_record, read_protocols
 from miad.sun.verdict import REASONS, SampleVerdicts, Verdict, write_verdicts
 
 log = logging.getLogger("miad")
-RELAXATION = ("fmax", "max_steps")  # eV/Å and moves: what a row says of how far its crystals were relaxed
+RELAXATION = ("fmax", "max_steps")  # eV/Å and moves; settings of the relaxation that a row records
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Judged:
     Attributes:
         ledger: every attempted sample, with the verdicts of the headline protocol.
         verdicts: the same samples under every protocol.
-        row: what the table says of them, as it stands in row.json.
+        row: their record for the table, as it stands in row.json.
     """
 
     ledger: list[Crystal]
@@ -143,7 +143,7 @@ def _tally(counts: dict[str, int | None], verdicts: list[Verdict]) -> dict[str, 
 
 
 def _row(name: str, settings: Sun, hull: ConvexHull, crystals: list[Crystal], records: dict[str, dict]) -> dict:
-    """What the table says of one run and calculator: what made it, and its `records` under every protocol."""
+    """Record of one run and calculator for the table: its origin, and its `records` under every protocol."""
     calculators = sorted({crystal.calculator for crystal in crystals if crystal.calculator})
     frames = sorted({crystal.energy_frame for crystal in crystals if crystal.energy_frame})
     return {
@@ -230,7 +230,7 @@ def matches_of(
 
 
 def relaxed_with(settings: Relax) -> dict[str, float]:
-    """What a row says of the relaxation of its crystals.
+    """Settings of the relaxation that a row records.
 
     Raises:
         MiadError: the settings are of several calculators, each of which may have values of its own.
@@ -243,7 +243,7 @@ def relaxed_with(settings: Relax) -> dict[str, float]:
 
 
 def reduced_path(train: Path) -> Path:
-    """Where the reduced training cells are kept: beside the training crystals."""
+    """File of the reduced training cells, beside the training crystals."""
     stem = train.name.removesuffix(".gz").removesuffix(".jsonl")
     return train.with_name(f"{stem}.reduced.jsonl.gz")
 

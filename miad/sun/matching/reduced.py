@@ -1,4 +1,4 @@
-"""Reduced cells: what StructureMatcher makes of a crystal before it compares, made once and kept on disk."""
+"""Reduced cells, primitive and Niggli-reduced, as StructureMatcher compares them; made once and kept on disk."""
 
 import hashlib
 import logging
