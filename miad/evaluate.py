@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import miad
-from miad.config.resolve import frames_compared, read_sections
+from miad.config.resolve import read_sections
 from miad.config.sections import Hull, Relax, Report, Sun
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.energy_frames import FRAMES, must_match
@@ -18,6 +18,7 @@ from miad.core.sound import is_broken
 from miad.hull.convex import HullTable, write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
+from miad.preflight.checks import check_runs, frames_compared
 from miad.relax import step as relax
 from miad.report import candidates, sun_table
 from miad.sun import step as sun
@@ -82,7 +83,7 @@ def run(
     given, as_drawn = _inputs(crystals, generated, name, energy_frame)
     needs_relaxation = not is_relaxed(given)
     place = {"source": hull, "checksum": None, "energy_frame": hull_frame, "references": hull_references}
-    table = _hull_table(dataclasses.replace(sections.hull, **place), sections if needs_relaxation else None)
+    table = _hull_table(from_record(Hull, dataclasses.asdict(sections.hull) | place), sections if needs_relaxation else None)
     _make(out)
     write_table(out / "entries.csv.gz", table)
     splits = {"train": train, "val": val, "test": test}
@@ -298,6 +299,6 @@ def _settings(config: str | None, calculator: str, protocols: str | None) -> Set
         config = next((str(place) for place in places if place.is_file()), None)
         if config is None:
             raise MiadError(f"{places[0]} does not exist. Give --settings with the path of a config.yaml of miad.")
-    hull, relaxation, judging, table = read_sections(config, (Hull, Relax, Sun, Report))
+    hull, relaxation, judging, table = read_sections(config, (Hull, Relax, Sun, Report), check_runs)
     relaxation = dataclasses.replace(relaxation, calculators=[calculator])
     return Settings(hull, relaxation, judging, dataclasses.replace(table, protocols=protocols or table.protocols))

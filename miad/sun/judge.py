@@ -1,10 +1,10 @@
 """Verdicts on samples under one protocol, and the counts and rates of the table."""
 
+from miad.config.sections import Protocol
 from miad.core.crystal import Crystal
 from miad.core.sound import is_decoded, is_relaxed
 from miad.core.statistics import Rate, wilson
 from miad.sun.matching.groups import Matches
-from miad.sun.protocols import Protocol
 from miad.sun.verdict import REASONS, Verdict
 
 # The columns of counts, in the order of the table; every attempted sample is in `attempted`.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miad.config.sections import Relax, Sun
+from miad.config.sections import Protocol, Relax, Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import write_text
@@ -19,7 +19,6 @@ from miad.machine.progress import track
 from miad.relax.potentials.register import settings_of
 from miad.sun.judge import count, judge, rates
 from miad.sun.matching.groups import Matches, Rule, compare
-from miad.sun.protocols import Protocol, as_record, read_protocols
 from miad.sun.verdict import REASONS, SampleVerdicts, Verdict, write_verdicts
 
 log = logging.getLogger("miad")
@@ -126,7 +125,7 @@ def judge_run(
     ]
     ledger = [_learnt(*known) for known in zip(crystals, points, energies, verdicts[settings.protocol], strict=True)]
     records = {
-        key: {"choices": as_record(protocols[key]), **_tally(count(crystals, energies, ones), ones)}
+        key: {"choices": dataclasses.asdict(protocols[key]), **_tally(count(crystals, energies, ones), ones)}
         for key, ones in verdicts.items()
     }
     return Judged(ledger, samples, _row(name, settings, convex, crystals, records))
@@ -191,7 +190,7 @@ def applicable(
     """
     odd = next((one for one in crystals if is_relaxed(one) and one.energy_frame != hull.table.energy_frame), None)
     kept = {}
-    for name, protocol in read_protocols(settings.protocols).items():
+    for name, protocol in settings.protocols.items():
         try:
             if protocol.frames == "must_match" and odd is not None:
                 hull.check_frame(odd)
