@@ -83,7 +83,7 @@ def run(
     given, as_drawn = _inputs(crystals, generated, name, energy_frame)
     needs_relaxation = not is_relaxed(given)
     place = {"source": hull, "checksum": None, "energy_frame": hull_frame, "references": hull_references}
-    table = _hull_table(from_record(Hull, dataclasses.asdict(sections.hull) | place), sections if needs_relaxation else None)
+    table = _hull_table(dataclasses.replace(sections.hull, **place), sections if needs_relaxation else None)
     _make(out)
     write_table(out / "entries.csv.gz", table)
     splits = {"train": train, "val": val, "test": test}
