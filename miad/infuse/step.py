@@ -91,7 +91,8 @@ def check(crystals: list[Crystal], path: Path, num_atoms: int | None) -> None:
             )
         if reason := fault(crystal):
             raise MiadError(
-                f"{crystal.crystal_id} in {path}: {reason}. Leave it out with dataset.exclude in config.yaml."
+                f"{crystal.crystal_id} in {path} has a fault: {reason}. Leave it out with"
+                " dataset.exclude in config.yaml."
             )
 
 
