@@ -7,7 +7,7 @@ import numpy as np
 
 from miad.core.crystal import Crystal
 from miad.dataset.step import standardise
-from miad.hull.convex import ConvexHull, Entry, HullTable, element_counts, lowest_entries
+from miad.hull.convex import ConvexHull, Entry, HullTable, lowest_entries
 from miad.prototypes.properties import VOLUMES
 from miad.sun.matching.groups import Rule, compare
 
@@ -49,7 +49,7 @@ def is_sane(crystal: Crystal) -> bool:
     """Whether a candidate relaxed, to a volume that its elements can have."""
     if crystal.failure or not crystal.converged:
         return False
-    counts = element_counts(crystal)
+    counts = crystal.element_counts
     if len(counts) == 1:  # molecular crystals are mostly empty, and every element needs a reference
         return True
     expected = sum(VOLUMES[symbol] * count for symbol, count in counts.items())
@@ -78,7 +78,7 @@ def hull_heights(crystals: list[Crystal]) -> list[float]:
     Raises:
         ValueError: an element is in compounds only. Each of them would lie on a hull made of itself.
     """
-    contents = [set(element_counts(crystal)) for crystal in crystals]
+    contents = [set(crystal.element_counts) for crystal in crystals]
     absent = set().union(*contents).difference(*(symbols for symbols in contents if len(symbols) == 1))
     if absent:
         raise ValueError(f"no pure {', '.join(sorted(absent))} among the sane candidates, so there is no hull")
@@ -87,7 +87,7 @@ def hull_heights(crystals: list[Crystal]) -> list[float]:
     hull, known = ConvexHull(table), {}
     for crystal in crystals:
         if crystal.reduced_formula not in known:
-            known[crystal.reduced_formula] = hull.height(element_counts(crystal)).energy_per_atom
+            known[crystal.reduced_formula] = hull.height(crystal.element_counts).energy_per_atom
     return [known[crystal.reduced_formula] for crystal in crystals]
 
 

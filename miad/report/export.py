@@ -15,9 +15,9 @@ from miad.core.crystal import Crystal, read_crystals
 from miad.core.energy_frames import FRAMES
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
+from miad.core.sound import is_decoded, is_relaxed
 from miad.report.candidates import MAX_FILES, cif_names
 from miad.report.figures.tables import read_csv
-from miad.sun.judge import is_decoded, is_relaxed
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -88,7 +88,7 @@ def run(*, candidates: Path, ledgers: list[Path], generated: list[Path], out: Pa
         out / "candidates.json", json.dumps([to_entry(one, line) for one, line in zip(chosen, lines, strict=True)])
     )
     write_parquet(out / "candidates.parquet", chosen, lines)
-    samples = [one for path in generated for one in read_crystals(path)]
+    samples = read_crystals(*generated)
     decoded = [one for one in samples if is_decoded(one)]
     write_generated(out, decoded)
     relaxed = {name: [one for one in ones if is_relaxed(one)] for name, ones in judged.items()}
