@@ -15,9 +15,9 @@ NUM_CANDIDATES = 3200  # of nearly twice as many decorations; about three quarte
 
 def candidates(seed: int) -> list[Crystal]:
     """Unrelaxed crystals: all elements first, then compounds in random order, NUM_CANDIDATES in all."""
-    pure, compounds = [], []
-    for decoration in decorations():
-        (pure if len(decoration.elements) == 1 else compounds).append(decoration)
+    chosen = list(decorations())
+    pure = [decoration for decoration in chosen if len(decoration.elements) == 1]
+    compounds = [decoration for decoration in chosen if len(decoration.elements) > 1]
     random.Random(seed).shuffle(compounds)  # noqa: S311
     drawn = [*pure, *compounds][:NUM_CANDIDATES]
     return [crystal_of(f"candidate-{index:05d}", decoration) for index, decoration in enumerate(drawn)]

@@ -40,7 +40,7 @@ learning and testing the program, not a reference for materials.
     python -m miad prototypes --out FOLDER --seed {seed}
 
 1. {num_candidates} candidates: textbook structure types decorated by oxidation states, ratios of radii, tolerance
-   factors and electron counts (`miad/prototypes/structures.py`, `miad/prototypes/decorations.py`).
+   factors and electron counts (`structure_types.csv`, `salts.py` and `metals.py` in `miad/prototypes`).
 2. Cell and positions relaxed with {crystals[0].calculator}:
    FIRE, fmax {fmax} eV/Å, at most {max_steps} steps. What did not converge or left any sane volume was dropped.
 3. Standard cells (primitive, Niggli, standard orientation), kept when at most {MAX_E_ABOVE_HULL} eV/atom above the

@@ -87,9 +87,7 @@ def energies_above_hull(crystals: list[Crystal]) -> list[float]:
     absent = set[str]().union(*contents).difference(*(symbols for symbols in contents if len(symbols) == 1))
     if absent:
         raise ValueError(f"no pure {', '.join(sorted(absent))} among the sane candidates, so there is no hull")
-    entries = [
-        Entry(crystal.reduced_formula, _known(crystal.energy_per_atom), crystal.crystal_id) for crystal in crystals
-    ]
+    entries = [Entry(one.reduced_formula, _known(one.energy_per_atom), one.crystal_id) for one in crystals]
     hull = ConvexHull(HullTable(NAME, crystals[0].energy_frame or "", NAME, lowest_entries(entries)))
     compositions = {crystal.reduced_formula: element_counts(crystal) for crystal in crystals}
     points = {formula: hull.height(counts) for formula, counts in compositions.items()}

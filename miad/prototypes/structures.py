@@ -109,15 +109,20 @@ def _primitive(kind: StructureType) -> _Cell:
     return _Cell(np.array(structure.lattice.matrix), np.array(structure.frac_coords), found, closest)
 
 
+def _read_site(text: str) -> Site:
+    """A site such as `X 1/3 2/3 0.25`."""
+    role, x, y, z = text.split()
+    return role, float(Fraction(x)), float(Fraction(y)), float(Fraction(z))
+
+
 def _read_types() -> Iterator[StructureType]:
     """The types of structure_types.csv, then dimers standing on a rhombohedral lattice, as in beta-oxygen."""
     with files("miad.prototypes").joinpath("structure_types.csv").open(encoding="utf-8") as lines:
         for row in csv.DictReader(lines):
-            sites = [text.split() for text in row["sites"].split("; ")]
             yield StructureType(
                 row["name"],
                 int(row["group"]),
-                tuple((role, *(float(Fraction(number)) for number in coords)) for role, *coords in sites),
+                tuple(_read_site(text) for text in row["sites"].split("; ")),
                 float(row["c_over_a"]),
                 float(row["b_over_a"]),
                 tuple(row["bonds"].split()),
