@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import logging
 import math
 from collections.abc import Callable
@@ -11,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from miad.config.layout import Run, runs_of
-from miad.core.files import open_text, write_text
+from miad.core.files import write_text
 from miad.core.statistics import Rate, difference, paired_difference, wilson
 from miad.report.sun_table import read_row
 from miad.sun.judge import COUNTS, RATES
+from miad.sun.verdict import read_verdicts
 
 log = logging.getLogger("miad")
 
 # The rates that are compared: one count over another. Unique and novel are those of Tables 3 to 5.
 COMPARED = {**RATES, "unique": ("unique", "attempted"), "novel": ("novel", "attempted")}
+FLAGS = tuple(rate for rate, (_, whole) in COMPARED.items() if whole == "attempted")
 HEADINGS = {
     "metastable": "Metastable (%)",
     "unique_novel_among_metastable": "Unique & novel among metastable (%)",
@@ -85,25 +86,11 @@ class Outcome:
 
     def flags(self) -> dict[str, dict[str, bool]]:
         """{crystal_id: {rate: whether the sample counts}} for the rates over all attempted samples."""
-        found = {}
-        with open_text(self.verdicts) as lines:
-            for line in lines:
-                record = json.loads(line)
-                found[record["crystal_id"]] = _flags(record["protocols"][self.record["headline"]])
-        return found
-
-
-def _flags(verdict: dict[str, Any]) -> dict[str, bool]:
-    unique, novel = bool(verdict["is_unique"]), bool(verdict["is_novel"])
-    is_barred = verdict["reason"] in ("one element", "not converged")
-    return {
-        "stable": verdict["is_stable"],
-        "metastable": verdict["is_metastable"],
-        "unique": unique,
-        "novel": novel,
-        "msun": verdict["is_metastable"] and unique and novel and not is_barred,
-        "sun": verdict["reason"] == "sun",
-    }
+        headline = self.record["headline"]
+        return {
+            identity: {name: bool(getattr(sample.protocols[headline], f"is_{name}")) for name in FLAGS}
+            for identity, sample in read_verdicts(self.verdicts).items()
+        }
 
 
 def outcomes_of(runs: list[Run]) -> list[Outcome]:

@@ -15,9 +15,9 @@ from miad.core.crystal import Crystal, read_crystals
 from miad.core.energy_frames import FRAMES
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
+from miad.core.sound import is_decoded, is_relaxed
 from miad.report.candidates import MAX_FILES, cif_names
 from miad.report.figures.tables import read_csv
-from miad.sun.judge import is_decoded, is_relaxed
 
 if TYPE_CHECKING:
     from ase import Atoms

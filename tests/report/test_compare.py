@@ -11,6 +11,7 @@ from miad.core.statistics import difference, paired_difference
 from miad.dft.estimate import unknown
 from miad.report import compare
 from miad.sun.judge import COUNTS, rates
+from miad.sun.verdict import SampleVerdicts, Verdict, write_verdicts
 from tests.builders import ROOT
 from tests.report.test_sun_table import row_file
 
@@ -36,14 +37,14 @@ def judged(results: Path, run: str, stable: range, sun: range, samples_of: str |
     }
     row["protocols"]["strict"] |= {"counts": counts, "rates": {key: vars(one) for key, one in rates(counts).items()}}
     (folder / "row.json").write_text(json.dumps(row))
-    lines = []
+    samples = []
     for index in range(SAMPLES):
         is_novel = index in sun or index not in stable
         reason = "sun" if index in sun else "known" if index in stable else "not stable"
-        flags = {"is_stable": index in stable, "is_metastable": index in stable, "is_unique": True}
-        verdict = {"reason": reason, **flags, "is_novel": is_novel}
-        lines.append(json.dumps({"crystal_id": f"{samples_of or run}-{index}", "protocols": {"strict": verdict}}))
-    (folder / "verdicts.jsonl").write_text("\n".join(lines) + "\n")
+        is_stable, is_sun = index in stable, index in sun
+        verdict = Verdict(reason, is_stable, is_stable, True, is_novel, is_sun, is_sun)
+        samples.append(SampleVerdicts(f"{samples_of or run}-{index}", None, {}, {"strict": verdict}))
+    write_verdicts(folder / "verdicts.jsonl", samples)
 
 
 def read(path: Path) -> list[dict[str, str]]:
