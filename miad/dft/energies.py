@@ -101,6 +101,7 @@ def run(
     known = {
         "calculator": title,
         "calculator_name": STEP,
+        "relaxation": None,
         "flags": {identity: one.flags for identity, one in done.items() if one.flags},
         "not_sent": settings.not_sent,
         "num_sent": sum(len(part["sent"]) for part in planned["strata"].values()),
