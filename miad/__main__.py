@@ -64,7 +64,6 @@ MODULES = {
     "cancel": "cancel",
     "doctor": "preflight.doctor",
     "import-weights": "import_weights",
-    "prototypes": "prototypes",
 }
 
 

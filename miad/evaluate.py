@@ -14,13 +14,13 @@ from miad.core.crystal import Crystal, write_crystals
 from miad.core.energy_frames import FRAMES, must_match
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
+from miad.core.sound import is_broken
 from miad.hull.convex import HullTable, write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
 from miad.relax import step as relax
 from miad.report import candidates, sun_table
 from miad.sun import step as sun
-from miad.sun.judge import is_broken
 
 log = logging.getLogger("miad")
 

@@ -1,7 +1,6 @@
 """Candidates: the S.U.N. crystals of a run as a list and as CIF, and the ledger of all its samples."""
 
 import itertools
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,9 +8,10 @@ from typing import Any
 
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
-from miad.core.files import atomic_folder, atomic_path, open_text
+from miad.core.files import atomic_folder, atomic_path
 from miad.core.tabular import Rows, write_csv
 from miad.report.outcomes import read_row
+from miad.sun.verdict import SampleVerdicts, read_verdicts
 
 SYMPREC = 0.1  # Å; the tolerance of the paper's appendix G for space groups
 MAX_FILES = 1000  # CIFs of their own: a million samples must not become a hundred thousand files
@@ -92,14 +92,15 @@ def run(
     lines, chosen = [], []
     for ledger, verdict, row in zip(ledgers, verdicts, rows, strict=True):
         record = read_row(row)
-        judged = _read_verdicts(verdict, record["headline"])
+        judged = read_verdicts(verdict)
         for crystal in read_crystals(ledger):
-            line = ledger_line(crystal, run or record["run"], judged[crystal.crystal_id])
+            sample = judged[crystal.crystal_id]
+            line = ledger_line(crystal, run or record["run"], sample, record["headline"])
             lines.append(line)
-            if line["reason"] == "sun":
+            if sample.protocols[record["headline"]].is_sun:
                 # Known problems of the pseudopotentials that DFT took.
-                flags = (record.get("flags") or {}).get(crystal.crystal_id)
-                chosen.append((crystal, {**line, "flags": flags, "hull": record["hull"]}))
+                flags = "; ".join(record.get("flags", {}).get(crystal.crystal_id, ()))
+                chosen.append((crystal, {**line, "flags": flags or None, "hull": record["hull"]}))
     chosen.sort(key=lambda item: (item[0].e_above_hull, item[0].crystal_id))
     crystals = [crystal for crystal, _ in chosen]
     files = _write_cifs(cif, dict(zip(cif_names(crystals, len(ledgers) > 1), crystals, strict=True)))
@@ -109,8 +110,9 @@ def run(
     write_parquet(ledger_parquet, LEDGER_COLUMNS, lines)
 
 
-def ledger_line(crystal: Crystal, name: str, verdict: dict[str, Any]) -> dict[str, Any]:
+def ledger_line(crystal: Crystal, name: str, sample: SampleVerdicts, protocol: str) -> dict[str, Any]:
     """One attempted sample in the columns of the ledger."""
+    verdict = sample.protocols[protocol]
     known = {key: getattr(crystal, key) for key in LEDGER_COLUMNS if hasattr(crystal, key) and key != "reduced_formula"}
     return {
         **dict.fromkeys(LEDGER_COLUMNS),
@@ -118,10 +120,10 @@ def ledger_line(crystal: Crystal, name: str, verdict: dict[str, Any]) -> dict[st
         "run": name,
         "failure": None if crystal.failure is None else str(crystal.failure),
         "reduced_formula": crystal.reduced_formula if crystal.num_atoms else None,
-        "reason": verdict["reason"],
-        "group": verdict["group"],
-        "known_as": verdict["known_as"],
-        "decomposition": _mixture(verdict["decomposition"]),
+        "reason": verdict.reason,
+        "group": verdict.group,
+        "known_as": verdict.known_as,
+        "decomposition": _mixture(sample.decomposition),
     }
 
 
@@ -170,16 +172,6 @@ def _mixture(decomposition: dict[str, float]) -> str | None:
     """Decomposition products as text, shares of the atoms, e.g. `0.75 Li2O + 0.25 Fe2O3`."""
     parts = sorted(decomposition.items(), key=lambda part: -part[1])
     return " + ".join(f"{share:.4g} {formula}" for formula, share in parts) or None
-
-
-def _read_verdicts(path: Path, headline: str) -> dict[str, dict[str, Any]]:
-    """{crystal_id: headline verdict with the decomposition}."""
-    with open_text(path) as lines:
-        records = [json.loads(line) for line in lines]
-    return {
-        record["crystal_id"]: {**record["protocols"][headline], "decomposition": record["decomposition"]}
-        for record in records
-    }
 
 
 def write_parquet(path: Path, columns: dict[str, Any], rows: Rows) -> None:

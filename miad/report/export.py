@@ -13,9 +13,9 @@ from miad.core.crystal import Crystal, read_crystals
 from miad.core.energy_frames import FRAMES, correction_per_atom
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
+from miad.core.sound import is_decoded, is_relaxed
 from miad.core.tabular import Rows, read_csv, write_csv
 from miad.report.candidates import CANDIDATE_COLUMNS, MAX_FILES, cif_names, to_cif, write_parquet
-from miad.sun.judge import is_decoded, is_relaxed
 
 if TYPE_CHECKING:
     from ase import Atoms

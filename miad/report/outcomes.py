@@ -7,13 +7,15 @@ from typing import Any
 
 from miad.config.layout import Run
 from miad.core.errors import MiadError
-from miad.core.files import open_text
 from miad.core.statistics import Rate, difference, paired_difference, wilson
 from miad.dft.calculation import DFT, NO_ENERGY, NOT_DFT
+from miad.dft.estimate import RULES
 from miad.sun.judge import RATES
+from miad.sun.verdict import read_verdicts
 
 # The rates that are compared: one count over another. Unique and novel are those of Tables 3 to 5.
 COMPARED = {**RATES, "unique": ("unique", "attempted"), "novel": ("novel", "attempted")}
+OF_ALL = tuple(rate for rate, (_, whole) in COMPARED.items() if whole == "attempted")
 # Rates and counts as they are called in tables and figures.
 NAMES = {
     "metastable": "metastable",
@@ -74,9 +76,14 @@ class Outcome:
         return self.record["calculator"] == NOT_DFT or NOT_DFT in self.record["hull"]
 
     @property
+    def not_sent(self) -> str | None:
+        """How samples count that were not sent to DFT, in words; None where nothing was to be sent."""
+        return RULES.get(self.record.get("not_sent") or "")
+
+    @property
     def is_estimate(self) -> bool:
         """Whether rates were estimated from a part of the samples, so that they are not counts over counts."""
-        return bool(self.record.get("is_estimate"))
+        return self.record.get("not_sent") == "estimate"
 
     def rate(self, name: str) -> Rate:
         """One of COMPARED in percent, with its 95 % interval."""
@@ -88,11 +95,11 @@ class Outcome:
 
     def flags(self) -> dict[str, dict[str, bool]]:
         """{crystal_id: {rate: whether the sample counts}} for the rates over all attempted samples."""
-        names = [name for name, (_, whole) in COMPARED.items() if whole == "attempted"]
-        with open_text(self.verdicts) as lines:
-            records = [json.loads(line) for line in lines]
-        judged = {one["crystal_id"]: one["protocols"][self.record["headline"]] for one in records}
-        return {key: {name: bool(verdict[f"is_{name}"]) for name in names} for key, verdict in judged.items()}
+        headline = self.record["headline"]
+        return {
+            identity: {name: bool(getattr(sample.protocols[headline], f"is_{name}")) for name in OF_ALL}
+            for identity, sample in read_verdicts(self.verdicts).items()
+        }
 
 
 def outcomes_of(runs: list[Run]) -> list[Outcome]:
@@ -117,7 +124,7 @@ def read_row(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
         record["protocols"][record["headline"]]["counts"]["attempted"]
-        record.setdefault("calculator_name", Path(path).parent.name)
+        record["calculator_name"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MiadError(f"{path} is not a row of `miad sun` ({error!r}). Delete it and run sun again.") from error
     return record
@@ -141,7 +148,7 @@ def differences(one: Outcome, first: Outcome) -> tuple[dict[str, Rate], str]:
     ours, theirs = one.flags(), first.flags()
     if ours.keys() != theirs.keys():
         return found, "independent samples"
-    for name, (_, whole) in COMPARED.items():
-        if whole == "attempted" and found[name].value is not None:
+    for name in OF_ALL:
+        if found[name].value is not None:
             found[name] = paired_difference((theirs[key][name], ours[key][name]) for key in ours).percent()
     return found, "same samples"

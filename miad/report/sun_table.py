@@ -8,6 +8,7 @@ from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.statistics import Rate
 from miad.core.tabular import Rows, interval, markdown_table, rate_cells, rate_columns, rate_of, write_csv
+from miad.dft.estimate import RULES
 from miad.report import published
 from miad.report.outcomes import NAMES, read_row
 from miad.report.published import PaperTable, Published
@@ -55,7 +56,7 @@ def measured_rows(record: dict[str, Any], protocols: str) -> Rows:
             "energy_frame": record["hull_energy_frame"],
             **(record.get("relaxation") or {}),
             "seed": record["seed"],
-            "source": record.get("not_sent"),  # of DFT: how samples count that were not sent to it
+            "source": RULES.get(record.get("not_sent") or ""),  # of DFT: how samples count that were not sent to it
             **judged["counts"],
             **{version: record["versions"][version] for version in VERSIONS},
         }

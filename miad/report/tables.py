@@ -32,7 +32,7 @@ def write(paper: PaperTable, outcomes: list[Outcome], has_published: bool, folde
     lines = [*measured_lines(paper, ours), *(published_lines(paper) if has_published else [])]
     columns = columns_of(paper, lines)
     write_csv(folder / f"{name}.csv", columns, lines, digits=4)
-    rules = {f"{one.run.name}, {one.record['calculator']}": one.record.get("not_sent") for one in ours}
+    rules = {f"{one.run.name}, {one.record['calculator']}": one.not_sent for one in ours}
     write_text(folder / f"{name}.md", markdown(paper, columns, lines, {k: v for k, v in rules.items() if v}))
 
 

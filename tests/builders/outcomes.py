@@ -6,7 +6,8 @@ from pathlib import Path
 import yaml
 
 from miad.dft.estimate import unknown
-from miad.sun.judge import COUNTS, REASONS, rates
+from miad.sun.judge import COUNTS, rates
+from miad.sun.verdict import REASONS, SampleVerdicts, Verdict, write_verdicts
 from tests.builders import ROOT
 
 SAMPLES = 1000
@@ -58,14 +59,14 @@ def judged(results: Path, run: str, stable: range, sun: range, samples_of: str |
     }
     row["protocols"]["strict"] |= {"counts": counts, "rates": {key: vars(one) for key, one in rates(counts).items()}}
     (folder / "row.json").write_text(json.dumps(row))
-    lines = []
+    samples = []
     for index in range(SAMPLES):
         is_novel = index in sun or index not in stable
         reason = "sun" if index in sun else "known" if index in stable else "not stable"
-        flags = {"is_stable": index in stable, "is_metastable": index in stable, "is_unique": True}
-        verdict = {"reason": reason, **flags, "is_novel": is_novel, "is_sun": index in sun, "is_msun": index in sun}
-        lines.append(json.dumps({"crystal_id": f"{samples_of or run}-{index}", "protocols": {"strict": verdict}}))
-    (folder / "verdicts.jsonl").write_text("\n".join(lines) + "\n")
+        is_stable, is_sun = index in stable, index in sun
+        verdict = Verdict(reason, is_stable, is_stable, True, is_novel, is_sun, is_sun)
+        samples.append(SampleVerdicts(f"{samples_of or run}-{index}", None, {}, {"strict": verdict}))
+    write_verdicts(folder / "verdicts.jsonl", samples)
 
 
 def as_dft(results: Path, run: str) -> None:
@@ -73,6 +74,6 @@ def as_dft(results: Path, run: str) -> None:
     folder = results / run / "dft"
     (results / run / "sun" / "chgnet").rename(folder)
     row = json.loads((folder / "row.json").read_text())
-    row |= {"calculator": "DFT", "calculator_name": "dft", "not_sent": "not sent to DFT counts as not S.U.N.", "is_estimate": False}
+    row |= {"calculator": "DFT", "calculator_name": "dft", "not_sent": "not_sun"}
     row["protocols"]["strict"]["rates"].update(unknown("not_sun"))
     (folder / "row.json").write_text(json.dumps(row))

@@ -49,7 +49,7 @@ def test_rates_that_were_estimated_are_compared_as_they_are(tmp_path):
     judged(tmp_path, "big", range(300), range(150))
     path = tmp_path / "big" / "sun" / "chgnet" / "row.json"
     row = json.loads(path.read_text())
-    row |= {"not_sent": "estimated from those that were sent", "is_estimate": True}
+    row |= {"not_sent": "estimate"}
     row["protocols"]["strict"]["rates"]["sun"] = {"value": 12.0, "low": 9.0, "high": 16.0}
     path.write_text(json.dumps(row))
     compare.run(results=tmp_path, out=tmp_path, runs=settings(big={"mirage": {"num_atoms": 20}}))

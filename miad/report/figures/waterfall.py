@@ -7,7 +7,7 @@ from miad.core.tabular import Rows
 from miad.report.figures.base import Plot, Results
 from miad.report.figures.style import COLOURS, numbers, series
 from miad.report.outcomes import Outcome
-from miad.sun.judge import REASONS
+from miad.sun.verdict import REASONS
 
 
 def gather(results: Results) -> Rows:

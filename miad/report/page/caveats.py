@@ -108,16 +108,16 @@ def _hull_gaps(outcomes: list[Outcome]) -> str:
     return f"{counts} relaxed samples hold an element that the hull has no entry for; they count as not S.U.N."
 
 
-def _doubts(one: Outcome) -> list[str]:
+def _doubts(one: Outcome) -> list[list[str]]:
     """Known problems of pseudopotentials, of each S.U.N. crystal by DFT that has some."""
     flags = one.record.get("flags") or {}
     verdicts = one.flags() if flags else {}
-    return [text for identity, text in flags.items() if verdicts.get(identity, {}).get("sun")]
+    return [reasons for identity, reasons in flags.items() if verdicts.get(identity, {}).get("sun")]
 
 
 def _doubtful(outcomes: list[Outcome]) -> str:
     counts = _counted((one, len(_doubts(one)), one.counts["sun"]) for one in outcomes)
-    reasons = "; ".join(sorted({reason for one in outcomes for text in _doubts(one) for reason in text.split("; ")}))
+    reasons = "; ".join(sorted({reason for one in outcomes for found in _doubts(one) for reason in found}))
     return f"{counts} S.U.N. crystals by DFT are flagged ({reasons}); which ones, candidates.csv says."
 
 
@@ -151,8 +151,7 @@ def _failures(outcomes: list[Outcome]) -> str:
 def _not_sent(outcomes: list[Outcome]) -> str:
     """Rates of DFT over samples of which most never saw DFT."""
     sent = "; ".join(
-        f"{one.run.name}: {_num_sent(one)} of {one.counts['attempted']} samples, {one.record['not_sent']}"
-        for one in outcomes
+        f"{one.run.name}: {_num_sent(one)} of {one.counts['attempted']} samples, {one.not_sent}" for one in outcomes
     )
     known = "Known crystals and duplicates are not sent: rates that need them are left blank unless they are estimated."
     return f"{sent}. {known}"

@@ -13,7 +13,7 @@ from miad.report.figures.e_above_hull import heights
 from miad.report.figures.relaxation import relaxations
 from miad.report.figures.space_groups import CRYSTAL_SYSTEMS, crystal_system
 from miad.report.figures.step import FIGURES
-from miad.sun.judge import REASONS
+from miad.sun.verdict import REASONS
 from miad.train import loss_curve
 from tests.builders import finished
 from tests.builders.finished import NUM_SALTS, samples, write_run

@@ -73,12 +73,12 @@ def test_each_flaw_is_named(made, changes, what, word):
 def test_flagged_candidates_are_counted(made):
     """Those that are S.U.N., not all that were calculated."""
     identities = [identity for identity, verdict in made[0].flags().items() if verdict["sun"]][:2]
-    flags = dict.fromkeys(identities, FLAGS["Yb_2"]) | {"miad-000-00031": FLAGS["W_pv"]}
+    flags = {key: [FLAGS["Yb_2"]] for key in identities} | {"miad-000-00031": [FLAGS["W_pv"]]}
     found = whats(changed(made, flags=flags))
     assert list(found) == ["Doubtful pseudopotentials"]
     assert found["Doubtful pseudopotentials"].startswith("miad: 2 of 30 S.U.N. crystals by DFT are flagged (Yb_2: two")
     assert "W_pv" not in found["Doubtful pseudopotentials"]
-    assert caveats(changed(made, flags={"miad-000-00031": FLAGS["W_pv"]})) == []
+    assert caveats(changed(made, flags={"miad-000-00031": [FLAGS["W_pv"]]})) == []
 
 
 def test_failures_are_told_once_they_are_many(made):
@@ -96,7 +96,7 @@ def test_every_warning_names_its_files(made):
 
 def test_what_was_not_sent_to_dft_has_not_failed(made):
     def rows(relaxed: int):
-        ones = changed(made, num_sent=900, not_sent="not sent to DFT counts as not S.U.N.")
+        ones = changed(made, num_sent=900, not_sent="not_sun")
         for one in ones:
             one.record["protocols"]["strict"]["counts"] |= {"relaxed": relaxed, "converged": relaxed}
         return whats(ones)
