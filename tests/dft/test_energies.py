@@ -11,6 +11,7 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 from miad.config.sections import Dft, build
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
+from miad.core.tabular import read_csv
 from miad.dft.calculation import (
     FLAGS,
     NO_ENERGY,
@@ -23,7 +24,6 @@ from miad.dft.calculation import (
 )
 from miad.dft.vasp.flow import STAGES
 from miad.hull.convex import Entry
-from miad.report.figures.tables import read_csv
 from tests.builders.finished import write_candidates
 from tests.builders.vasp_stand_in.chain import SENT, Chain, ledger, settings
 from tests.builders.vasp_stand_in.site import Site, calls

@@ -1,10 +1,10 @@
 """A random part of each stratum stands for the whole of it."""
 
 import pytest
-from miad.sun.verdict import Verdict
 
 from miad.core.statistics import Stratum, stratified
 from miad.dft.estimate import estimates
+from miad.sun.verdict import Verdict
 
 
 def verdict(success: bool, group: str, **changes) -> Verdict:
