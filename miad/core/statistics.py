@@ -75,21 +75,19 @@ def _wilson(successes: int, trials: int, confidence: float) -> tuple[float, floa
     return share, low, high
 
 
-def difference(first: tuple[int, int], second: tuple[int, int], confidence: float = CONFIDENCE) -> Rate:
-    """Difference of two independent shares, second minus first.
+def difference(first: Rate, second: Rate) -> Rate:
+    """Difference of two independent rates, second minus first, in their unit; None where one of them is not known.
 
-    Args:
-        first, second: (successes, trials).
-
-    Source: Newcombe, Stat. Med. 17, 873 (1998), method 10.
+    Source: MOVER, Zou and Donner, Stat. Med. 27, 1693 (2008); of Wilson intervals it is Newcombe's method 10,
+    Stat. Med. 17, 873 (1998).
     """
-    a, b = wilson(*first, confidence), wilson(*second, confidence)
-    if a.value is None or b.value is None:
+    if first.value is None or second.value is None:
         return Rate(None, None, None)
-    value = b.value - a.value
-    low = value - math.hypot(b.value - b.low, a.high - a.value)
-    high = value + math.hypot(b.high - b.value, a.value - a.low)
-    return Rate(value, low, high)
+    value = second.value - first.value
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return Rate(value, None, None)
+    low = math.hypot(second.value - second.low, first.high - first.value)
+    return Rate(value, value - low, value + math.hypot(second.high - second.value, first.value - first.low))
 
 
 def paired_difference(pairs: Iterable[tuple[bool, bool]], confidence: float = CONFIDENCE) -> Rate:
