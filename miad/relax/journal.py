@@ -1,4 +1,4 @@
-"""A journal of finished crystals beside an output that is not whole yet: what a killed run continues from."""
+"""A journal of finished crystals beside an output that is not whole yet, from which a killed run continues."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from miad.core.crystal import Crystal, from_line, to_line
 
 
 class Journal:
-    """Finished crystals, one flushed line each, under a first line that says what they were made by.
+    """Finished crystals, one flushed line each, under a first line with all that they depend on.
 
     A journal made by anything else is started anew, and a torn last line is dropped.
 

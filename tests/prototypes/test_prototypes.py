@@ -105,7 +105,7 @@ def test_shipped_crystals_are_at_rest(crystals):
     """The energies are those of the shipped cells, and nothing moves when they are relaxed again."""
     import torch
 
-    from miad.relax.potentials.register import Chgnet
+    from miad.relax.potentials.chgnet import Chgnet
     from miad.relax.step import in_flight
 
     torch.set_num_threads(1)

@@ -11,10 +11,10 @@ from miad.core.crystal import Crystal
 from miad.relax.inflight import FILL, Flight
 from miad.relax.memory import Budget
 from miad.relax.optimisers.fire import Fire
-from miad.relax.potentials.engine import ListEngine
-from miad.relax.potentials.register import Atoms, Evaluation, potential
+from miad.relax.potentials.register import potential
 from miad.relax.step import relax_batched
-from tests.relax.test_step import SETTINGS, rocksalt
+from tests.builders.potentials import Atoms, Evaluation, ListEngine
+from tests.builders.relaxation import SETTINGS, rocksalt
 
 PER_ATOM = 100.0  # bytes that the toy engine counts for an atom
 
