@@ -89,7 +89,7 @@ def relax_all(crystals: list[Crystal], settings: Relax, calculator: str) -> Iter
         # Processes that share a GPU only wait for each other.
         num_workers=settings.workers or (num_cores() if device == "cpu" else 1),
         # The worker's own clock is looked at between steps; this one is for steps that never end.
-        limits=Limits(2 * settings.time_limit + 60, settings.memory * 1e9 if device == "cpu" else None),
+        limits=Limits(2 * settings.time_limit + 60, settings.memory * 1e9 if device == "cpu" else float("inf")),
         step=STEP,
     )
     return itertools.chain(failed, treated)
