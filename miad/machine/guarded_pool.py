@@ -1,5 +1,6 @@
 """Worker processes that may die: a crystal that kills its worker costs itself and nothing else."""
 
+import contextlib
 import logging
 import multiprocessing
 import time
@@ -133,10 +134,9 @@ class _Worker:
         """Give it a crystal; None: it is not needed any more."""
         self.since = time.monotonic() if crystal is not None else float("inf")
         self.in_hand = crystal
-        try:
+        # One that died while idle is found out by the next look at its pipe, with the crystal still in hand.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.pipe.send(crystal)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it died while idle; the next look at its pipe finds out, with the crystal still in hand
 
     def end(self) -> None:
         """Kill it."""
