@@ -13,7 +13,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
 import miad
 from miad.core.errors import MiadError
@@ -40,7 +39,7 @@ def is_url(text: str) -> bool:
 
 
 def cache_path(url: str) -> Path:
-    """Where the file behind `url` is kept, in the cache folder.
+    """Place of the file behind `url` in the cache folder.
 
     The name is a digest and the harmless letters of the last part of the URL, so no URL reaches outside the folder.
     """
@@ -100,7 +99,7 @@ def _by_hand(setting: str, target: Path) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Why a request failed, in few words."""
+    """Reason of a failed request, in few words."""
     if isinstance(error, urllib.error.HTTPError):
         return f"the server answered {error.code} {error.reason}"
     if isinstance(error, urllib.error.URLError):
@@ -199,7 +198,7 @@ def _receive(answer: http.client.HTTPResponse, partial: Path, start: int) -> Non
     with partial.open("ab" if start else "wb") as file:
         name = partial.name.removesuffix(".part")
         blocks = max(1, -(-(total - start) // BLOCK)) if total is not None else None
-        for block in track(_blocks(answer), what=f"MiB of {name}", total=blocks):
+        for block in track(iter(lambda: answer.read(BLOCK), b""), what=f"MiB of {name}", total=blocks):
             file.write(block)
             if file.tell() > MAX_BYTES:
                 partial.unlink()
@@ -207,8 +206,3 @@ def _receive(answer: http.client.HTTPResponse, partial: Path, start: int) -> Non
         received = file.tell()
     if total is not None and received != total:
         raise _Cut(f"the connection was cut after {received} of {total} bytes")
-
-
-def _blocks(answer: IO[bytes]) -> Iterator[bytes]:
-    while block := answer.read(BLOCK):
-        yield block
