@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
     from pymatgen.io.cif import CifBlock
 
-Named = tuple[
-    str | None, Callable[[], "Structure"]
-]  # id of a crystal, and its reader, or `refuse`
+Named = tuple[str | None, Callable[[], "Structure"]]  # id of a crystal, and its reader, or `refuse`
 
 MAX_CIF = 1_000_000  # characters; 20 atoms take 2,000
 MAX_FILE = 500_000_000  # bytes of one file, in a zip too
