@@ -1,4 +1,4 @@
-"""What a killed snakemake leaves behind: steps and lock; Slurm jobs are cancelled in tests/workflow/slurm."""
+"""Remains of a killed snakemake: steps and lock; Slurm jobs are cancelled in tests/workflow/slurm."""
 
 import os
 import subprocess

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from miad.core.errors import MiadError
 from miad.core.files import open_text
@@ -81,7 +81,7 @@ class Table:
         with contextlib.ExitStack() as stack:
             if self.path.is_file() and zipfile.is_zipfile(self.path):
                 archive = stack.enter_context(zipfile.ZipFile(self.path))
-                raw: IO[bytes] = stack.enter_context(archive.open(self._find(archive)))
+                raw: Any = stack.enter_context(archive.open(self._find(archive)))
             else:
                 # open_text tells gzip from plain, and has the message for a missing file.
                 raw = stack.enter_context(open_text(self.path)).buffer

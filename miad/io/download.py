@@ -130,8 +130,14 @@ def _download(url: str, partial: Path, checksum: str | None, attempts: int, slee
     while True:
         try:
             _attempt(url, partial)
-            if checksum is None or _is_right(partial, checksum, forgive=is_stale):
+            try:
+                if checksum is not None:
+                    verify(partial, checksum, remedy="The publisher has changed it, or something on the way has.")
                 return
+            except MiadError:
+                partial.unlink()
+                if not is_stale:
+                    raise
             is_stale, furthest = False, 0
             log.info("%s: the resumed file has a wrong checksum; starting afresh", url)
         except (OSError, http.client.HTTPException) as error:
@@ -141,18 +147,6 @@ def _download(url: str, partial: Path, checksum: str | None, attempts: int, slee
             wait = min(2.0**fruitless, 60.0)
             log.info("%s: %s; trying again in %.0f s", url, _reason(error), wait)
             sleep(wait)
-
-
-def _is_right(partial: Path, checksum: str, *, forgive: bool) -> bool:
-    """Verify; what is wrong is deleted, and an error unless forgiven."""
-    try:
-        verify(partial, checksum, remedy="The publisher has changed it, or something on the way has.")
-    except MiadError:
-        partial.unlink()
-        if not forgive:
-            raise
-        return False
-    return True
 
 
 def _may_pass(error: Exception) -> bool:

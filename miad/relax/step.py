@@ -81,7 +81,7 @@ def relax_all(crystals: list[Crystal], settings: Relax, calculator: str) -> Iter
     sound = [crystal for crystal in crystals if not crystal.failure]
     chosen, device = potential(calculator, settings.potentials.get(calculator)), pick_device(settings.device)
     if device != "cpu" and chosen.is_batched:
-        return itertools.chain(failed, relax_batched(sound, settings, chosen, device) if sound else ())
+        return itertools.chain(failed, in_flight(sound, settings, chosen, device) if sound else ())
     treated = in_processes(
         sound,
         make_relaxer,
@@ -103,33 +103,32 @@ def make_relaxer(settings: Relax, calculator: str) -> Callable[[Crystal], Crysta
     chosen = potential(calculator, settings.potentials.get(calculator))
     limit = settings.memory * 1e9 - BASE_MEMORY
     engine = chosen.engine(settings.device, limit)
-    return lambda crystal: next(in_flight([crystal], settings, chosen, engine, limit))
-
-
-def relax_batched(
-    crystals: Iterable[Crystal], settings: Relax, chosen: Potential, device: str, limit: float | None = None
-) -> Iterator[Crystal]:
-    """Relax crystals in batches in this process; see `in_flight` for what is not `device`, as torch names it."""
-    from miad.relax.memory import Budget
-
-    return in_flight(crystals, settings, chosen, chosen.engine(device, limit or Budget(device).capacity), limit)
+    return lambda crystal: next(in_flight([crystal], settings, chosen, settings.device, limit, engine))
 
 
 def in_flight(
-    crystals: Iterable[Crystal], settings: Relax, chosen: Potential, engine: "Engine", limit: float | None
+    crystals: Iterable[Crystal],
+    settings: Relax,
+    chosen: Potential,
+    device: str,
+    limit: float | None = None,
+    engine: "Engine | None" = None,
 ) -> Iterator[Crystal]:
-    """Relax crystals with an engine; yields them in the order of completion, in the frame that the potential promises.
+    """Relax crystals in batches; yields them in the order of completion, in the frame that the potential promises.
 
     Args:
         crystals: to be relaxed; failed ones come back as they are.
         settings: limits.
         chosen: the potential.
-        engine: of that potential.
+        device: as torch names it.
         limit: bytes that an evaluation may take; None on a GPU, whose memory is filled.
+        engine: of that potential and device; a new one if left out.
     """
     from miad.relax.inflight import Flight
     from miad.relax.memory import Budget
 
+    budget = Budget(device, limit)
+    engine = engine or chosen.engine(device, budget.capacity)
     sound = []
     for crystal in crystals:
         if crystal.failure:
@@ -138,8 +137,7 @@ def in_flight(
             yield crystal.failed(STEP, reason)
         else:
             sound.append(crystal)
-    relaxations = chosen.relaxations(settings, engine.device)
-    flight = Flight(relaxations, engine, settings, Budget(engine.device, limit))
+    flight = Flight(chosen.relaxations(settings, device), engine, settings, budget)
     for crystal in flight.run(crystal.replace(calculator=chosen.label) for crystal in sound):
         if not crystal.failure:
             crystal = correct(crystal.replace(energy_frame=chosen.native_frame), chosen.energy_frame, STEP)

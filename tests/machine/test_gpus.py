@@ -43,7 +43,7 @@ class Busy(Exception):
 
 
 def lent_now(machine, num: int, jobs_per_gpu: int = 1) -> list[str]:
-    """What is lent without waiting."""
+    """Devices that are lent without waiting."""
 
     def give_up(_):
         raise Busy

@@ -1,4 +1,4 @@
-"""What a killed run continues from."""
+"""The journal from which a killed run continues."""
 
 import numpy as np
 

@@ -18,7 +18,7 @@ from miad.relax.geometry import Geometry, owners_of
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How far the relaxation of one crystal has come.
+    """State of the relaxation of one crystal.
 
     Attributes:
         deformation: (3, 3); its transpose times the initial lattice, from the right, is the lattice.
@@ -27,7 +27,7 @@ class Outcome:
         num_steps: moves made.
         rms_displacement: Å, in the undeformed cell and without the common drift.
         volume_ratio: current volume over initial volume.
-        is_converged: whether the forces are below the limit.
+        is_converged: True if the forces are below the limit.
     """
 
     deformation: np.ndarray
@@ -119,8 +119,8 @@ class Relaxations(ABC):
             virials: (n_crystals, 3, 3) eV, minus the derivative of the energy by strain.
 
         Returns:
-            Whether the relaxation of each crystal is over, converged or not, (n_crystals,). Those that were not
-            given finite numbers stay where they are, and `is_finite` says so.
+            True for each crystal whose relaxation is over, converged or not, (n_crystals,). Those that were not given
+            finite numbers stay at their geometry and are False in `crystal["is_finite"]`.
         """
         crystal, size = self.crystal, len(self)
         broken = torch.zeros(size, device=self.device).index_add(
@@ -144,7 +144,7 @@ class Relaxations(ABC):
         return torch.linalg.det(self.crystal["deformation"])
 
     def outcomes(self, chosen: list[int]) -> list[Outcome]:
-        """How far some of the crystals have come."""
+        """States of some of the crystals, by index and in that order."""
         kept = torch.zeros(len(self), dtype=torch.bool, device=self.device)
         kept[chosen] = True
         crystal = {name: part[kept].cpu().numpy() for name, part in self.crystal.items()}

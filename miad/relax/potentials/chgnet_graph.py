@@ -200,12 +200,12 @@ class Lists:
 
 
 def _counts(starts: Tensor, geometry: Geometry) -> Tensor:
-    """How many pairs each crystal has, (n_crystals,)."""
+    """Number of pairs of each crystal, (n_crystals,)."""
     return torch.bincount(geometry.owners[starts], minlength=len(geometry.sizes))
 
 
 def _pairs_at(near: Pairs, geometry: Geometry) -> Tensor:
-    """How many pairs of near pairs share an atom, (n_crystals,)."""
+    """Number of pairs of near pairs that share an atom, (n_crystals,)."""
     touching = torch.bincount(torch.cat([near.starts, near.ends]), minlength=len(geometry.owners))
     corners = touching * (touching - 1) // 2
     return torch.zeros_like(geometry.sizes).index_add(0, geometry.owners, corners)

@@ -47,7 +47,7 @@ def joined(parts: list[Pairs]) -> Pairs:
 
 
 def num_candidates(geometry: Geometry, cutoff: float) -> Tensor:
-    """How many pairs and images `pairs_within` would look at, (n_crystals,) of float64; huge for flat cells."""
+    """Number of pairs and images that `pairs_within` tries, (n_crystals,) of float64; huge for flat cells."""
     reach = _reach(geometry.lattices, cutoff)
     images = (2 * reach + 1).prod(dim=1)
     sizes = geometry.sizes.double()
@@ -60,7 +60,7 @@ def pairs_within(geometry: Geometry, cutoff: float, chosen: Tensor) -> Pairs:
     Args:
         geometry: crystals.
         cutoff: Å.
-        chosen: (n_crystals,) of bool, the crystals whose pairs are wanted; `num_candidates` says what each costs.
+        chosen: (n_crystals,) of bool, the crystals whose pairs are wanted; each costs its `num_candidates`.
 
     Returns:
         Pairs in the order of their atoms; an atom and its own images are pairs, too.

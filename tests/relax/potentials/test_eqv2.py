@@ -34,7 +34,7 @@ def crystals(count: int = 3) -> list[Crystal]:
 
 
 def atoms_of(given: list[Crystal]) -> list[Atoms]:
-    """What a potential sees of them."""
+    """Crystals as a potential sees them."""
     return [Atoms(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers) for crystal in given]
 
 
@@ -93,7 +93,7 @@ def test_as_paper_is_at_fixed_cell_and_uncorrected(checkpoint):
     chosen = potential("eqv2", {"checkpoint": str(checkpoint), "mode": "as_paper"})
     settings = dataclasses.replace(SETTINGS, fmax=1e-6, max_steps=3)
     salt = rocksalt("salt", 5.5, (12, 8), apart=0.45)
-    [found] = relax.relax_batched([salt], settings, chosen, "cpu", limit=1e9)
+    [found] = relax.in_flight([salt], settings, chosen, "cpu", limit=1e9)
     assert found.energy_frame == "uncorrected" and found.calculator.startswith("tiny (fairchem-core 1.")
     assert found.num_steps == 3 and found.rms_displacement > 0
     np.testing.assert_array_equal(found.lattice, salt.lattice)
@@ -123,13 +123,13 @@ def test_hostile_crystals_fail_alone(checkpoint):
     # Those are sound to any potential, or take too long for a test.
     given = [one for one in hostile(26) if one.crystal_id.split("-")[0] not in ("dense", "two_hundred_atoms")]
     settings = dataclasses.replace(SETTINGS, max_steps=1)
-    together = {one.crystal_id: one for one in relax.relax_batched(given, settings, chosen, "cpu", limit=1e9)}
+    together = {one.crystal_id: one for one in relax.in_flight(given, settings, chosen, "cpu", limit=1e9)}
     assert together.keys() == {one.crystal_id for one in given}
     assert {name.split("-")[0] for name, one in together.items() if not one.failure} >= {"far_away", "left_handed"}
     for name in ("overlapping-0", "tiny_cell-1", "huge_cell-2", "flat_cell-3", "not_numbers-10", "no_atoms-12"):
         assert together[name].failure.step == "relax"
     for one in given[4:8]:
-        [alone] = relax.relax_batched([one], settings, chosen, "cpu", limit=1e9)
+        [alone] = relax.in_flight([one], settings, chosen, "cpu", limit=1e9)
         assert alone.failure == together[one.crystal_id].failure
         if not alone.failure:
             assert alone.energy_per_atom == pytest.approx(together[one.crystal_id].energy_per_atom, abs=1e-6)
