@@ -191,14 +191,14 @@ def _draw(rows: list[int], fractions: Mapping[str, float], seed: int) -> dict[in
     """Draw rows into splits; the order of rows is kept."""
     order = np.random.default_rng([seed, len(rows)]).permutation(len(rows))
     ends = np.round(np.cumsum(list(fractions.values())) * len(rows)).astype(int)
-    names = list(fractions)
-    drawn = {rows[place]: names[int(np.searchsorted(ends, rank, side="right"))] for rank, place in enumerate(order)}
-    return {row: drawn[row] for row in rows}
+    drawn = np.empty(len(rows), dtype=object)
+    drawn[order] = np.repeat(list(fractions), np.diff(ends, prepend=0))
+    return dict(zip(rows, drawn.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Turns one row into a Crystal; small, because it travels to the worker processes."""
+    """Reader of a row as a Crystal; small, because it is sent to the worker processes."""
 
     name: str
     energy_column: str | None

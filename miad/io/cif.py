@@ -37,7 +37,7 @@ def parse_cif(text: str) -> "Structure":
 
     Raises:
         MiadError: empty, too large, unreadable, partly occupied, not finite, or with what is no element up to 99; the
-            message is a reason that begins with "its" or "it": the caller knows whose.
+            message is a reason that begins with "its" or "it"; the caller names the crystal.
     """
     from pymatgen.io.cif import CifParser
 

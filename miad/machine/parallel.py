@@ -37,7 +37,7 @@ class Processes:
             batches: picklable.
             arguments: the same for all batches.
             what: of the progress that is shown.
-            is_short: whether it is done sooner than processes have started; those that have are used all the same.
+            is_short: True if it takes less time than to start processes; those that have been started are used.
         """
         results: Iterable = (work(batch, *arguments) for batch in batches)
         if min(self.number, len(batches)) > 1 and not (is_short and self._pool is None):

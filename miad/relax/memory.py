@@ -54,7 +54,7 @@ class Budget:
         yield
         if on_gpu:
             taken = (torch.cuda.max_memory_allocated(self.device) - before) / max(load, 1.0)
-            # Up at once, down slowly: too few crystals cost some time, too many an evaluation.
+            # Rises at once and falls slowly: too few crystals cost some time, too many cost an evaluation.
             self.scale = max(taken, 0.9 * self.scale + 0.1 * taken)
         if load > self.learnt / 2:
             self.learnt *= GROWTH

@@ -1,4 +1,4 @@
-"""The class that a potential is made of.
+"""The base class of potentials.
 
 Another ASE potential takes one small class and one entry of config.yaml. The class, in a file beside config.yaml:
 
@@ -26,9 +26,9 @@ and the entry, with which it can be named under `relax.calculators`:
       potentials:
         mace: {class: "my_potentials:Mace", model: /data/mace-mp-0.model, fmax: 0.05}
 
-Keys of `relax` itself (`fmax`, `max_steps`, …) in an entry hold for this potential only. `Potential` has what else a
-class may say: the elements that it knows, a batched evaluation, another optimiser, files to look for beforehand. A
-potential for everybody is such a class in this folder and a line in miad/relax/potentials/register.py.
+Keys of `relax` itself (`fmax`, `max_steps`, …) in an entry hold for this potential only. A class may give more,
+see `Potential`: the elements that it knows, a batched evaluation, another optimiser, files that must be there. To ship
+a potential with miad, put its class into this folder and its name into miad/relax/potentials/register.py.
 """
 
 import functools
