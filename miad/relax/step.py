@@ -48,20 +48,14 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
     chosen.files()
     settings = settings_of(settings, calculator)
     given = read_crystals(crystals)
-    journal = Journal(relaxed, _key(settings, calculator, chosen, crystals))
-    finished = journal.open()
-    try:
+    with Journal(relaxed, _key(settings, calculator, chosen, crystals)) as journal:
+        finished = journal.finished
         waiting = [crystal for crystal in given if crystal.crystal_id not in finished]
         if finished:
             log.info("continuing: %d of %d crystals were finished before", len(finished), len(given))
         for crystal in track(relax_all(waiting, settings, calculator), what="crystals relaxed", total=len(waiting)):
             journal.add(crystal)
-            finished[crystal.crystal_id] = crystal
         write_crystals(relaxed, (finished[crystal.crystal_id] for crystal in given))
-    except BaseException:
-        journal.close(is_done=False)
-        raise
-    journal.close(is_done=True)
 
 
 def _key(settings: Relax, calculator: str, chosen: Potential, crystals: Path) -> dict:

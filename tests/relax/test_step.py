@@ -88,14 +88,13 @@ def test_continues_from_the_journal_and_does_not_relax_again(mixed, tmp_path, mo
     run = {"crystals": folder / "in.jsonl", "relaxed": tmp_path / "out.jsonl", "calculator": "chgnet"}
     relax.run(SETTINGS, **run)
     killed = Journal(tmp_path / "out.jsonl", keys[0])
-    killed.open()
     killed.add(relaxed["good"])
     with caplog.at_level(logging.INFO, logger="miad"):
         relax.run(dataclasses.replace(SETTINGS, workers=2), **run)
     assert "1 of 8 crystals were finished before" in caplog.text
     after = {crystal.crystal_id: crystal for crystal in read_crystals(tmp_path / "out.jsonl")}
     assert after["good"].num_steps == relaxed["good"].num_steps and after["slow"].num_steps == 99
-    killed.open()
+    killed = Journal(tmp_path / "out.jsonl", keys[0])
     killed.add(relaxed["good"])
     relax.run(dataclasses.replace(SETTINGS, fmax=0.2), **run)  # the journal is of fmax 0.1: of no use
     assert all(crystal.num_steps == 99 for crystal in read_crystals(tmp_path / "out.jsonl"))

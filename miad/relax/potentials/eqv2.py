@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from miad.config.sections import Relax
 from miad.core.errors import MiadError
 from miad.core.files import verify
-from miad.relax.potentials.eqv2_fairchem import KEY, load_trainer
 from miad.relax.potentials.potential import Potential, weights_label
 
 if TYPE_CHECKING:
     from miad.relax.optimisers.batch import Relaxations
     from miad.relax.potentials.engine import Engine
+
+
+KEY = "relax.potentials.eqv2"
 
 
 class Eqv2(Potential):
@@ -67,10 +69,10 @@ class Eqv2(Potential):
 
     def engine(self, device: str, limit: float) -> "Engine":
         """Evaluation of many crystals together."""
-        from miad.relax.potentials.eqv2_engine import Eqv2Engine
+        from miad.relax.potentials.eqv2_fairchem import Eqv2Engine
 
         [path] = self.files()
-        return Eqv2Engine(load_trainer(path, device, is_trusted=self.checksum is not None), device)
+        return Eqv2Engine(path, device, is_trusted=self.checksum is not None)
 
     def relaxations(self, settings: Relax, device: str) -> "Relaxations":
         """L-BFGS at fixed cell as in the paper, or FIRE of cell and positions."""

@@ -1,4 +1,4 @@
-"""fairchem-core 1.x as far as eqV2 needs it: its checkpoints and its private parts, checked on version 1.10.0."""
+"""fairchem-core 1.x as far as eqV2 needs it: its checkpoints and private parts, checked on version 1.10.0."""
 
 import importlib
 import importlib.util
@@ -7,14 +7,16 @@ import pickle  # for the name of its error only
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from miad.core.errors import MiadError
+from miad.relax.geometry import Geometry
+from miad.relax.potentials.engine import Engine
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-KEY = "relax.potentials.eqv2"
 # The parts that eqV2 is made of; fairchem's own set-up imports every model, also those whose packages are absent.
 _MODULES = (
     "common.logger",
@@ -27,8 +29,8 @@ _MODULES = (
 )
 
 
-def load_trainer(path: Path, device: str, *, is_trusted: bool) -> Any:
-    """The trainer of fairchem that holds the model of a checkpoint, ready to predict.
+class Eqv2Engine(Engine):
+    """Energies, forces and virials by a trainer of fairchem, which finds the neighbours itself.
 
     Args:
         path: a checkpoint of fairchem-core 1.x: weights, settings, normalizers and element references.
@@ -38,12 +40,43 @@ def load_trainer(path: Path, device: str, *, is_trusted: bool) -> Any:
     Raises:
         MiadError: not such a file, or one that would run code when it is opened.
     """
-    import_fairchem()
-    import torch
+
+    def __init__(self, path: Path, device: str, *, is_trusted: bool) -> None:
+        super().__init__(device)
+        import_fairchem()
+        self.trainer = _at_rest(_trainer(path, _open(path, is_trusted), device))
+
+    def evaluate(self, geometry: Geometry, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Engine`."""
+        from torch_geometric.data import Batch
+
+        batch = Batch.from_data_list([_data(*crystal) for crystal in geometry.arrays(chosen)]).to(self.device)
+        found = self.trainer.predict(batch, per_image=False, disable_tqdm=True)
+        volumes = torch.linalg.det(geometry.lattices[chosen]).abs()
+        virials = -volumes[:, None, None] * found["stress"].double().reshape(-1, 3, 3)  # of stresses in eV/Å³
+        return found["energy"].double().reshape(-1), found["forces"].double(), virials
+
+
+def _data(lattice: np.ndarray, frac_coords: np.ndarray, numbers: np.ndarray) -> Any:
+    """A crystal as fairchem takes it, a `torch_geometric.data.Data`."""
+    from torch_geometric.data import Data
+
+    return Data(
+        pos=torch.tensor(np.mod(frac_coords, 1.0) @ lattice, dtype=torch.float32),
+        cell=torch.tensor(lattice, dtype=torch.float32)[None],
+        atomic_numbers=torch.tensor(numbers, dtype=torch.uint8),
+        natoms=len(numbers),
+        tags=torch.zeros(len(numbers), dtype=torch.int),
+        fixed=torch.zeros(len(numbers), dtype=torch.int),
+        pbc=torch.ones(1, 3, dtype=torch.bool),
+    )
+
+
+def _trainer(path: Path, checkpoint: dict, device: str) -> Any:
+    """The trainer of fairchem that holds the model of a checkpoint."""
     from fairchem.core.common.registry import registry
     from fairchem.core.common.utils import update_config
 
-    checkpoint = _open(path, is_trusted)
     try:
         config = update_config(checkpoint["config"])
         config["model"]["otf_graph"] = True  # neighbours on the fly
@@ -70,9 +103,9 @@ def load_trainer(path: Path, device: str, *, is_trusted: bool) -> Any:
     except (KeyError, TypeError, AttributeError, NotImplementedError) as error:
         raise MiadError(
             f"{path} is not a checkpoint of eqV2 in the layout of fairchem-core 1.x ({type(error).__name__}: {error})."
-            f" Correct {KEY}.checkpoint."
+            f" Correct relax.potentials.eqv2.checkpoint."
         ) from error
-    return _at_rest(trainer)
+    return trainer
 
 
 def _at_rest(trainer: Any) -> Any:
@@ -88,14 +121,12 @@ def _at_rest(trainer: Any) -> Any:
     return trainer
 
 
-def edge_rotations(vectors: "Tensor") -> "Tensor":
+def edge_rotations(vectors: Tensor) -> Tensor:
     """Rotations that turn each edge onto the y axis, (n_edges, 3, 3), for edge vectors (n_edges, 3).
 
     The angle around the edge is free. fairchem draws it at random at every evaluation, so that energies change
     and depend on the other crystals of the batch; here it follows from the edge alone.
     """
-    import torch
-
     y = vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
     aside = torch.nn.functional.one_hot(y.abs().argmin(dim=1), 3).to(y)
     x = torch.linalg.cross(y, aside)
@@ -104,14 +135,12 @@ def edge_rotations(vectors: "Tensor") -> "Tensor":
 
 
 def _open(path: Path, is_trusted: bool) -> dict:
-    import torch
-
     try:
         return torch.load(path, map_location="cpu", weights_only=not is_trusted)
     except pickle.UnpicklingError as error:
         raise MiadError(
             f"{path} holds more than tensors and plain settings, and opening it would run what it says. If you trust"
-            f" where it is from, set {KEY}.checksum in config.yaml to its checksum (sha256:…)."
+            f" where it is from, set relax.potentials.eqv2.checksum in config.yaml to its checksum (sha256:…)."
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
         raise MiadError(f"{path} cannot be read ({error}). Download it again.") from error
@@ -141,8 +170,8 @@ def import_fairchem() -> None:
 
 
 def _scatter(
-    src: "Tensor", index: "Tensor", dim: int = -1, out: None = None, dim_size: int | None = None, reduce: str = "sum"
-) -> "Tensor":
+    src: Tensor, index: Tensor, dim: int = -1, out: None = None, dim_size: int | None = None, reduce: str = "sum"
+) -> Tensor:
     """`torch_scatter.scatter` by torch_geometric."""
     from torch_geometric.utils import scatter
 
