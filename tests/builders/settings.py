@@ -22,7 +22,9 @@ def hull_settings(**changes) -> Hull:
 
 
 def sun_settings(protocols=PROTOCOLS, protocol="strict", missing="report") -> Sun:
-    return Sun(seed=0, hull=hull_settings(missing=missing), protocol=protocol, protocols=read_protocols(protocols), workers=1)
+    return Sun(
+        seed=0, hull=hull_settings(missing=missing), protocol=protocol, protocols=read_protocols(protocols), workers=1
+    )
 
 
 def metrics_settings(dataset: str = "toy", cutoffs: str | None = None) -> Metrics:
