@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from miad.config.sections import Diffusion, Mirage, Network, Train, did_you_mean
+from miad.config.sections import Diffusion, Mirage, Network, Train
+from miad.config.validation import did_you_mean
 from miad.core.errors import MiadError
 from miad.model.diffusion.process import JointDiffusion
 from miad.model.network import CSPNet
@@ -37,8 +38,8 @@ def make_process(
     return kind(settings, variant, device, center_scores, cross_entropy)
 
 
-def check(settings: Train) -> None:
-    """Refuse a training of what does not exist, or with weights of other losses than its process has.
+def check(settings: Train) -> str:
+    """Names of the process and the network of a training.
 
     Raises:
         MiadError: there is no such process or network, or train.loss_weights does not fit.
@@ -50,6 +51,7 @@ def check(settings: Train) -> None:
             f"train.loss_weights is for {', '.join(settings.loss_weights)}; the losses of"
             f" {settings.diffusion.process} are {', '.join(names)}. Give each of them a weight in config.yaml."
         )
+    return f"{settings.diffusion.process} by {settings.network.kind}"
 
 
 def make_network(settings: Network) -> nn.Module:
