@@ -180,5 +180,5 @@ def test_odd_json_is_refused(text, words):
 def test_records_that_are_no_blocks_are_refused(config):
     record = dataclasses.asdict(build(resolve(config)["miad"], Train))
     for odd in (None, 3, [1]):
-        with pytest.raises(MiadError, match="settings: network is"):
+        with pytest.raises(MiadError, match=r"settings: train\.network is"):
             from_record(Train, {**record, "network": odd})
