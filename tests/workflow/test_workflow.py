@@ -120,7 +120,7 @@ def test_snakemakes_own_report_has_the_figures_with_captions(copy):
     code, output = copy.run("snakemake", "--report", "snakemake.html", "all")
     assert code == 0, output
     text = copy.text("snakemake.html")
-    assert "From attempted to S.U.N.: every sample ends at the first reason that applies." in text
+    assert "From attempted to S.U.N.: Every attempted sample ends at one reason, the first that applies" in text
     assert "Every run with its difference to the first one" in text and "The S.U.N. crystals of" in text
 
 
