@@ -118,6 +118,35 @@ def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
     return kept
 
 
+def read_runs(config: dict, main: dict) -> dict[str, dict]:
+    """Further runs, one per entry of `external`: crystals of other programs that are read instead of sampled.
+
+    Args:
+        config: config.yaml as read.
+        main: settings of the main run.
+
+    Returns:
+        {name: settings}: those of the main run, but for `sample`, which says where the crystals are read, the
+        calculator, and DFT, which is left out.
+    """
+    runs = {}
+    for name, entry in _block(config, "external").items():
+        relax = {**main["relax"], "calculators": [entry.get("calculator") or "chgnet"]}
+        named = {key: entry.get(key) for key in ("crystals", "generated", "energy_frame")}
+        runs[name] = {
+            **main,
+            "sample": {**named, "num_shards": 1, "epoch": None},
+            "relax": relax,
+            "dft": {**main["dft"], "enabled": False},
+        }
+    return runs
+
+
+def is_read(sections: dict) -> bool:
+    """Whether the samples of a run are read from a file of another program."""
+    return "crystals" in sections["sample"]
+
+
 def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
     """In whose folder the results of each step of each run are: {step: {run: run}}.
 
@@ -125,7 +154,7 @@ def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
     in common, so an ablation of the sampler starts from the weights of the main run.
     """
     sections = {section for upstream in UPSTREAM.values() for section in upstream}
-    texts = {run: {section: settings_json(settings, section) for section in sections} for run, settings in runs.items()}
+    texts = {run: {section: _text(settings, section) for section in sections} for run, settings in runs.items()}
     found: dict[str, dict[str, str]] = {}
     for step, upstream in UPSTREAM.items():
         first: dict[tuple[str, ...], str] = {}
@@ -133,6 +162,13 @@ def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
             run: first.setdefault(tuple(text[name] for name in upstream), run) for run, text in texts.items()
         }
     return found
+
+
+def _text(settings: dict, section: str) -> str:
+    """A section as JSON, to be compared with that of another run."""
+    if section == "sample" and is_read(settings):
+        return json.dumps(settings["sample"], sort_keys=True)
+    return settings_json(settings, section)
 
 
 def _block(config: dict, name: str) -> dict:

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from miad.config.sections import Relax, Sun
-from miad.core.crystal import Crystal, read_crystals, write_crystals
+from miad.core.crystal import Crystal, carry_energies, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.provenance import versions
@@ -127,12 +127,15 @@ def run(
     crystals = _read_all(relaxed)
     convex = ConvexHull(read_table(hull))
     given = {split: path for split, path in (("train", train), ("val", val), ("test", test)) if path}
-    protocols = applicable(settings, crystals, convex, bool(generated), set(given))
+    before = _read_all(generated or [])
+    if carry_energies(before):  # relaxed elsewhere: their cells as generated are not known, nor how they were relaxed
+        before, relaxation = [], None
+    protocols = applicable(settings, crystals, convex, bool(before), set(given))
     points = heights(crystals, convex, settings.hull.missing)
     energies = [energy_above(crystal, point) for crystal, point in zip(crystals, points, strict=True)]
     cells = {"relaxed": [crystal for crystal in crystals if is_relaxed(crystal)]}
-    if generated:
-        cells["generated"] = _as_generated(crystals, _read_all(generated))
+    if before:
+        cells["generated"] = _as_generated(crystals, before)
     references = {split: [one for one in read_crystals(path) if not is_broken(one)] for split, path in given.items()}
     found = verdicts_of(protocols, cells, references, settings.workers, reduced_path(train))
     judged = {key: judge(crystals, energies, found[key], protocol) for key, protocol in protocols.items()}

@@ -59,7 +59,7 @@ def files(tmp_path: Path) -> dict:
     write_crystals(tmp_path / "train.jsonl.gz", [caesium_chloride("train-0")])
     write_crystals(tmp_path / "relaxed-0.jsonl", SAMPLES[:5])
     write_crystals(tmp_path / "relaxed-1.jsonl", SAMPLES[5:])
-    write_crystals(tmp_path / "generated.jsonl", SAMPLES)
+    write_crystals(tmp_path / "generated.jsonl", [one.replace(energy_per_atom=None) for one in SAMPLES])
     return {
         "relaxed": [tmp_path / "relaxed-0.jsonl", tmp_path / "relaxed-1.jsonl"],
         "generated": [tmp_path / "generated.jsonl"],
