@@ -128,7 +128,7 @@ class Run:
         return self.folder / self.homes[step] / step / name
 
     def files(self, step: str, file: str, **known: Any) -> list[Path]:
-        """A file of FILES, where the run that made it has put it: one for each shard, calculator and chunk not `known`."""
+        """A file of FILES where it lies for this run; for each shard, calculator and chunk, unless one is `known`."""
         pattern = FILES[step][file]
         fields = [name for _, name, _, _ in string.Formatter().parse(pattern) if name and name != "run"]
         values = {
@@ -158,12 +158,21 @@ def runs_of(text: str, folder: Path) -> tuple[list[Run], list[Run]]:
         MiadError: the config has errors.
     """
     given = json.loads(text) if text.lstrip().startswith("{") else read_config(Path(text))
-    if "runs" in given:
-        runs, kept = ([Run(folder=folder, **one) for one in given[part]] for part in ("runs", "kept"))
-        return runs, kept
-    asked = resolve(given)
+    if "runs" not in given:
+        return runs_of_config(given, folder)
+    runs, kept = ([Run(folder=folder, **one) for one in given[part]] for part in ("runs", "kept"))
+    return runs, kept
+
+
+def runs_of_config(config: dict, folder: Path) -> tuple[list[Run], list[Run]]:
+    """The same of a config as it was read.
+
+    Raises:
+        MiadError: the config has errors.
+    """
+    asked = resolve(config)
     epochs = kept_runs(asked)
-    everything = {**asked, **read_runs(given, next(iter(asked.values()))), **epochs}
+    everything = {**asked, **read_runs(config, next(iter(asked.values()))), **epochs}
     found = homes(everything)
 
     def run(name: str, epoch_of: str | None = None) -> Run:

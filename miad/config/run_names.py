@@ -4,7 +4,7 @@ import re
 
 from miad.core.errors import MiadError
 
-TAKEN = ("external", "figures", "tables")  # folders of results/ that are no runs
+TAKEN = ("external", "figures", "tables")  # folders of results/ that are no runs; external: of earlier versions
 
 
 def check_names(config: dict) -> None:
@@ -25,7 +25,7 @@ def check_names(config: dict) -> None:
                 f"config.yaml: {key}: {name!r} cannot be the name of a run. Use letters, digits and underscores, and"
                 " quotes where YAML reads a number or a truth value (20, no, on)."
             )
-        if name in TAKEN and key != "external":
+        if name in TAKEN:
             raise MiadError(f"config.yaml: {key}: results/{name} is a folder of its own. Rename the run {name}.")
         if name in seen:
             other = "the main run" if seen[name] == "run" else f"a run under {seen[name]}"

@@ -36,7 +36,8 @@ _IRRELEVANT = ("calculators", "potentials", "memory", "workers", "device")
 def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> None:
     """Relax every crystal; one that fails keeps its line and gains a reason.
 
-    Crystals that all carry energies were relaxed elsewhere and stay as they are. A killed run continues from the crystals that it had finished.
+    Crystals that all carry energies were relaxed elsewhere and stay as they are. A killed run continues from the
+    crystals that it had finished.
 
     Args:
         settings: section `relax`.

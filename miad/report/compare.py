@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from miad.config.layout import Run, runs_of
+from miad.config.resolve import is_read
 from miad.core.files import open_text, write_text
 from miad.core.statistics import Rate, difference, paired_difference, wilson
 from miad.report.sun_table import read_row
@@ -116,7 +117,7 @@ def outcomes_of(runs: list[Run]) -> list[Outcome]:
     for run in runs:
         for row, verdicts in zip(run.rows, run.verdicts, strict=True):
             record = read_row(row)
-            is_named = run.is_external or row.parent.name == "dft"
+            is_named = is_read(run.sections) or row.parent.name == "dft"
             calculator = (record["calculator"] or "") if is_named else row.parent.name
             found.append(Outcome(run, calculator, record, row, verdicts))
     return found
@@ -191,28 +192,28 @@ def spread(name: str, rate: Rate) -> dict[str, float | None]:
     return {name: rate.value, f"{name}_low": rate.low, f"{name}_high": rate.high}
 
 
-def run(*, results: Path, out: Path, config: str = "config.yaml") -> None:
+def run(*, results: Path, out: Path, runs: str = "config.yaml") -> None:
     """Write the tables of all runs: differences to the first run, and Tables 1 to 5 in the layout of the paper.
 
     Args:
         results: folder with the results of all runs
         out: folder to write, results/tables
-        config: config file, or the config as JSON
+        runs: the runs as JSON, as the workflow gives them, or a config file
 
     Raises:
         MiadError: the config has errors, or a result is missing.
     """
     from miad.report import tables as paper_tables
 
-    runs, _ = runs_of(config, results)
-    outcomes = outcomes_of(runs)
-    has_published = runs[0].sections["report"]["published"]
+    found, _ = runs_of(runs, results)
+    outcomes = outcomes_of(found)
+    has_published = found[0].sections["report"]["published"]
     lines = run_lines(outcomes)
     write_text(out / "runs.csv", csv_text(RUN_COLUMNS, lines))
     write_text(out / "runs.md", runs_markdown(lines))
     for number in paper_tables.LAYOUTS:
         paper_tables.write(number, outcomes, has_published, out)
-    log.info("tables of %d runs are in %s", len(runs), out)
+    log.info("tables of %d runs are in %s", len(found), out)
 
 
 def csv_text(columns: tuple[str, ...] | list[str], lines: list[dict[str, Any]]) -> str:

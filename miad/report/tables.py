@@ -94,7 +94,7 @@ def table_lines(number: int, outcomes: list[Outcome], has_published: bool) -> li
 def _belongs(number: int, one: Outcome, main: Outcome) -> bool:
     if number <= 2:
         return (kind_of(one.calculator) == "DFT") == (number == 1)
-    if one.run.is_external or kind_of(one.calculator) == "DFT":
+    if kind_of(one.calculator) == "DFT":
         return False
     keys = set(published.ABLATIONS[number][0].settings)
     return varied(one.run, main.run) <= keys and all(flat(one.run.sections).get(key) is not None for key in keys)

@@ -1,4 +1,4 @@
-"""The read step: crystals of other programs as the samples of a run, to be relaxed or, with their energies, as relaxed."""
+"""The read step: crystals of other programs in the place of samples, relaxed or to be relaxed."""
 
 import logging
 from pathlib import Path

@@ -129,7 +129,7 @@ def write(folder: Path, given: dict | None = None) -> str:
     write_run(folder, "small", samples("small")[5:])
     rows = [folder / run / "sun" / "chgnet" / "row.json" for run in ("miad", "small")]
     sun_table.run(settings, rows=rows, table=folder / "sun_table.csv", readable=folder / "sun_table.md")
-    compare.run(results=folder, out=folder / "tables", config=text)
-    figures.run(results=folder, out=folder / "figures", config=text)
-    page.run(results=folder, out=folder / "report.html", config=text)
+    compare.run(results=folder, out=folder / "tables", runs=text)
+    figures.run(results=folder, out=folder / "figures", runs=text)
+    page.run(results=folder, out=folder / "report.html", runs=text)
     return text

@@ -62,7 +62,7 @@ def tables(tmp_path: Path) -> Path:
         quick={"relax": {"max_steps": 10}},
         both={"mirage": {"num_atoms": 20, "mask_loss": False}},
     )
-    compare.run(results=tmp_path, out=tmp_path / "tables", config=config)
+    compare.run(results=tmp_path, out=tmp_path / "tables", runs=config)
     return tmp_path / "tables"
 
 
@@ -106,7 +106,7 @@ def test_rates_that_were_estimated_are_compared_as_they_are(tmp_path):
     row |= {"not_sent": "estimated from those that were sent", "is_estimate": True}
     row["protocols"]["strict"]["rates"]["sun"] = {"value": 12.0, "low": 9.0, "high": 16.0}
     path.write_text(json.dumps(row))
-    compare.run(results=tmp_path, out=tmp_path, config=settings(big={"mirage": {"num_atoms": 20}}))
+    compare.run(results=tmp_path, out=tmp_path, runs=settings(big={"mirage": {"num_atoms": 20}}))
     first, big = read(tmp_path / "runs.csv")
     assert big["pairing"] == "estimated rates" and float(big["sun_percent"]) == 12.0
     value, low, high = (float(first[f"sun_percent{bound}"]) for bound in ("", "_low", "_high"))
@@ -133,7 +133,7 @@ def test_dft_on_the_same_samples_is_compared_pair_by_pair(tmp_path):
     config = json.loads(settings(quick={"relax": {"max_steps": 10}}))
     config["dft"]["enabled"] = True
     config = json.dumps(config)
-    compare.run(results=tmp_path, out=tmp_path / "tables", config=config)
+    compare.run(results=tmp_path, out=tmp_path / "tables", runs=config)
     lines = read(tmp_path / "tables" / "runs.csv")
     first, quick = (line for line in lines if line["calculator"] == "DFT")
     expected = paired_difference((index < 100, index < 110) for index in range(SAMPLES)).percent()

@@ -39,7 +39,7 @@ def test_published_rows_can_be_left_out(tmp_path):
     judged(tmp_path, "miad", range(200), range(100))
     config = json.loads(settings())
     config["report"]["published"] = False
-    compare.run(results=tmp_path, out=tmp_path, config=json.dumps(config))
+    compare.run(results=tmp_path, out=tmp_path, runs=json.dumps(config))
     assert all(len(read(tmp_path / f"table_{number}.csv")) == (number > 1) for number in paper_tables.LAYOUTS)
 
 

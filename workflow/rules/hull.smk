@@ -1,11 +1,18 @@
+def frames_flag(wildcards):
+    """The energy frames that are compared with a hull, of all runs that share it and make their own samples."""
+    sharing = [run for run in RUNS.values() if run.homes["hull"] == wildcards.run and run.name not in READ]
+    frames = {frame for run in sharing for frame in frames_of(run).values()}
+    return ["--frames", *sorted(frames)] if frames else []
+
+
 rule hull:
     input:
-        train=result("dataset", "train.jsonl.gz"),
-        val=result("dataset", "val.jsonl.gz"),
-        test=result("dataset", "test.jsonl.gz"),
+        train=of("dataset", "train"),
+        val=of("dataset", "val"),
+        test=of("dataset", "test"),
         own=own("hull"),
     output:
-        hull="results/{run}/hull/entries.csv.gz",
+        hull=at("hull", "hull"),
     log:
         "results/{run}/hull/hull.log",
     # Before the training: a hull that cannot be read should not be found out hours later.

@@ -87,7 +87,7 @@ def gather(runs: list[Run], kept: list[Run]) -> dict[str, Lines]:
     ):
         tables[name] = [{"run": run.name, **line} for run in runs if (found := recorded(run)) for line in table(found)]
     # Without infusion what is no atom is padding, which was never to settle.
-    without = {run.name for run in runs if not run.is_external and run.sections["mirage"]["num_atoms"] is None}
+    without = {run.name for run in runs if run.sections["mirage"]["num_atoms"] is None}
     tables["settled"] = [{**line, "mirage": None} if line["run"] in without else line for line in tables["settled"]]
     return tables
 
@@ -185,13 +185,13 @@ def relaxation(ledger: Lines) -> Lines:
 
 def losses(runs: list[Run]) -> Lines:
     """The loss curves; runs that share a training have one, under the name of the run that trained."""
-    paths = {run.homes["train"]: run.path("train", "losses.csv") for run in runs if not run.is_external}
+    paths = {run.homes["train"]: run.path("train", "losses.csv") for run in runs}
     return [{"run": name, **line} for name, path in paths.items() if path.is_file() for line in read_csv(path)]
 
 
 def recorded(run: Run) -> trajectories.Trajectory | None:
     """Snapshots of a run's generation; none of a run that starts from another one's samples."""
-    if run.is_external or run.homes["sample"] != run.name:
+    if run.homes["sample"] != run.name:
         return None
     paths = [run.path("sample", f"{shard}.trajectories.safetensors") for shard in run.shards]
     return trajectories.joined([found for path in paths if (found := trajectories.read(path)) is not None])

@@ -120,9 +120,7 @@ def provenance(runs: list[Run], outcomes: list[Outcome]) -> dict[str, Any]:
             }
             for one in outcomes
         ],
-        "changes": {
-            run.name: ["crystals of another program"] if run.is_external else _changes(run, main) for run in runs[1:]
-        },
+        "changes": {run.name: _changes(run, main) for run in runs[1:]},
         "config": json.dumps(main.sections, indent=1, ensure_ascii=False),
     }
 
@@ -139,9 +137,8 @@ def hashes(runs: list[Run], folder: Path, named: list[Path]) -> list[dict[str, s
     """SHA-256 of what decides the figures: data, hull, weights, verdicts, and the tables that were read."""
     paths: dict[Path, None] = {}
     for run in runs:
-        if not run.is_external:
-            inputs = [run.path("dataset", "train.jsonl.gz"), run.path("hull", "entries.csv.gz")]
-            paths |= dict.fromkeys([*inputs, run.path("train", "model.safetensors")])
+        inputs = [run.path("dataset", "train.jsonl.gz"), run.path("hull", "entries.csv.gz")]
+        paths |= dict.fromkeys([*inputs, run.path("train", "model.safetensors")])
         paths |= dict.fromkeys([*run.rows, run.own / "candidates.csv", run.own / "ledger.csv"])
     paths |= dict.fromkeys(named)
     return [

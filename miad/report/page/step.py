@@ -45,20 +45,20 @@ POLICY = "; ".join(
 )
 
 
-def run(*, results: Path, out: Path, config: str = "config.yaml") -> None:
+def run(*, results: Path, out: Path, runs: str = "config.yaml") -> None:
     """Write the report of all runs as one HTML file.
 
     Args:
         results: folder with the results of all runs, their tables and figures included
         out: HTML file to write, results/report.html
-        config: config file, or the config as JSON
+        runs: the runs as JSON, as the workflow gives them, or a config file
 
     Raises:
         MiadError: the config has errors, or a result is missing or damaged.
     """
-    runs, _ = runs_of(config, results)
+    found, _ = runs_of(runs, results)
     try:
-        text = render(runs, results)
+        text = render(found, results)
     except FileNotFoundError as error:
         raise MiadError(f"{error.filename} is missing. Make it with: snakemake {out}.") from error
     write_text(out, text)
