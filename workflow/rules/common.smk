@@ -71,9 +71,32 @@ def read_by(step):
     return [str(path) for path in layout.read_by(step, ASKED, EPOCHS)]
 
 
+def source(file):
+    """Input function: a file of an entry of `external`, if it names it."""
+    return lambda wildcards: RUNS[wildcards.run].sections["sample"][file] or []
+
+
 def own(section):
     """Input function: the user's own files that a section names, so that an edited file is read again."""
     return lambda wildcards: OWN_FILES[wildcards.run][section]
+
+
+def unrelaxed(wildcards):
+    """Input function: the samples, or crystals of other programs with the energies that they carry."""
+    return of("sample", "given" if wildcards.run in READ else "crystals")(wildcards)
+
+
+def ledger_of_dft(wildcards):
+    """Input function: the ledger of the calculator that decides which crystals go to DFT."""
+    run = RUNS[wildcards.run]
+    return [str(path) for path in run.files("sun", "ledger", calculator=run.sections["dft"]["calculator"])]
+
+
+def weights(wildcards):
+    """The model to sample: the trained one, or one that the training kept on its way."""
+    run = RUNS[wildcards.run]
+    epoch = run.sections["sample"]["epoch"]
+    return str(run.path("train", "model.safetensors" if epoch is None else f"checkpoints/{KEPT.format(epoch)}"))
 
 
 def settings(section):
@@ -89,9 +112,32 @@ def settings_of_calculator(wildcards):
     return settings_json({**sections, "relax": one}, "relax")
 
 
+def relaxation(wildcards):
+    """These settings for the record, unless crystals of other programs came with what they were relaxed from."""
+    was_relaxed = RUNS[wildcards.run].sections["sample"].get("generated")
+    return [] if was_relaxed else ["--relaxation", settings_of_calculator(wildcards)]
+
+
 def frames_of(run):
     """The energy frame of each calculator of a run, as far as it has to be that of the hull."""
     return frames_compared(build(run.sections, Sun), build(run.sections, Relax))
+
+
+def frames_flag(wildcards):
+    """The energy frames that are compared with a hull, of all runs that share it and make their own samples."""
+    sharing = [run for run in RUNS.values() if run.homes["hull"] == wildcards.run and run.name not in READ]
+    frames = {frame for run in sharing for frame in frames_of(run).values()}
+    return ["--frames", *sorted(frames)] if frames else []
+
+
+def flags_of_read(wildcards):
+    """The frame of the energies, and what would relax crystals without any: refused now if it does not fit the hull."""
+    run = RUNS[wildcards.run]
+    stated = run.sections["sample"]["energy_frame"]
+    flags = [f"--energy-frame={stated}"] if stated else []
+    for calculator, frame in frames_of(run).items():
+        flags += [f"--calculator={calculator}", f"--relaxed-frame={frame}"]
+    return flags
 
 
 def everything():

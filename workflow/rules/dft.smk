@@ -1,9 +1,3 @@
-def ledger_of_dft(wildcards):
-    """Input function: the ledger of the calculator that decides which crystals go to DFT."""
-    run = RUNS[wildcards.run]
-    return [str(path) for path in run.files("sun", "ledger", calculator=run.sections["dft"]["calculator"])]
-
-
 rule dft:
     input:
         ledger=ledger_of_dft,

@@ -1,10 +1,3 @@
-def frames_flag(wildcards):
-    """The energy frames that are compared with a hull, of all runs that share it and make their own samples."""
-    sharing = [run for run in RUNS.values() if run.homes["hull"] == wildcards.run and run.name not in READ]
-    frames = {frame for run in sharing for frame in frames_of(run).values()}
-    return ["--frames", *sorted(frames)] if frames else []
-
-
 rule hull:
     input:
         train=of("dataset", "train"),

@@ -1,18 +1,3 @@
-def source(file):
-    """Input function: a file of an entry of `external`, if it names it."""
-    return lambda wildcards: RUNS[wildcards.run].sections["sample"][file] or []
-
-
-def flags_of_read(wildcards):
-    """The frame of the energies, and what would relax crystals without any: refused now if it does not fit the hull."""
-    run = RUNS[wildcards.run]
-    stated = run.sections["sample"]["energy_frame"]
-    flags = [f"--energy-frame={stated}"] if stated else []
-    for calculator, frame in frames_of(run).items():
-        flags += [f"--calculator={calculator}", f"--relaxed-frame={frame}"]
-    return flags
-
-
 rule read:
     input:
         source=source("crystals"),

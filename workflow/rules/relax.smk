@@ -1,8 +1,3 @@
-def unrelaxed(wildcards):
-    """Input function: the samples, or crystals of other programs with the energies that they carry."""
-    return of("sample", "given" if wildcards.run in READ else "crystals")(wildcards)
-
-
 rule relax:
     input:
         crystals=unrelaxed,

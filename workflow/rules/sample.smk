@@ -1,10 +1,3 @@
-def weights(wildcards):
-    """The model to sample: the trained one, or one that the training kept on its way."""
-    run = RUNS[wildcards.run]
-    epoch = run.sections["sample"]["epoch"]
-    return str(run.path("train", "model.safetensors" if epoch is None else f"checkpoints/{KEPT.format(epoch)}"))
-
-
 rule sample:
     input:
         model=of("train", "model"),

@@ -1,9 +1,3 @@
-def relaxation(wildcards):
-    """The settings of the relaxation, unless crystals of other programs came with those that they were relaxed from."""
-    was_relaxed = RUNS[wildcards.run].sections["sample"].get("generated")
-    return [] if was_relaxed else ["--relaxation", settings_of_calculator(wildcards)]
-
-
 rule sun:
     input:
         relaxed=of("relax", "relaxed"),
