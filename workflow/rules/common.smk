@@ -12,19 +12,19 @@ from snakemake.logging import logger
 
 from miad.cancel import sign
 from miad.config import layout
-from miad.config.resolve import frames_compared, is_read, read_config
+from miad.config.resolve import is_read, read_config
 from miad.config.sections import Relax, Sun, build, settings_json
 from miad.core.errors import MiadError
 from miad.dft.replay import fingerprint
-from miad.preflight.user_file import check, own_files
+from miad.preflight.checks import check_runs, frames_compared, own_files
 from miad.train.checkpoint import KEPT
 
 RESULTS = Path("results")
 try:
     for path in workflow.configfiles:
         read_config(path)
-    check(config, f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
     ASKED, EPOCHS = layout.runs_of_config(config, RESULTS)
+    check_runs({run.name: run.sections for run in ASKED if not is_read(run.sections)})
     RUNS = {run.name: run for run in [*ASKED, *EPOCHS]}
     OWN_FILES = {name: own_files(run.sections) for name, run in RUNS.items()}
     REPLAYED = {name: [fingerprint(Path(path)) for path in files["vasp"]] for name, files in OWN_FILES.items()}
