@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import miad
 from miad.config.resolve import read_sections
-from miad.config.sections import Hull, Relax, Report, Sun
+from miad.config.sections import Hull, Relax, Report, Sun, from_record
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
@@ -80,10 +80,8 @@ def run(
     """
     sections = _settings(settings, calculator, protocols)
     name = run or name_of(crystals)
-    place = dataclasses.replace(
-        sections.hull, source=hull, checksum=None, energy_frame=hull_frame, references=hull_references
-    )
-    table = read_source(place, [])
+    place = {"source": hull, "checksum": None, "energy_frame": hull_frame, "references": hull_references}
+    table = read_source(from_record(Hull, {**dataclasses.asdict(sections.hull), **place}), [])
     _make(out)
     write_table(out / "entries.csv.gz", table)
     read.run(
