@@ -5,7 +5,6 @@ import json
 import logging
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 import miad
 from miad.config.resolve import read_sections
@@ -24,15 +23,6 @@ from miad.sun import step as sun
 from miad.sun.judge import is_broken
 
 log = logging.getLogger("miad")
-
-
-class Settings(NamedTuple):
-    """The sections of config.yaml that an evaluation needs."""
-
-    hull: Hull
-    relax: Relax
-    sun: Sun
-    report: Report
 
 
 def run(
@@ -78,10 +68,10 @@ def run(
     Raises:
         MiadError: unreadable input, energies of another frame than the hull, no known calculator.
     """
-    sections = _settings(settings, calculator, protocols)
+    place, relaxation, judging, report = _settings(settings, calculator, protocols)
     name = run or name_of(crystals)
-    place = {"source": hull, "checksum": None, "energy_frame": hull_frame, "references": hull_references}
-    table = read_source(from_record(Hull, {**dataclasses.asdict(sections.hull), **place}), [])
+    source = {"source": hull, "checksum": None, "energy_frame": hull_frame, "references": hull_references}
+    table = read_source(from_record(Hull, {**dataclasses.asdict(place), **source}), [])
     _make(out)
     write_table(out / "entries.csv.gz", table)
     read.run(
@@ -93,16 +83,16 @@ def run(
         energy_frame=energy_frame,
         hull=out / "entries.csv.gz",
         calculator=calculator,
-        relaxed_frame=frames_compared(sections.sun, sections.relax).get(calculator),
+        relaxed_frame=frames_compared(judging, relaxation).get(calculator),
     )
     splits = {"train": train, "val": val, "test": test}
     known = {split: _known(path, out, split) for split, path in splits.items() if path}
-    _relax(sections.relax, out, calculator)
+    _relax(relaxation, out, calculator)
     sun.run(
-        sections.sun,
+        judging,
         relaxed=[out / "relaxed.jsonl"],
         generated=[out / "crystals.jsonl"],
-        relaxation=None if generated else sections.relax,
+        relaxation=None if generated else relaxation,
         **known,
         hull=out / "entries.csv.gz",
         ledger=out / "ledger.jsonl",
@@ -119,7 +109,7 @@ def run(
         ledger_csv=out / "ledger.csv",
         ledger_parquet=out / "ledger.parquet",
     )
-    sun_table.run(sections.report, rows=[out / "row.json"], table=out / "sun_table.csv", readable=out / "sun_table.md")
+    sun_table.run(report, rows=[out / "row.json"], table=out / "sun_table.csv", readable=out / "sun_table.md")
 
 
 def _relax(settings: Relax, out: Path, calculator: str) -> None:
@@ -186,7 +176,7 @@ def _is_empty(path: Path) -> bool:
         return not text.read(1)
 
 
-def _settings(config: str | None, calculator: str, protocols: str | None) -> Settings:
+def _settings(config: str | None, calculator: str, protocols: str | None) -> tuple[Hull, Relax, Sun, Report]:
     """Thresholds and settings of the relaxation, from a config file or JSON of sections.
 
     Raises:
@@ -200,6 +190,6 @@ def _settings(config: str | None, calculator: str, protocols: str | None) -> Set
         config = next((str(place) for place in places if place.is_file()), None)
         if config is None:
             raise MiadError(f"{places[0]} does not exist. Give --settings with the path of a config.yaml of miad.")
-    hull, relaxation, judging, table = read_sections(config, (Hull, Relax, Sun, Report), check_runs)
-    relaxation = dataclasses.replace(relaxation, calculators=[calculator])
-    return Settings(hull, relaxation, judging, dataclasses.replace(table, protocols=protocols or table.protocols))
+    place, relaxation, judging, report = read_sections(config, (Hull, Relax, Sun, Report), check_runs)
+    report = dataclasses.replace(report, protocols=protocols or report.protocols)
+    return place, dataclasses.replace(relaxation, calculators=[calculator]), judging, report

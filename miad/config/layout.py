@@ -2,7 +2,7 @@
 
 import json
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -197,20 +197,19 @@ def record(step: str, runs: Iterable[Run], kept: Iterable[Run] = ()) -> str:
         ]
         for part, ones in (("runs", runs), ("kept", kept))
     }
-    return json.dumps(parts, sort_keys=True)
+    return json.dumps(parts)
 
 
-def _picked(sections: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+def _picked(sections: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     """The sections and single keys (`section.key`) that are named, without what only describes the machine."""
     found: dict[str, Any] = {}
-    for name in keys:
-        section, _, key = name.partition(".")
-        if key:
-            found.setdefault(section, {})[key] = sections[section][key]
-        elif isinstance(sections[section], dict):
-            found[section] = {k: value for k, value in sections[section].items() if k not in _OF_THE_MACHINE}
-        else:
-            found[section] = sections[section]
+    for section, value in sections.items():
+        single = [key.partition(".")[2] for key in keys if key.startswith(f"{section}.")]
+        if section in keys:
+            is_inner = isinstance(value, dict)
+            found[section] = {k: v for k, v in value.items() if k not in _OF_THE_MACHINE} if is_inner else value
+        elif single:
+            found[section] = {key: value[key] for key in single}
     return found
 
 
@@ -223,7 +222,7 @@ def table_rows(runs: list[Run]) -> list[tuple[str, Path]]:
 
 
 def read_by(step: str, runs: list[Run], kept: list[Run]) -> list[Path]:
-    """Every file that a step at the end reads: `table`, `metrics_table`, `compare`, `figures` or `report`."""
+    """Every file that a step at the end reads: `metrics_table`, `compare`, `figures` or `report`."""
     return list(dict.fromkeys(_read_by(step, runs, kept)))
 
 
