@@ -69,7 +69,7 @@ def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
         home / "hull" / "entries.csv.gz", HullTable("by hand", "mp2020", "15 crystals of the data set", entries)
     )
     write_crystals(home / "dataset" / "train.jsonl.gz", [salt("train-0", 20, 8, 4.8)])
-    write_crystals(home / "sample" / "0.jsonl", crystals)
+    write_crystals(home / "sample" / "0.jsonl", [one.replace(energy_per_atom=None) for one in crystals])
     write_trajectories(home / "sample" / "0.trajectories.safetensors", crystals[:4])
     rows = [
         {**dict.fromkeys(loss_curve.COLUMNS, 1.0 / epoch), "epoch": epoch, "step": epoch, "seconds": 2.0 * epoch}

@@ -31,8 +31,8 @@ def rules() -> dict[str, str]:
 
 def test_every_rule_calls_its_step_with_log_and_environment():
     steps = {name: text for name, text in rules().items() if name != "all"}
-    chain = {"dataset", "infuse", "train", "sample", "relax", "hull", "sun", "candidates", "report", "dft"}
-    chain |= {"compare", "figures", "page", "export"}
+    chain = {"dataset", "infuse", "train", "sample", "relax", "hull", "sun", "candidates", "table", "dft", "read"}
+    chain |= {"compare", "figures", "report", "export"}
     assert chain <= set(steps)
     for name, text in steps.items():
         assert f"python -m miad {name if name in chain else ''}" in text
@@ -132,7 +132,7 @@ def test_without_eqv2s_packages_the_rest_works():
 def test_the_profiles_name_rules_that_exist():
     for name in ("slurm", "gpus"):
         profile = yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text(encoding="utf-8"))
-        assert set(profile["set-resources"]) <= set(rules()) | {"metrics_external"}  # made by `use rule`
+        assert set(profile["set-resources"]) <= set(rules())
 
 
 def test_no_job_asks_slurm_for_more_time_than_the_site_allows():
