@@ -95,11 +95,11 @@ def judged(crystals: Path, run: Path, settings: dict, folder: Path, calculator: 
         relaxed=[relaxed],
         generated=[crystals],
         **{split: run / "dataset" / f"{split}.jsonl.gz" for split in ("train", "val", "test")},
-        entries=run / "hull" / "entries.csv.gz",
+        hull=run / "hull" / "entries.csv.gz",
         ledger=folder / "ledger.jsonl",
         verdicts=folder / "verdicts.jsonl",
         row=row,
-        name=folder.name,
+        run=folder.name,
     )
     record = json.loads(row.read_text())
     return record["protocols"][record["headline"]]["counts"]

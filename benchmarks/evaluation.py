@@ -1,9 +1,9 @@
 """Whether the evaluation can be trusted: the hull against pymatgen's, and crystals whose verdicts are known.
 
     python benchmarks/evaluation.py --train train.jsonl.gz --test test.jsonl.gz --table test.csv.gz \\
-        --entries entries.csv.gz
+        --hull entries.csv.gz
 
-`--train`, `--test` and `--entries` are what `miad dataset` and `miad hull` wrote for MP-20 with energies; `--table` is
+`--train`, `--test` and `--hull` are what `miad dataset` and `miad hull` wrote for MP-20 with energies; `--table` is
 the CSV of the test split, for the Materials Project's own energies above the hull.
 """
 
@@ -103,15 +103,15 @@ def main() -> None:
         ("train", "training crystals, JSON lines"),
         ("test", "test crystals, JSON lines"),
         ("table", "CSV of the test split"),
-        ("entries", "hull table of `miad hull`"),
+        ("hull", "hull table of `miad hull`"),
     ):
         parser.add_argument(f"--{name}", type=Path, required=True, help=text)
     parser.add_argument("--compositions", type=int, default=1000)
     parser.add_argument("--copies", type=int, default=5000, help="training crystals that are fed as samples")
     flags = parser.parse_args()
-    print(against_pymatgen(flags.entries, flags.compositions), flush=True)
+    print(against_pymatgen(flags.hull, flags.compositions), flush=True)
     train, test = read_crystals(flags.train), read_crystals(flags.test)
-    print(members_found(test, flags.table, flags.entries), flush=True)
+    print(members_found(test, flags.table, flags.hull), flush=True)
     found = novelty(test, train, flags.train)
     print(
         f"test crystals: {len(test) - len(found.known_as)} of {len(test)} novel; of the other {len(found.known_as)}"

@@ -1,6 +1,6 @@
 """How much a hull with gaps flatters samples: compositions of the Materials Project left out, and what lies too deep.
 
-    python benchmarks/hull_gaps.py --entries entries.csv.gz --known mp_entries_eform_ehull.csv.gz --ledger ledger.jsonl
+    python benchmarks/hull_gaps.py --hull entries.csv.gz --known mp_entries_eform_ehull.csv.gz --ledger ledger.jsonl
 
 A table that was pieced together lacks phases, so the hull at a new composition may be too high, and the crystals there
 look too stable. Formulas that the Materials Project has above its hull are left out of the table one by one; what the
@@ -63,7 +63,7 @@ def _size(elements: object) -> int:
 def main() -> None:
     """Print the errors, and what they would make of a ledger."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--entries", type=Path, required=True, help="hull table of `miad hull`")
+    parser.add_argument("--hull", type=Path, required=True, help="hull table of `miad hull`")
     parser.add_argument("--known", type=Path, required=True, help="CSV with formula and e_above_hull_mp")
     parser.add_argument(
         "--ledger", type=Path, required=True, help="ledger of `miad sun` or `miad evaluate`, JSON lines"
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--formulas", type=int, default=1000, help="how many are left out")
     flags = parser.parse_args()
     generator = np.random.default_rng(0)
-    table = read_table(flags.entries)
+    table = read_table(flags.hull)
     in_table = {entry.formula for entry in table.entries}
     formulas = [formula for formula in above_hull(flags.known) if formula in in_table]
     found = gaps(table, generator.permutation(formulas)[: flags.formulas].tolist())

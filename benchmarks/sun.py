@@ -1,6 +1,6 @@
 """Time and memory of hull, uniqueness and novelty for 10,000 crystals, against a plain loop over StructureMatcher.
 
-    python benchmarks/sun.py --train train.jsonl.gz --pool val.jsonl.gz test.jsonl.gz --entries entries.csv.gz
+    python benchmarks/sun.py --train train.jsonl.gz --pool val.jsonl.gz test.jsonl.gz --hull entries.csv.gz
 
 The samples are crystals of the pool, shaken and strained, so that some repeat each other and some are known. In a
 second round 3,000 of them share one formula, drawn from all its structures, as from a model that has collapsed.
@@ -109,7 +109,7 @@ def timed(samples: list[Crystal], train: Path, entries: Path) -> tuple[float, fl
         write_crystals(folder / "relaxed.jsonl", samples)
         outputs = {"ledger": folder / "ledger.jsonl", "verdicts": folder / "verdicts.jsonl", "row": folder / "row.json"}
         start, before = time.monotonic(), sum(os.times()[:4])
-        run(settings, relaxed=[folder / "relaxed.jsonl"], train=train, entries=entries, name="benchmark", **outputs)
+        run(settings, relaxed=[folder / "relaxed.jsonl"], train=train, hull=entries, run="benchmark", **outputs)
         took, busy = time.monotonic() - start, sum(os.times()[:4]) - before
         return took, busy, json.loads(outputs["row"].read_text())["protocols"][settings.protocol]["counts"]
 
@@ -138,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=Path, required=True, help="training crystals, JSON lines")
     parser.add_argument("--pool", type=Path, nargs="+", required=True, help="crystals to make samples of")
-    parser.add_argument("--entries", type=Path, required=True, help="hull table of `miad hull`")
+    parser.add_argument("--hull", type=Path, required=True, help="hull table of `miad hull`")
     parser.add_argument("--samples", type=int, default=10_000, help="samples")
     parser.add_argument("--crowd", type=int, default=3_000, help="of these, how many share a formula in round two")
     parser.add_argument("--rounds", nargs="+", choices=("mixed", "crowd"), default=["mixed", "crowd"])
@@ -151,7 +151,7 @@ def main() -> None:
         groups.SCREEN_FROM = float("inf")
     train = read_crystals(flags.train)
     pool = [crystal for path in flags.pool for crystal in read_crystals(path)]
-    hull = ConvexHull(read_table(flags.entries))
+    hull = ConvexHull(read_table(flags.hull))
     start = time.monotonic()
     groups.prepare(train, reduced_path(flags.train))
     print(f"training set prepared in {time.monotonic() - start:.0f} s", flush=True)
@@ -161,7 +161,7 @@ def main() -> None:
     for name in flags.rounds:
         crowd = flags.crowd if name == "crowd" else 0
         samples = make_samples(pool, alike, (flags.samples - crowd, crowd), hull)
-        took, busy, counts = timed(samples, flags.train, flags.entries)
+        took, busy, counts = timed(samples, flags.train, flags.hull)
         print(
             f"{flags.samples} samples{f', {crowd} of them {formula}' if crowd else ''}: {took:.0f} s on"
             f" {len(os.sched_getaffinity(0))} cores, {busy:.0f} s of processor time, {peak_memory():.1f} GB; unique"

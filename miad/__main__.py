@@ -127,6 +127,9 @@ def parse(name: str, run: Callable, arguments: list[str]) -> dict[str, Any]:
         if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and kind not in SECTIONS.values():
             parser.add_argument(parameter.name, type=kind, nargs="+" if many else None, metavar="FILE", help=text)
             continue
+        if kind is bool:
+            parser.add_argument("--" + parameter.name.replace("_", "-"), action="store_true", help=text)
+            continue
         if kind in SECTIONS.values():
             required, kind = False, _settings_of(kind)
             text = text if optional else "JSON of this step's settings, or a config file (default: ./config.yaml)"

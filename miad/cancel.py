@@ -29,7 +29,7 @@ def sign(folder: Path) -> None:
     (folder / SIGNED).write_text(socket.gethostname(), encoding="utf-8")
 
 
-def run(*, folder: Path = Path("."), elsewhere: str = "no") -> None:
+def run(*, folder: Path = Path("."), elsewhere: bool = False) -> None:
     """Cancels the Slurm jobs of a folder, ends steps that still run in it here, and removes snakemake's lock.
 
     Afterwards the same snakemake command goes on where the killed one was: trainings from their last checkpoint,
@@ -37,13 +37,11 @@ def run(*, folder: Path = Path("."), elsewhere: str = "no") -> None:
 
     Args:
         folder: where snakemake was started.
-        elsewhere: yes goes on though snakemake was started on another machine, where it may still be at work
+        elsewhere: go on though snakemake was started on another machine, where it may still be at work
 
     Raises:
         MiadError: a snakemake is at work there or may be, or something does not end.
     """
-    if elsewhere not in ("yes", "no"):
-        raise MiadError(f"--elsewhere is '{elsewhere}'; use yes or no.")
     folder = Path(folder).resolve()
     owner = next((pid for pid, words in processes(folder).items() if is_snakemake(words)), None)
     if owner is not None:
@@ -52,7 +50,7 @@ def run(*, folder: Path = Path("."), elsewhere: str = "no") -> None:
         )
     locks = folder / ".snakemake" / "locks"
     is_locked = locks.is_dir() and any(locks.iterdir())
-    if is_locked and elsewhere == "no":
+    if is_locked and not elsewhere:
         _check_machine(folder)
     jobs = slurm.jobs_of(folder)
     if jobs:
@@ -88,7 +86,7 @@ def _check_machine(folder: Path) -> None:
         raise MiadError(
             f"snakemake was started in {folder} on {machine} and may still be at work there, which cannot be seen from"
             f" {socket.gethostname()}. Log in there and run this again; if it is gone or that machine is:"
-            " --elsewhere yes."
+            " --elsewhere."
         )
 
 

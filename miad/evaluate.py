@@ -37,17 +37,17 @@ class Settings(NamedTuple):
 def run(
     crystals: Path,
     *,
-    training: Path,
+    train: Path,
     hull: str,
     out: Path,
-    name: str | None = None,
+    run: str | None = None,
     calculator: str = "chgnet",
     energy_frame: str | None = None,
     generated: Path | None = None,
     hull_frame: str | None = None,
     hull_references: str | None = None,
     protocols: str | None = None,
-    config: str | None = None,
+    settings: str | None = None,
     val: Path | None = None,
     test: Path | None = None,
 ) -> None:
@@ -59,10 +59,10 @@ def run(
     Args:
         crystals: extended XYZ, CIF, a folder or zip of CIFs, CSV with a cif column, pymatgen JSON or JSON lines,
             plain or gzipped
-        training: crystals that count as known, in any of these formats
+        train: crystals that count as known, in any of these formats
         hull: reference energies: a table of `miad hull`, CSV or JSON of entries, a URL, or mp-2023-02-07
         out: folder for the results
-        name: of the crystals in the table; the name of the file, if left out
+        run: name of the crystals in the table; the name of the file, if left out
         calculator: potential for the relaxation, as in relax.calculators
         energy_frame: mp2020 or uncorrected, of energies that the crystals carry without saying so
         generated: the same crystals before relaxation, for protocols that compare as-generated cells; those of them
@@ -70,30 +70,30 @@ def run(
         hull_frame: mp2020 or uncorrected, if the hull does not say so
         hull_references: JSON of elemental energies, if the hull has formation energies
         protocols: headline for one row of the table, all for one per protocol; as report.protocols if left out
-        config: config file (./config.yaml if left out), or JSON of its sections hull, relax, sun and report
+        settings: config file (./config.yaml if left out), or JSON of its sections hull, relax, sun and report
         val: crystals of the validation split, for protocols that count them as known
         test: crystals of the test split, likewise
 
     Raises:
         MiadError: unreadable input, energies of another frame than the hull, no known calculator.
     """
-    settings = _settings(config, calculator, protocols)
-    name = name or name_of(crystals)
+    sections = _settings(settings, calculator, protocols)
+    name = run or name_of(crystals)
     given, as_drawn = _inputs(crystals, generated, name, energy_frame)
     needs_relaxation = not is_relaxed(given)
     place = {"source": hull, "checksum": None, "energy_frame": hull_frame, "references": hull_references}
-    table = _hull_table(dataclasses.replace(settings.hull, **place), settings if needs_relaxation else None)
+    table = _hull_table(dataclasses.replace(sections.hull, **place), sections if needs_relaxation else None)
     _make(out)
     write_table(out / "entries.csv.gz", table)
-    splits = {"train": training, "val": val, "test": test}
+    splits = {"train": train, "val": val, "test": test}
     known = {split: _known(path, out, split) for split, path in splits.items() if path}
     write_crystals(out / "crystals.jsonl", as_drawn or given)
     if needs_relaxation:
-        _relax(settings.relax, out, calculator)
+        _relax(sections.relax, out, calculator)
     else:
         (out / "relaxed.json").unlink(missing_ok=True)  # it speaks of the file that is now replaced
         write_crystals(out / "relaxed.jsonl", given)
-    _judge(settings, out, name, known, has_generated=bool(as_drawn), is_ours=needs_relaxation)
+    _judge(sections, out, name, known, has_generated=bool(as_drawn), is_ours=needs_relaxation)
 
 
 def is_relaxed(crystals: list[Crystal]) -> bool:
@@ -206,11 +206,11 @@ def _judge(
         generated=[out / "crystals.jsonl"] if has_generated or is_ours else None,
         relaxation=settings.relax if is_ours else None,
         **known,
-        entries=out / "entries.csv.gz",
+        hull=out / "entries.csv.gz",
         ledger=out / "ledger.jsonl",
         verdicts=out / "verdicts.jsonl",
         row=out / "row.json",
-        name=name,
+        run=name,
     )
     candidates.run(
         ledgers=[out / "ledger.jsonl"],
@@ -297,7 +297,7 @@ def _settings(config: str | None, calculator: str, protocols: str | None) -> Set
         places = [Path(config)] if config else [Path("config.yaml"), shipped]
         config = next((str(place) for place in places if place.is_file()), None)
         if config is None:
-            raise MiadError(f"{places[0]} does not exist. Give --config with the path of a config.yaml of miad.")
+            raise MiadError(f"{places[0]} does not exist. Give --settings with the path of a config.yaml of miad.")
     hull, relaxation, judging, table = read_sections(config, (Hull, Relax, Sun, Report))
     relaxation = dataclasses.replace(relaxation, calculators=[calculator])
     return Settings(hull, relaxation, judging, dataclasses.replace(table, protocols=protocols or table.protocols))

@@ -133,6 +133,7 @@ def example(
     run: str = "miad",
     where: Path | None = None,
     numbers: list[int] | None = None,
+    is_loud: bool = False,
 ) -> None:
     """An example.
 
@@ -145,6 +146,7 @@ def example(
         run: a name.
         where: a place.
         numbers: many.
+        is_loud: say more.
     """
 
 
@@ -162,10 +164,12 @@ def test_flags_become_the_types_of_the_arguments():
         "run": "miad",
         "where": None,
         "numbers": None,
+        "is_loud": False,
     }
-    more = ["--settings", MIRAGE, "--scale", "1e-3", "--where", "d", "--numbers", "1", "2", "--run", "007"]
+    more = ["--settings", MIRAGE, "--scale", "1e-3", "--where", "d", "--numbers", "1", "2", "--run", "007", "--is-loud"]
     values = command.parse("infuse", example, REQUIRED + more)
     assert (values["scale"], values["where"], values["numbers"], values["run"]) == (1e-3, Path("d"), [1, 2], "007")
+    assert values["is_loud"] is True
 
 
 def test_settings_default_to_the_config_file_of_the_folder(monkeypatch, tmp_path):

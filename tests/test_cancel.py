@@ -71,10 +71,10 @@ def test_a_run_that_was_started_on_another_machine_is_left_alone(tmp_path, no_sl
     cancel.sign(tmp_path)
     with monkeypatch.context() as other:
         other.setattr("socket.gethostname", lambda: "login2")
-        with pytest.raises(MiadError, match=r"cannot be seen from login2.*--elsewhere yes"):
+        with pytest.raises(MiadError, match=r"cannot be seen from login2.*--elsewhere"):
             cancel.run(folder=tmp_path)
         assert lock.exists()
-        cancel.run(folder=tmp_path, elsewhere="yes")
+        cancel.run(folder=tmp_path, elsewhere=True)
     assert not lock.exists()
     lock.parent.mkdir()
     lock.touch()

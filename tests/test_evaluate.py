@@ -21,7 +21,7 @@ HULL = "formula,energy_per_atom,energy_frame\nNa,-1.0,mp2020\nCl,-2.0,mp2020\nNa
 def flags(tmp_path: Path) -> dict:
     (tmp_path / "hull.csv").write_text(HULL)
     write_crystals(tmp_path / "train.jsonl", [caesium_chloride("known-0")])
-    return {"training": tmp_path / "train.jsonl", "hull": str(tmp_path / "hull.csv"), "out": tmp_path / "out"}
+    return {"train": tmp_path / "train.jsonl", "hull": str(tmp_path / "hull.csv"), "out": tmp_path / "out"}
 
 
 def counts(out: Path, protocol: str = "strict") -> dict[str, int]:
@@ -31,7 +31,7 @@ def counts(out: Path, protocol: str = "strict") -> dict[str, int]:
 def test_crystals_with_energies_are_judged_as_they_are(tmp_path: Path, flags: dict) -> None:
     (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
     command = ["evaluate", str(tmp_path / "theirs.extxyz")]
-    command += ["--training", str(flags["training"]), "--hull", flags["hull"], "--out", str(flags["out"])]
+    command += ["--train", str(flags["train"]), "--hull", flags["hull"], "--out", str(flags["out"])]
     assert main(command) == 0
     found = counts(flags["out"])
     assert (found["attempted"], found["stable"], found["novel"], found["sun"]) == (2, 2, 1, 1)
@@ -75,7 +75,7 @@ def test_judging_anew_relaxes_nothing_again(tmp_path: Path, flags: dict, monkeyp
     evaluate.run(crystals, **flags)
     config = (Path(evaluate.__file__).parent.parent / "config.yaml").read_text()
     (tmp_path / "mine.yaml").write_text(config.replace("max_steps: 300", "max_steps: 7"))
-    evaluate.run(crystals, config=str(tmp_path / "mine.yaml"), **flags)
+    evaluate.run(crystals, settings=str(tmp_path / "mine.yaml"), **flags)
     assert relaxed_with == [300, 300, 7]
     row = json.loads((flags["out"] / "row.json").read_text())
     assert row["relaxation"] == {"fmax": 0.1, "max_steps": 7}
@@ -132,8 +132,8 @@ def test_samples_that_cannot_be_read_stay_in_the_denominator(tmp_path: Path, fla
 
 def test_known_crystals_may_come_in_any_format(tmp_path: Path, flags: dict) -> None:
     (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
-    flags["training"] = tmp_path / "known.cif"
-    flags["training"].write_text(rock_salt("k").structure.to(fmt="cif"))
+    flags["train"] = tmp_path / "known.cif"
+    flags["train"].write_text(rock_salt("k").structure.to(fmt="cif"))
     evaluate.run(tmp_path / "theirs.extxyz", **flags)
     assert counts(flags["out"])["novel"] == 1
 
@@ -150,7 +150,7 @@ def test_relaxed_crystals_of_an_earlier_input_are_not_taken_for_those_of_a_later
     (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
     stable = []
     for crystals, more in ((bare, {}), (tmp_path / "theirs.extxyz", {"generated": bare}), (bare, {})):
-        evaluate.run(crystals, name="m", **more, **flags)
+        evaluate.run(crystals, run="m", **more, **flags)
         stable.append(counts(flags["out"])["stable"])
     assert stable == [0, 2, 0]
 
@@ -181,11 +181,11 @@ def test_unknown_protocols_are_refused_before_anything_is_relaxed(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("config", "reason"),
-    [("{bad", "--config is not JSON"), ('{"hull": {}}', "section relax"), ("[" * 9, "does not exist")],
+    [("{bad", "--settings is not JSON"), ('{"hull": {}}', "section relax"), ("[" * 9, "does not exist")],
 )
 def test_a_config_that_is_none_is_named(tmp_path: Path, flags: dict, capsys, config: str, reason: str) -> None:
-    command = ["evaluate", str(make_xyz(tmp_path)), "--config", config, "--out", str(flags["out"])]
-    assert main([*command, "--training", str(flags["training"]), "--hull", flags["hull"]]) == MiadError.EXIT_CODE
+    command = ["evaluate", str(make_xyz(tmp_path)), "--settings", config, "--out", str(flags["out"])]
+    assert main([*command, "--train", str(flags["train"]), "--hull", flags["hull"]]) == MiadError.EXIT_CODE
     assert reason in capsys.readouterr().err
 
 
@@ -200,7 +200,7 @@ def test_a_protocol_may_count_the_other_splits_as_known(tmp_path: Path, flags: d
     (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
     config = (Path(evaluate.__file__).parent.parent / "config.yaml").read_text()
     (tmp_path / "mine.yaml").write_text(config.replace("novel_against: [train]  #", "novel_against: [train, val]  #"))
-    flags |= {"config": str(tmp_path / "mine.yaml")}
+    flags |= {"settings": str(tmp_path / "mine.yaml")}
     with pytest.raises(MiadError, match="--val"):
         evaluate.run(tmp_path / "theirs.extxyz", **flags)
     (tmp_path / "val.cif").write_text(rock_salt("k").structure.to(fmt="cif"))
@@ -226,7 +226,7 @@ def test_failed_crystals_of_a_ledger_do_not_count_as_known(tmp_path: Path, flags
     (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
     for failed, novel in ((rock_salt("a").failed("relax", "x"), 1), (rock_salt("a").failed("hull", "no Na"), 0)):
         caplog.clear()
-        write_crystals(flags["training"], [caesium_chloride("known-0"), failed])
+        write_crystals(flags["train"], [caesium_chloride("known-0"), failed])
         evaluate.run(tmp_path / "theirs.extxyz", **flags)
         assert counts(flags["out"])["novel"] == novel
         assert ("1 of 2 crystals failed and do not count as known" in caplog.text) == bool(novel)
@@ -234,13 +234,13 @@ def test_failed_crystals_of_a_ledger_do_not_count_as_known(tmp_path: Path, flags
 
 def test_known_crystals_are_read_once(tmp_path: Path, flags: dict, monkeypatch) -> None:
     (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
-    flags["training"] = tmp_path / "known.cif"
-    flags["training"].write_text(rock_salt("k").structure.to(fmt="cif"))
+    flags["train"] = tmp_path / "known.cif"
+    flags["train"].write_text(rock_salt("k").structure.to(fmt="cif"))
     reading, read = evaluate.read_any, []
     monkeypatch.setattr(evaluate, "read_any", lambda path, name: read.append(path.name) or reading(path, name))
     evaluate.run(tmp_path / "theirs.extxyz", **flags)
     evaluate.run(tmp_path / "theirs.extxyz", **flags)
     assert read == ["theirs.extxyz", "known.cif", "theirs.extxyz"]
-    flags["training"].write_text(caesium_chloride("k").structure.to(fmt="cif"))
+    flags["train"].write_text(caesium_chloride("k").structure.to(fmt="cif"))
     evaluate.run(tmp_path / "theirs.extxyz", **flags)
     assert read[-1] == "known.cif"

@@ -164,7 +164,7 @@ def read_settings(text: str, kind: type[Section]) -> Section:
 
 
 def read_sections(text: str, kinds: Sequence[type]) -> list[Any]:
-    """Several sections from --config: JSON of them by name, or the path of a config file, whose main run is meant.
+    """Several sections from --settings: JSON of them by name, or the path of a config file, whose main run is meant.
 
     Raises:
         MiadError: neither of the two, a section is missing, or errors in one.
@@ -175,10 +175,10 @@ def read_sections(text: str, kinds: Sequence[type]) -> list[Any]:
     try:
         sections = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise MiadError(f"--config is not JSON ({error}). Give the path of a config.yaml, or JSON.") from error
+        raise MiadError(f"--settings is not JSON ({error}). Give the path of a config.yaml, or JSON.") from error
     absent = [name for name in names if name not in sections]
     if absent:
-        raise MiadError(f"--config lacks the section {absent[0]}; JSON of {', '.join(names)} is needed, or a path.")
+        raise MiadError(f"--settings lacks the section {absent[0]}; JSON of {', '.join(names)} is needed, or a path.")
     return [from_record(kind, sections[name]) for kind, name in zip(kinds, names, strict=True)]
 
 

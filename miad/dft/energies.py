@@ -126,7 +126,7 @@ def run(
     verdicts: Path,
     row: Path,
     energies: Path,
-    name: str,
+    run: str,
 ) -> None:
     """Judge all attempted samples by their DFT energies; the rule for those not sent is dft.not_sent.
 
@@ -146,7 +146,7 @@ def run(
         verdicts: JSON lines to write: the verdicts of every protocol
         row: JSON to write: counts and rates of every protocol
         energies: CSV to write: the calculated crystals with their corrections, flags, failures and costs
-        name: the name of the run in the table
+        run: the name of the run in the table
 
     Raises:
         MiadError: calculations that do not fit the plan, a hull in another frame than MP2020, a mixture of real and
@@ -167,11 +167,11 @@ def run(
         train=train,
         val=val,
         test=test,
-        entries=hull,
+        hull=hull,
         ledger=dft_ledger,
         verdicts=verdicts,
         row=row,
-        name=name,
+        run=run,
     )
     _write_energies(energies, read_crystals(dft_ledger), done, planned)
     flags = {identity: "; ".join(one.flags) for identity, one in done.items() if one.flags}

@@ -13,7 +13,7 @@ from miad.hull.sources import read_source
 def run(
     settings: Hull,
     *,
-    entries: Path,
+    hull: Path,
     train: Path | None = None,
     val: Path | None = None,
     test: Path | None = None,
@@ -23,7 +23,7 @@ def run(
 
     Args:
         settings: section hull of config.yaml.
-        entries: the table to write, e.g. entries.csv.gz
+        hull: the table to write, e.g. entries.csv.gz
         train: crystals of the training split; the source `dataset` takes their energies
         val: crystals of the validation split
         test: crystals of the test split
@@ -40,13 +40,13 @@ def run(
     table = read_source(settings, crystals)
     for frame in frames or []:
         must_match("a calculator of this run", frame, table.name, table.energy_frame)
-    hull = ConvexHull(table)
+    convex = ConvexHull(table)
     if settings.missing == "stop":
         for crystal in crystals:
-            absent = sorted(set(element_counts(crystal)) - hull.elements)
+            absent = sorted(set(element_counts(crystal)) - convex.elements)
             if absent:
                 raise MiadError(
                     f"{crystal.crystal_id} of the data set contains {', '.join(absent)}, but the hull {table.name} has"
                     f" no entry with it. Add entries to {settings.source}, or set hull.missing: report in config.yaml."
                 )
-    write_table(entries, table)
+    write_table(hull, table)

@@ -110,7 +110,7 @@ def read_scaler(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return mean, deviation
 
 
-def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, name: str | None = None) -> None:
+def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, run: str | None = None) -> None:
     """Compute the metrics of appendix E for the samples of one run, or for anybody's crystals.
 
     Args:
@@ -118,12 +118,12 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, na
         samples: crystals as generated, all shards, in any format that `miad evaluate` reads
         test: crystals of the test split, likewise; what is found out about them is kept beside the file
         metrics: JSON to write
-        name: of the run in the table; the name of the first file, if left out
+        run: its name in the table; the name of the first file, if left out
 
     Raises:
         MiadError: an unreadable file, or no samples.
     """
-    name = name or name_of(samples[0])
+    name = run or name_of(samples[0])
     given: list[Crystal] = [crystal for path in samples for crystal in read_any(path, name)]
     if not given:
         raise MiadError(f"{', '.join(map(str, samples))} holds no samples. Sample first.")

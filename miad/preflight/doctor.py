@@ -37,11 +37,11 @@ class Check:
         return f"{self.state:<8} {self.name:<16} {self.message}"
 
 
-def run(*, config: Path | None = None, profile: Path | None = None) -> None:
+def run(*, settings: Path | None = None, profile: Path | None = None) -> None:
     """Check the whole installation for the runs of a config; the exit code is 0 if nothing is missing, else 2.
 
     Args:
-        config: config file; ./config.yaml if left out
+        settings: config file; ./config.yaml if left out
         profile: folder of the snakemake profile whose partitions are checked; if left out that is profiles/slurm, and
             Slurm need not answer
 
@@ -52,7 +52,7 @@ def run(*, config: Path | None = None, profile: Path | None = None) -> None:
     from miad.config.resolve import read_config, resolve
     from miad.preflight.user_file import check as check_words
 
-    content = read_config(config or Path("config.yaml"))
+    content = read_config(settings or Path("config.yaml"))
     schema = ROOT / "workflow" / "schemas" / "config.schema.yaml"
     if schema.is_file():
         check_words(content, schema)

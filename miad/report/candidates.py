@@ -69,7 +69,7 @@ def run(
     cif: Path,
     ledger_csv: Path,
     ledger_parquet: Path,
-    name: str | None = None,
+    run: str | None = None,
 ) -> None:
     """Write the S.U.N. crystals and the ledger of one run, for people and other programs.
 
@@ -82,7 +82,7 @@ def run(
             one, each its own data block
         ledger_csv: CSV to write: every attempted sample, and where it ended
         ledger_parquet: the same as Parquet
-        name: of the run; runs that share all steps share the row files, which name the run that made them (the default)
+        run: its name; runs that share all steps share the row files, which name the run that made them (the default)
 
     Raises:
         MiadError: the three lists differ in length, or a file is damaged.
@@ -94,7 +94,7 @@ def run(
         record = read_row(row)
         judged = _read_verdicts(verdict, record["headline"])
         for crystal in read_crystals(ledger):
-            line = ledger_line(crystal, name or record["run"], judged[crystal.crystal_id])
+            line = ledger_line(crystal, run or record["run"], judged[crystal.crystal_id])
             lines.append(line)
             if line["reason"] == "sun":
                 # Known problems of the pseudopotentials that DFT took.

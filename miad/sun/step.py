@@ -95,11 +95,11 @@ def run(
     *,
     relaxed: list[Path],
     train: Path,
-    entries: Path,
+    hull: Path,
     ledger: Path,
     verdicts: Path,
     row: Path,
-    name: str,
+    run: str,
     generated: list[Path] | None = None,
     val: Path | None = None,
     test: Path | None = None,
@@ -111,11 +111,11 @@ def run(
         settings: section sun of config.yaml.
         relaxed: relaxed crystals, all shards of one run and calculator
         train: training crystals, against which novelty is judged; those that failed, in a ledger, do not count
-        entries: the hull table that `miad hull` wrote
+        hull: the table that `miad hull` wrote
         ledger: crystals to write, every attempted sample, with the verdicts of the headline protocol
         verdicts: JSON lines to write, the verdicts of every protocol on each sample
         row: JSON to write, counts and rates of every protocol
-        name: the name of the run in the table
+        run: the name of the run in the table
         generated: the crystals before relaxation; protocols that compare as-generated cells need them
         val: validation crystals, for protocols that count them as known
         test: test crystals, likewise
@@ -125,10 +125,10 @@ def run(
         MiadError: ids that do not fit, energies of another frame than the hull, a protocol that cannot be applied.
     """
     crystals = _read_all(relaxed)
-    hull = ConvexHull(read_table(entries))
+    convex = ConvexHull(read_table(hull))
     given = {split: path for split, path in (("train", train), ("val", val), ("test", test)) if path}
-    protocols = applicable(settings, crystals, hull, bool(generated), set(given))
-    points = heights(crystals, hull, settings.hull.missing)
+    protocols = applicable(settings, crystals, convex, bool(generated), set(given))
+    points = heights(crystals, convex, settings.hull.missing)
     energies = [energy_above(crystal, point) for crystal, point in zip(crystals, points, strict=True)]
     cells = {"relaxed": [crystal for crystal in crystals if is_relaxed(crystal)]}
     if generated:
@@ -138,7 +138,7 @@ def run(
     judged = {key: judge(crystals, energies, found[key], protocol) for key, protocol in protocols.items()}
     write_crystals(ledger, (_learnt(one, point) for one, point in zip(judged[settings.protocol], points, strict=True)))
     write_text(verdicts, "".join(_verdict_line(index, judged, points[index]) for index in range(len(crystals))))
-    record = summary(name, settings, hull, crystals, judged, protocols)
+    record = summary(run, settings, convex, crystals, judged, protocols)
     record["relaxation"] = relaxed_with(relaxation) if relaxation else None
     write_text(row, json.dumps(record, indent=1) + "\n")
 

@@ -85,14 +85,14 @@ def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
         relaxed=[home / "relaxed.jsonl"],
         generated=[home / "sample" / "0.jsonl"],
         train=home / "dataset" / "train.jsonl.gz",
-        entries=home / "hull" / "entries.csv.gz",
-        name=run,
+        hull=home / "hull" / "entries.csv.gz",
+        run=run,
         **judged,
     )
     write_candidates(judged, home)
 
 
-def write_candidates(judged: dict[str, Path], folder: Path, name: str | None = None) -> None:
+def write_candidates(judged: dict[str, Path], folder: Path, run: str | None = None) -> None:
     """What people take away of one run, from the `ledger`, `verdicts` and `row` that `miad sun` wrote."""
     candidates.run(
         ledgers=[judged["ledger"]],
@@ -102,7 +102,7 @@ def write_candidates(judged: dict[str, Path], folder: Path, name: str | None = N
         cif=folder / "cif",
         ledger_csv=folder / "ledger.csv",
         ledger_parquet=folder / "ledger.parquet",
-        name=name,
+        run=run,
     )
 
 

@@ -140,9 +140,9 @@ def test_energies_that_will_not_fit_are_refused_when_the_hull_is_made(tmp_path) 
     (tmp_path / "hull.csv").write_text("formula,energy_per_atom\nNa,-1\nCl,-2\n")
     chosen = settings(source=str(tmp_path / "hull.csv"), energy_frame="uncorrected")
     with pytest.raises(MiadError, match=r"'mp2020'.*hull\.csv.*'uncorrected'"):
-        run(chosen, entries=tmp_path / "e.csv.gz", frames=["mp2020"])
+        run(chosen, hull=tmp_path / "e.csv.gz", frames=["mp2020"])
     assert not (tmp_path / "e.csv.gz").exists()
-    run(chosen, entries=tmp_path / "e.csv.gz", frames=["uncorrected"])
+    run(chosen, hull=tmp_path / "e.csv.gz", frames=["uncorrected"])
     assert read_table(tmp_path / "e.csv.gz").energy_frame == "uncorrected"
 
 
@@ -160,7 +160,7 @@ def test_the_data_sets_own_hull(tmp_path) -> None:
     write_crystals(tmp_path / "train.jsonl.gz", crystals[:2])
     write_crystals(tmp_path / "test.jsonl.gz", crystals[2:])
     out = tmp_path / "entries.csv.gz"
-    run(settings(), entries=out, train=tmp_path / "train.jsonl.gz", test=tmp_path / "test.jsonl.gz")
+    run(settings(), hull=out, train=tmp_path / "train.jsonl.gz", test=tmp_path / "test.jsonl.gz")
     table = read_table(out)
     assert table.name == "toy (CHGNet 0.3.0)"
     assert {entry.formula: entry.entry_id for entry in table.entries} == {"Na": "x1", "Cl2": "x2", "NaCl": "x3"}
@@ -171,5 +171,5 @@ def test_missing_stop_names_the_crystal_and_the_element(tmp_path) -> None:
     (tmp_path / "hull.csv").write_text("formula,energy_per_atom\nNa,-1\nCl,-2\n")
     chosen = settings(source=str(tmp_path / "hull.csv"), energy_frame="mp2020", missing="stop")
     with pytest.raises(MiadError, match=r"x9.*Tc.*hull\.missing: report"):
-        run(chosen, entries=tmp_path / "e.csv.gz", train=tmp_path / "train.jsonl")
+        run(chosen, hull=tmp_path / "e.csv.gz", train=tmp_path / "train.jsonl")
     assert not (tmp_path / "e.csv.gz").exists()

@@ -14,7 +14,7 @@ from tests.hull.test_convex import settings
 
 
 def table_of(tmp_path: Path, **changes) -> HullTable:
-    run(settings(**changes), entries=tmp_path / "entries.csv.gz")
+    run(settings(**changes), hull=tmp_path / "entries.csv.gz")
     return read_table(tmp_path / "entries.csv.gz")
 
 

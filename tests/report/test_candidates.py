@@ -48,7 +48,7 @@ def test_ledgers_hold_every_sample(files: dict, tmp_path: Path) -> None:  # noqa
 
 def test_a_run_that_shares_all_steps_with_another_has_its_own_name(files: dict, tmp_path: Path) -> None:  # noqa: F811
     sun.run(settings(), **files)
-    write_candidates(files, tmp_path, name="uniform_masked")
+    write_candidates(files, tmp_path, run="uniform_masked")
     for name in ("candidates.csv", "ledger.csv"):
         with (tmp_path / name).open() as text:
             assert {row["run"] for row in csv.DictReader(text)} == {"uniform_masked"}

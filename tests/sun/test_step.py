@@ -64,11 +64,11 @@ def files(tmp_path: Path) -> dict:
         "relaxed": [tmp_path / "relaxed-0.jsonl", tmp_path / "relaxed-1.jsonl"],
         "generated": [tmp_path / "generated.jsonl"],
         "train": tmp_path / "train.jsonl.gz",
-        "entries": tmp_path / "entries.csv.gz",
+        "hull": tmp_path / "entries.csv.gz",
         "ledger": tmp_path / "ledger.jsonl",
         "verdicts": tmp_path / "verdicts.jsonl",
         "row": tmp_path / "row.json",
-        "name": "toy",
+        "run": "toy",
     }
 
 
@@ -96,10 +96,10 @@ def test_counts_by_hand(files: dict) -> None:
 
 def test_the_row_says_how_far_its_crystals_were_relaxed_if_that_is_known(files: dict) -> None:
     config = str(ROOT / "config.yaml")
-    command = ["sun", "--settings", config, "--name", "toy", "--train", str(files["train"])]
+    command = ["sun", "--settings", config, "--run", "toy", "--train", str(files["train"])]
     for flag in ("relaxed", "generated"):
         command += [f"--{flag}", *map(str, files[flag])]
-    for flag in ("entries", "ledger", "verdicts", "row"):
+    for flag in ("hull", "ledger", "verdicts", "row"):
         command += [f"--{flag}", str(files[flag])]
     for more, known in ((["--relaxation", config], True), ([], False)):
         assert main([*command, *more]) == 0

@@ -100,7 +100,7 @@ rule dft_energies:
             --verdicts {output.verdicts:q} \
             --row {output.row:q} \
             --energies {output.energies:q} \
-            --name {wildcards.run:q} \
+            --run {wildcards.run:q} \
             --settings {params.settings:q} \
             --judge {params.judge:q} \
             >{log:q} 2>&1

@@ -2,7 +2,7 @@ rule external:
     input:
         crystals=lambda wildcards: EXTERNAL[wildcards.name]["crystals"],
         generated=generated_of,
-        training=f"results/{home(MAIN, 'dataset')}/dataset/train.jsonl.gz",
+        train=f"results/{home(MAIN, 'dataset')}/dataset/train.jsonl.gz",
         val=f"results/{home(MAIN, 'dataset')}/dataset/val.jsonl.gz",
         test=f"results/{home(MAIN, 'dataset')}/dataset/test.jsonl.gz",
         hull=f"results/{home(MAIN, 'hull')}/hull/entries.csv.gz",
@@ -29,13 +29,13 @@ rule external:
         """
         MIAD_CORES={threads} python -m miad evaluate \
             {input.crystals:q} \
-            --training {input.training:q} \
+            --train {input.train:q} \
             --val {input.val:q} \
             --test {input.test:q} \
             --hull {input.hull:q} \
             --out {params.out:q} \
-            --name {wildcards.name:q} \
-            --config {params.settings:q} \
+            --run {wildcards.name:q} \
+            --settings {params.settings:q} \
             {params.generated:q} \
             {params.flags:q} \
             >{log:q} 2>&1

@@ -5,7 +5,7 @@ rule hull:
         test=result("dataset", "test.jsonl.gz"),
         own=own("hull"),
     output:
-        entries="results/{run}/hull/entries.csv.gz",
+        hull="results/{run}/hull/entries.csv.gz",
     log:
         "results/{run}/hull/hull.log",
     # Before the training: a hull that cannot be read should not be found out hours later.
@@ -23,7 +23,7 @@ rule hull:
             --train {input.train:q} \
             --val {input.val:q} \
             --test {input.test:q} \
-            --entries {output.entries:q} \
+            --hull {output.hull:q} \
             --settings {params.settings:q} \
             {params.frames:q} \
             >{log:q} 2>&1

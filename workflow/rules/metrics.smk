@@ -20,7 +20,7 @@ rule metrics:
             --samples {input.samples:q} \
             --test {input.test:q} \
             --metrics {output.metrics:q} \
-            --name {wildcards.run:q} \
+            --run {wildcards.run:q} \
             --settings {params.settings:q} \
             >{log:q} 2>&1
         """

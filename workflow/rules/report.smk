@@ -27,7 +27,7 @@ rule candidates:
             --cif {output.cif:q} \
             --ledger-csv {output.ledger_csv:q} \
             --ledger-parquet {output.ledger_parquet:q} \
-            --name {wildcards.run:q} \
+            --run {wildcards.run:q} \
             >{log:q} 2>&1
         """
 

@@ -5,7 +5,7 @@ rule sun:
         train=result("dataset", "train.jsonl.gz"),
         val=result("dataset", "val.jsonl.gz"),
         test=result("dataset", "test.jsonl.gz"),
-        entries=result("hull", "entries.csv.gz"),
+        hull=result("hull", "entries.csv.gz"),
     output:
         ledger="results/{run}/sun/{calculator}/ledger.jsonl",
         verdicts="results/{run}/sun/{calculator}/verdicts.jsonl",
@@ -28,11 +28,11 @@ rule sun:
             --train {input.train:q} \
             --val {input.val:q} \
             --test {input.test:q} \
-            --entries {input.entries:q} \
+            --hull {input.hull:q} \
             --ledger {output.ledger:q} \
             --verdicts {output.verdicts:q} \
             --row {output.row:q} \
-            --name {wildcards.run:q} \
+            --run {wildcards.run:q} \
             --relaxation {params.relaxation:q} \
             --settings {params.settings:q} \
             >{log:q} 2>&1

@@ -177,21 +177,19 @@ def write_generation(path: Path, run: Run) -> None:
         ase.io.write(temporary, frames, format="extxyz")
 
 
-def run(*, out: Path, results: Path = Path("results"), config: str = "config.yaml", redraw: str = "no") -> None:
+def run(*, out: Path, results: Path = Path("results"), config: str = "config.yaml", redraw: bool = False) -> None:
     """Write the tables behind the figures, and the figures.
 
     Args:
         out: folder to write, results/figures: for each figure a CSV, an SVG and a PNG
         results: folder with the results of all runs
         config: config file, or the config as JSON
-        redraw: yes draws the figures from the tables that are there, edited or not; nothing else is read
+        redraw: draw the figures from the tables that are there, edited or not; nothing else is read
 
     Raises:
         MiadError: the config has errors, or a result is missing or damaged.
     """
-    if redraw not in ("yes", "no"):
-        raise MiadError(f"--redraw is '{redraw}'; use yes or no.")
-    if redraw == "no":
+    if not redraw:
         runs, kept = runs_of(config, results)
         for name, lines in figure_tables.gather(runs, kept).items():
             write_text(out / f"{name}.csv", csv_text(COLUMNS[name], lines))

@@ -117,7 +117,7 @@ class Chain:
             judge=dataclasses.replace(sun, protocols=only, workers=1),
             calculations=calculations,
             generated=[folder / "samples.jsonl"],
-            name="chain",
+            run="chain",
             **{key: folder / name for key, name in (inputs | outputs).items()},
         )
         tables = {"table": folder / "table.csv", "readable": folder / "table.md"}

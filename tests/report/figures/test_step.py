@@ -32,7 +32,7 @@ def test_a_figure_follows_its_table_and_nothing_else(results, tmp_path):
     folder = tmp_path / "figures"
     shutil.copytree(results / "figures", folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    figures.run(out=folder, redraw="yes", results=tmp_path / "nowhere", config="nowhere.yaml")
+    figures.run(out=folder, redraw=True, results=tmp_path / "nowhere", config="nowhere.yaml")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before  # the same table, the same bytes
     path = folder / "num_atoms.csv"
     path.write_text(path.read_text().replace(f",2,{NUM_SALTS}", ",2,7"))
