@@ -20,6 +20,18 @@ MIRAGE = 0  # the atom type of placeholders; real atoms carry their atomic numbe
 NUM_SPECIES = 100  # classes of the diffusion: mirage and the elements 1…99
 
 
+@dataclass(frozen=True)
+class Failure:
+    """The step at which a crystal dropped out, and the reason in words."""
+
+    step: str
+    reason: str
+
+    def __str__(self) -> str:
+        """`step: reason`, as tables and messages have it."""
+        return f"{self.step}: {self.reason}"
+
+
 @dataclass(frozen=True, eq=False)
 class Crystal:
     """One crystal and all that is known of it; `None` means "not known yet".
@@ -42,7 +54,7 @@ class Crystal:
         converged: whether the forces came below the limit.
         e_above_hull: eV/atom; negative below the hull.
         is_unique, is_novel: verdicts of the headline protocol.
-        failure: `step: reason`, or None while nothing went wrong.
+        failure: None while nothing went wrong.
     """
 
     crystal_id: str
@@ -61,7 +73,7 @@ class Crystal:
     e_above_hull: float | None = None
     is_unique: bool | None = None
     is_novel: bool | None = None
-    failure: str | None = None
+    failure: Failure | None = None
 
     def replace(self, **changes: Any) -> "Crystal":
         """A copy with some fields changed."""
@@ -69,7 +81,7 @@ class Crystal:
 
     def failed(self, step: str, reason: str) -> "Crystal":
         """A copy that carries why it dropped out; the first failure is kept."""
-        return self if self.failure else self.replace(failure=f"{step}: {reason}")
+        return self if self.failure else self.replace(failure=Failure(step, reason))
 
     @property
     def num_atoms(self) -> int:
@@ -136,6 +148,8 @@ _ARRAYS = ("lattice", "frac_coords", "atomic_numbers")
 
 def _plain(value: Any) -> Any:
     """Numbers as JSON has them: arrays as lists, NaN and infinity as null."""
+    if isinstance(value, Failure):
+        return vars(value)
     if isinstance(value, np.ndarray):
         return _plain(value.tolist())
     if isinstance(value, list):
@@ -170,6 +184,9 @@ def from_line(line: str) -> Crystal:
     record["atomic_numbers"] = np.array(record["atomic_numbers"], dtype=int)
     if len(record["frac_coords"]) != len(record["atomic_numbers"]):
         raise ValueError("frac_coords and atomic_numbers differ in length")
+    if (failure := record.get("failure")) is not None:
+        # `step: reason` in files of version 1
+        record["failure"] = Failure(**failure) if isinstance(failure, dict) else Failure(*failure.split(": ", 1))
     return Crystal(**record)
 
 

@@ -230,7 +230,7 @@ def _write_energies(
                 **_raw(calculation),
                 "flags": "; ".join(calculation.flags),
                 "custodian": "; ".join(calculation.corrections),
-                "failure": crystal.failure,
+                "failure": None if crystal.failure is None else str(crystal.failure),
                 "core_hours": calculation.core_hours,
                 "estimated_core_hours": planned["core_hours_of"][crystal.crystal_id],
                 "vasp_version": calculation.vasp_version,

@@ -32,7 +32,7 @@ def excluded_because(crystal: Crystal, settings: Dft, lacking: Collection[str] =
         lacking: elements without a usable pseudopotential.
     """
     if crystal.failure is not None:
-        return crystal.failure
+        return str(crystal.failure)
     if absent := _lacked(crystal, lacking):
         return f"no pseudopotential of MPRelaxSet for {', '.join(absent)}"
     if crystal.e_above_hull is None:

@@ -116,6 +116,7 @@ def ledger_line(crystal: Crystal, name: str, verdict: dict[str, Any]) -> dict[st
         **dict.fromkeys(LEDGER_COLUMNS),
         **known,
         "run": name,
+        "failure": None if crystal.failure is None else str(crystal.failure),
         "reduced_formula": crystal.reduced_formula if crystal.num_atoms else None,
         "reason": verdict["reason"],
         "group": verdict["group"],

@@ -93,13 +93,13 @@ class Judged:
 
 def is_decoded(crystal: Crystal) -> bool:
     """Whether there is a crystal at all: nothing failed before the relaxation."""
-    step = (crystal.failure or "").partition(":")[0]
-    return step not in BEFORE_RELAXATION and crystal.num_atoms > 0
+    lost = crystal.failure is not None and crystal.failure.step in BEFORE_RELAXATION
+    return not lost and crystal.num_atoms > 0
 
 
 def is_broken(crystal: Crystal) -> bool:
     """Whether a step failed on the crystal itself; that a hull lacks its elements says nothing about it."""
-    return crystal.failure is not None and not crystal.failure.startswith("hull:")
+    return crystal.failure is not None and crystal.failure.step != "hull"
 
 
 def is_relaxed(crystal: Crystal) -> bool:

@@ -234,7 +234,7 @@ def _learnt(one: Judged, point: HullPoint) -> Crystal:
     """The crystal with the headline verdicts; `None` where they could not be judged."""
     failure = one.crystal.failure
     crystal = one.crystal.replace(
-        failure=None if failure and failure.startswith("hull:") else failure,  # another hull may have what one lacked
+        failure=None if failure and failure.step == "hull" else failure,  # another hull may have what one lacked
         e_above_hull=one.e_above_hull,
         is_unique=one.is_unique if one.is_compared else None,
         is_novel=one.is_novel if one.is_compared else None,

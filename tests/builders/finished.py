@@ -17,7 +17,7 @@ from miad.report.page import step as page
 from miad.sun import step as sun
 from miad.train import loss_curve
 from tests.builders import ROOT
-from tests.sun.test_step import settings as sun_settings
+from tests.builders.settings import sun_settings
 
 METALS, ANIONS = ("Li", "Na", "K", "Rb", "Cs"), ("F", "Cl", "Br", "I", "H", "O")
 NUM_SALTS = len(METALS) * len(ANIONS)

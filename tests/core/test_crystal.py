@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pymatgen.core import DummySpecies, Lattice, Structure
 
-from miad.core.crystal import Crystal, from_line, read_crystals, to_line, write_crystals
+from miad.core.crystal import Crystal, Failure, from_line, read_crystals, to_line, write_crystals
 from miad.core.errors import MiadError
 
 NACL = Structure(Lattice.cubic(4.0), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -32,7 +32,7 @@ def test_a_line_keeps_every_field_to_the_last_digit():
         atomic_numbers=np.array([0, 1, 99, 8]),
         source_id="mp-007", energy_per_atom=-1 / 3, calculator="chgnet 0.3.0", energy_frame="mp2020",
         initial_energy_per_atom=0.1 + 0.2, num_steps=0, rms_displacement=1e-300, volume_change=-0.0, converged=False,
-        e_above_hull=0.0, is_unique=True, is_novel=False, failure="relax: “quoted”\nand broken",
+        e_above_hull=0.0, is_unique=True, is_novel=False, failure=Failure("relax", "“quoted”: it\nbroke"),
     )  # fmt: skip
     line = to_line(full)
     assert "\n" not in line
@@ -57,7 +57,7 @@ def test_a_sample_that_diverged_keeps_its_line():
     diverged = crystal().replace(lattice=np.full((3, 3), np.nan), frac_coords=np.full((2, 3), np.inf))
     read = from_line(to_line(diverged.failed("sample", "not finite")))
     assert np.isnan(read.lattice).all() and np.isnan(read.frac_coords).all()
-    assert read.failure == "sample: not finite"
+    assert read.failure == Failure("sample", "not finite")
 
 
 def test_a_sample_without_atoms_keeps_its_line():
@@ -107,8 +107,13 @@ def test_a_torn_or_foreign_line_is_named_with_the_remedy(tmp_path, change):
 
 def test_the_first_failure_is_the_one_that_counts():
     once = crystal().failed("sample", "no atoms")
-    assert once.failure == "sample: no atoms"
-    assert once.failed("relax", "exploded").failure == "sample: no atoms"
+    assert once.failure == Failure("sample", "no atoms") and str(once.failure) == "sample: no atoms"
+    assert once.failed("relax", "exploded").failure == once.failure
+
+
+def test_a_line_written_before_failures_had_two_fields_is_read():
+    old = json.dumps({**json.loads(to_line(crystal())), "failure": "hull: no entries of Cl-Na: that add up"})
+    assert from_line(old).failure == Failure("hull", "no entries of Cl-Na: that add up")
 
 
 def test_a_crystal_cannot_be_changed_in_place():

@@ -139,7 +139,7 @@ def test_published_runs_become_crystals_for_evaluate(runs, tmp_path):
     assert iron.energy_per_atom == pytest.approx((-13.2 - 0.687 - 2.256) / 2)
     assert salt.energy_per_atom == pytest.approx((-6.8 - 0.614) / 2)
     assert {iron.energy_frame, salt.energy_frame} == {"mp2020"} and {iron.calculator, salt.calculator} == {NOT_DFT}
-    assert broken.failure.startswith("read: replay: vasprun.xml cannot be read")
+    assert str(broken.failure).startswith("read: replay: vasprun.xml cannot be read")
     # What was written can be read in the place of the runs.
     assert read_runs(tmp_path / "calculations.jsonl") == read_runs(runs)
 

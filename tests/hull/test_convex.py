@@ -8,11 +8,11 @@ import json
 import numpy as np
 import pytest
 
-from miad.config.sections import Dataset, Hull
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.hull.convex import ConvexHull, Entry, HullTable, atom_fractions, lowest_entries, read_table, write_table
 from miad.hull.step import run
+from tests.builders.settings import hull_settings
 
 SALT = [
     Entry("Na", -1.0),
@@ -32,15 +32,6 @@ def crystal(symbols: str, energy: float | None, frame: str | None = "mp2020", na
     numbers = [element.Z for element, n in Composition(symbols).items() for _ in range(int(n))]
     coords = np.linspace(0, 1, len(numbers), endpoint=False)[:, None].repeat(3, axis=1)
     return Crystal(name, np.eye(3) * 4, coords, np.array(numbers), energy_per_atom=energy, energy_frame=frame)
-
-
-def dataset_settings() -> Dataset:
-    return Dataset(0, "toy", {}, {}, None, {}, None, "", None, "fail", [0.6, 0.2, 0.2])
-
-
-def settings(**changes) -> Hull:
-    chosen = {"source": "dataset", "checksum": None, "energy_frame": None, "references": None, "missing": "report"}
-    return Hull(dataset=dataset_settings(), **{**chosen, **changes})
 
 
 def test_two_components_by_hand() -> None:
@@ -105,7 +96,7 @@ def test_agrees_with_pymatgen_on_random_compositions() -> None:
 def test_hull_members_of_the_materials_project_lie_on_our_hull(real_data) -> None:
     from miad.hull.sources import read_source
 
-    hull = ConvexHull(read_source(settings(source=str(real_data / "hull" / "mp_hull_points.csv.gz")), []))
+    hull = ConvexHull(read_source(hull_settings(source=str(real_data / "hull" / "mp_hull_points.csv.gz")), []))
     elements = json.loads((real_data / "hull" / "mp_elemental_ref_energies_per_atom.json").read_text())
     csv.field_size_limit(10**9)
     with gzip.open(real_data / "mp_20_rebuilt" / "test.csv.gz", "rt") as text:
@@ -138,7 +129,7 @@ def test_frames_must_match() -> None:
 
 def test_energies_that_will_not_fit_are_refused_when_the_hull_is_made(tmp_path) -> None:
     (tmp_path / "hull.csv").write_text("formula,energy_per_atom\nNa,-1\nCl,-2\n")
-    chosen = settings(source=str(tmp_path / "hull.csv"), energy_frame="uncorrected")
+    chosen = hull_settings(source=str(tmp_path / "hull.csv"), energy_frame="uncorrected")
     with pytest.raises(MiadError, match=r"'mp2020'.*hull\.csv.*'uncorrected'"):
         run(chosen, hull=tmp_path / "e.csv.gz", frames=["mp2020"])
     assert not (tmp_path / "e.csv.gz").exists()
@@ -160,7 +151,7 @@ def test_the_data_sets_own_hull(tmp_path) -> None:
     write_crystals(tmp_path / "train.jsonl.gz", crystals[:2])
     write_crystals(tmp_path / "test.jsonl.gz", crystals[2:])
     out = tmp_path / "entries.csv.gz"
-    run(settings(), hull=out, train=tmp_path / "train.jsonl.gz", test=tmp_path / "test.jsonl.gz")
+    run(hull_settings(), hull=out, train=tmp_path / "train.jsonl.gz", test=tmp_path / "test.jsonl.gz")
     table = read_table(out)
     assert table.name == "toy (CHGNet 0.3.0)"
     assert {entry.formula: entry.entry_id for entry in table.entries} == {"Na": "x1", "Cl2": "x2", "NaCl": "x3"}
@@ -169,7 +160,7 @@ def test_the_data_sets_own_hull(tmp_path) -> None:
 def test_missing_stop_names_the_crystal_and_the_element(tmp_path) -> None:
     write_crystals(tmp_path / "train.jsonl", [crystal("NaTc", -1.0, name="x9")])
     (tmp_path / "hull.csv").write_text("formula,energy_per_atom\nNa,-1\nCl,-2\n")
-    chosen = settings(source=str(tmp_path / "hull.csv"), energy_frame="mp2020", missing="stop")
+    chosen = hull_settings(source=str(tmp_path / "hull.csv"), energy_frame="mp2020", missing="stop")
     with pytest.raises(MiadError, match=r"x9.*Tc.*hull\.missing: report"):
         run(chosen, hull=tmp_path / "e.csv.gz", train=tmp_path / "train.jsonl")
     assert not (tmp_path / "e.csv.gz").exists()

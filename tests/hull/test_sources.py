@@ -10,11 +10,12 @@ from miad.core.errors import MiadError
 from miad.core.files import checksum
 from miad.hull.convex import ConvexHull, HullTable, read_table
 from miad.hull.step import run
-from tests.hull.test_convex import settings
+from tests.builders.pickled_diagram import pickled_diagram
+from tests.builders.settings import hull_settings
 
 
 def table_of(tmp_path: Path, **changes) -> HullTable:
-    run(settings(**changes), hull=tmp_path / "entries.csv.gz")
+    run(hull_settings(**changes), hull=tmp_path / "entries.csv.gz")
     return read_table(tmp_path / "entries.csv.gz")
 
 
@@ -110,7 +111,6 @@ def test_odd_tables_are_named(tmp_path: Path, text: str, message: str) -> None:
 
 def test_materials_project_from_its_pickle(tmp_path: Path, monkeypatch) -> None:
     from miad.hull import sources as hull_sources
-    from tests.hull.test_pickled import pickled_diagram
 
     path = pickled_diagram(tmp_path / "ppd.pkl.gz")
     expected = "md5:" + checksum(path, "md5")

@@ -15,7 +15,7 @@ from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.io import cif
 from miad.io.any_format import read_any
-from tests.sun.matching.test_groups import caesium_chloride, rock_salt
+from tests.builders.crystals import caesium_chloride, rock_salt
 
 BROKEN = "data_x\n_cell_length_a wrong\n"
 
@@ -174,7 +174,7 @@ def test_a_broken_crystal_keeps_its_place_and_gains_a_reason(tmp_path: Path) -> 
     crystals = read_any(tmp_path / "mixed.csv", "m")
     assert [crystal.source_id for crystal in crystals] == ["good", "bad", "empty"]
     assert [crystal.failure is None for crystal in crystals] == [True, False, False]
-    assert all(crystal.failure.startswith("read: ") for crystal in crystals[1:])
+    assert all(crystal.failure.step == "read" for crystal in crystals[1:])
 
 
 def test_a_broken_frame_costs_only_itself(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_broken_frame_costs_only_itself(tmp_path: Path) -> None:
     (tmp_path / "a.xyz").write_text("".join(frames) + no_cell)
     crystals = read_any(tmp_path / "a.xyz", "x")
     assert head and [crystal.failure is None for crystal in crystals] == [False, True, False]
-    assert "Lattice" in crystals[2].failure
+    assert "Lattice" in crystals[2].failure.reason
 
 
 def test_deuterium_and_tritium_are_hydrogen(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_partly_occupied_and_dummy_sites_are_refused(tmp_path: Path) -> None:
     dummy = Structure(lattice, ["X"], [[0, 0, 0]])
     heavy = Structure(lattice, ["Fm"], [[0, 0, 0]])
     (tmp_path / "odd.json").write_text(json.dumps([one.as_dict() for one in (mixed, dummy, heavy)] + [{"id": "none"}]))
-    failures = [one.failure for one in read_any(tmp_path / "odd.json", "o")]
+    failures = [one.failure.reason for one in read_any(tmp_path / "odd.json", "o")]
     for failure, word in zip(failures, ("partly", "X", "Fm", "structure"), strict=True):
         assert word in failure
 
@@ -272,7 +272,7 @@ def test_a_bad_file_of_a_folder_costs_only_itself(tmp_path: Path, monkeypatch) -
     failures = {one.source_id: one.failure for one in read_any(folder, "f")}
     assert failures.keys() == {"bad", "gone", "large", "salt-7", "cscl-8"}
     assert {name for name, failure in failures.items() if failure is None} == {"salt-7", "cscl-8"}
-    assert "cannot be read" in failures["bad"] and "refused unread" in failures["large"]
+    assert "cannot be read" in failures["bad"].reason and "refused unread" in failures["large"].reason
 
 
 def test_a_file_of_short_lines_takes_no_more_memory_than_its_text(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_a_file_of_short_lines_takes_no_more_memory_than_its_text(tmp_path: Path
     [read] = read_any(tmp_path / "a.zip", "a")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert "refused unread" in read.failure
+    assert "refused unread" in read.failure.reason
     assert peak < 5 * 4_000_000
 
 

@@ -55,16 +55,16 @@ def test_all_come_back_though_some_kill_their_worker():
     for name, crystal in treated.items():
         assert (crystal.num_steps == 1) != name.startswith("kill")
         assert bool(crystal.failure) == name.startswith("kill")
-    assert "exit code -9" in treated["kill-1"].failure
+    assert "exit code -9" in treated["kill-1"].failure.reason
 
 
 def test_last_crystal_may_kill_too():
-    assert "died" in treat_all(crystals("kill-1"))["kill-1"].failure
+    assert "died" in treat_all(crystals("kill-1"))["kill-1"].failure.reason
 
 
 def test_a_stuck_worker_is_replaced():
     treated = treat_all(crystals("hang", "a", "b"), hard_limit=1.0)
-    assert "time limit" in treated["hang"].failure
+    assert "time limit" in treated["hang"].failure.reason
     assert not treated["a"].failure and not treated["b"].failure
 
 
@@ -73,7 +73,7 @@ def test_memory_is_limited_and_what_others_left_is_not_blamed_on_a_crystal():
     limits = Limits(60, memory=6e8)
     treated = {c.crystal_id: c for c in in_processes(given, make, (), num_workers=1, limits=limits, step="relax")}
     assert [name for name, crystal in treated.items() if crystal.failure] == ["hoard-9-guilty"]
-    assert "out of memory: its worker took more than 0.6 GB" in treated["hoard-9-guilty"].failure
+    assert "out of memory: its worker took more than 0.6 GB" in treated["hoard-9-guilty"].failure.reason
 
 
 def test_nothing_to_do():

@@ -16,7 +16,7 @@ from miad.metrics.fingerprints import (
     structural_validity,
     structure_fingerprint,
 )
-from tests.sun.matching.test_groups import caesium_chloride, disguises, rock_salt
+from tests.builders.crystals import caesium_chloride, disguises, rock_salt
 
 
 def pair(distance: float, cell: float = 6.0) -> Crystal:

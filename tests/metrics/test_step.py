@@ -1,25 +1,17 @@
 """Coverage and distances by hand: a set covers itself, and nothing covers what is missing."""
 
-import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from miad.config.sections import Metrics
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
 from miad.metrics.fingerprints import Description
 from miad.metrics.step import coverage, property_distances, read_scaler, run, scaler_of
-from tests.hull.test_convex import dataset_settings
-from tests.sun.matching.test_groups import caesium_chloride, rock_salt
-
-
-def settings(dataset: str = "toy", cutoffs: str | None = None) -> Metrics:
-    named = dataclasses.replace(dataset_settings(), name=dataset)
-    return Metrics(seed=0, dataset=named, enabled=True, cutoffs=cutoffs, scaler=None, workers=1)
-
+from tests.builders.crystals import caesium_chloride, rock_salt
+from tests.builders.settings import metrics_settings
 
 UNIT = (np.zeros(132), np.ones(132))
 
@@ -76,7 +68,7 @@ def test_the_whole_step(tmp_path: Path) -> None:
     failed = rock_salt("s2").failed("sample", "no real atom is left")
     write_crystals(tmp_path / "s.jsonl", [rock_salt("s0"), rock_salt("s1", anion=35), failed])
     out = tmp_path / "metrics.json"
-    run(settings(), samples=[tmp_path / "s.jsonl"], test=tmp_path / "test.jsonl.gz", metrics=out)
+    run(metrics_settings(), samples=[tmp_path / "s.jsonl"], test=tmp_path / "test.jsonl.gz", metrics=out)
     record = json.loads(out.read_text())
     assert (record["run"], record["dataset"], record["cutoffs"]) == ("s", "toy", "mp_20")
     assert (record["rates"]["validity"]["count"], record["rates"]["validity"]["of"]) == (2, 3)
@@ -94,7 +86,12 @@ def test_cutoffs_are_those_of_the_data_set_unless_others_are_named(
 ) -> None:
     write_crystals(tmp_path / "test.jsonl", [rock_salt("t0")])
     out = tmp_path / "metrics.json"
-    run(settings(dataset, cutoffs=chosen), samples=[tmp_path / "test.jsonl"], test=tmp_path / "test.jsonl", metrics=out)
+    run(
+        metrics_settings(dataset, cutoffs=chosen),
+        samples=[tmp_path / "test.jsonl"],
+        test=tmp_path / "test.jsonl",
+        metrics=out,
+    )
     assert json.loads(out.read_text())["cutoffs"] == expected
 
 
@@ -102,7 +99,7 @@ def test_crystals_of_others_come_in_their_own_format(tmp_path: Path) -> None:
     for name, crystal in (("made", rock_salt("a")), ("real", rock_salt("b"))):
         (tmp_path / f"{name}.cif").write_text(crystal.structure.to(fmt="cif"))
     out = tmp_path / "metrics.json"
-    run(settings(), samples=[tmp_path / "made.cif"], test=tmp_path / "real.cif", metrics=out)
+    run(metrics_settings(), samples=[tmp_path / "made.cif"], test=tmp_path / "real.cif", metrics=out)
     record = json.loads(out.read_text())
     assert record["run"] == "made"
     assert [record["rates"][f"coverage_{name}"]["count"] for name in ("recall", "precision")] == [1, 1]

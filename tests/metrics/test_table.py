@@ -10,8 +10,8 @@ from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
 from miad.metrics import step as metrics
 from miad.metrics.table import COLUMNS, PUBLISHED, run
-from tests.metrics.test_step import settings
-from tests.sun.matching.test_groups import caesium_chloride, rock_salt
+from tests.builders.crystals import caesium_chloride, rock_salt
+from tests.builders.settings import metrics_settings
 
 
 @pytest.fixture
@@ -19,7 +19,9 @@ def measured(tmp_path: Path) -> Path:
     write_crystals(tmp_path / "test.jsonl", [rock_salt("t0"), caesium_chloride("t1")])
     write_crystals(tmp_path / "mine.jsonl", [rock_salt("s0"), rock_salt("s1").failed("sample", "nothing")])
     out = tmp_path / "metrics.json"
-    metrics.run(settings("perov_5"), samples=[tmp_path / "mine.jsonl"], test=tmp_path / "test.jsonl", metrics=out)
+    metrics.run(
+        metrics_settings("perov_5"), samples=[tmp_path / "mine.jsonl"], test=tmp_path / "test.jsonl", metrics=out
+    )
     return out
 
 

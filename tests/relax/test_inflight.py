@@ -58,7 +58,7 @@ def test_not_converged_keeps_its_energy():
 
 @pytest.mark.parametrize("volume", [5.0, 700.0])
 def test_exploding_and_collapsing_volume_fails(volume):
-    assert "volume changed" in fly([rocksalt("a", 5.9)], spring(1e-2, volume))["a"].failure
+    assert "volume changed" in fly([rocksalt("a", 5.9)], spring(1e-2, volume))["a"].failure.reason
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_exploding_and_collapsing_volume_fails(volume):
     ],
 )
 def test_what_a_potential_throws_becomes_a_reason(error, reason):
-    assert reason in fly([rocksalt("a", 5.9)], raising(error))["a"].failure
+    assert reason in fly([rocksalt("a", 5.9)], raising(error))["a"].failure.reason
 
 
 def test_a_broken_device_ends_the_run():
@@ -80,12 +80,12 @@ def test_a_broken_device_ends_the_run():
 
 
 def test_nan_energy_fails():
-    assert "no number after 0 steps" in fly([rocksalt("a", 5.9)], spring(np.nan, 40))["a"].failure
+    assert "no number after 0 steps" in fly([rocksalt("a", 5.9)], spring(np.nan, 40))["a"].failure.reason
 
 
 def test_time_limit_fails():
     settings = dataclasses.replace(SETTINGS, time_limit=0.0)
-    assert "time limit" in fly([rocksalt("a", 5.9)], spring(1e-3, 40), settings)["a"].failure
+    assert "time limit" in fly([rocksalt("a", 5.9)], spring(1e-3, 40), settings)["a"].failure.reason
 
 
 def test_the_one_that_throws_is_found_among_its_neighbours():
@@ -142,7 +142,7 @@ def test_a_crystal_that_never_fits_does_not_stop_the_others():
 
     monster = Crystal("monster", 9 * np.eye(3), np.random.default_rng(0).random((60, 3)), np.full(60, 11))
     treated = fly([rocksalt("a", 5.5), monster, rocksalt("b", 5.6), rocksalt("c", 5.7)], evaluate)
-    assert "out of memory" in treated["monster"].failure
+    assert "out of memory" in treated["monster"].failure.reason
     assert not any(treated[name].failure for name in "abc")
 
 

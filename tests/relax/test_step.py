@@ -83,7 +83,7 @@ def test_left_handed_cell_relaxes_to_the_same(mixed):
 )
 def test_bad_crystals_get_a_reason(mixed, name, reason):
     failed = mixed[1][name]
-    assert failed.failure.startswith("relax: ") and reason in failed.failure
+    assert failed.failure.step == "relax" and reason in failed.failure.reason
     assert failed.energy_per_atom is None
 
 
@@ -258,5 +258,5 @@ if __name__ == "__main__":
             assert None in reasons, crystal.crystal_id
             assert np.isfinite(crystal.energy_per_atom) and crystal.num_steps <= 1
         else:
-            assert crystal.failure.startswith("relax: ") and crystal.energy_per_atom is None
-            assert any(reason in crystal.failure for reason in reasons if reason), crystal.failure
+            assert crystal.failure.step == "relax" and crystal.energy_per_atom is None
+            assert any(reason in crystal.failure.reason for reason in reasons if reason), crystal.failure

@@ -5,23 +5,30 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
+import pytest
 from pymatgen.core import Structure
 
 from miad.io.any_format import read_any
 from miad.report import candidates
 from miad.report.candidates import LEDGER_COLUMNS, cif_name
 from miad.sun import step as sun
+from tests.builders.crystals import rock_salt
 from tests.builders.finished import write_candidates
-from tests.sun.matching.test_groups import rock_salt
-from tests.sun.test_step import SAMPLES, files, settings  # noqa: F401  the fixture of a small run
+from tests.builders.judged import SAMPLES, write_sun_inputs
+from tests.builders.settings import sun_settings
 
 
-def write(files: dict, folder: Path) -> None:  # noqa: F811
-    sun.run(settings(), **files)
+@pytest.fixture
+def files(tmp_path: Path) -> dict:
+    return write_sun_inputs(tmp_path)
+
+
+def write(files: dict, folder: Path) -> None:
+    sun.run(sun_settings(), **files)
     write_candidates(files, folder)
 
 
-def test_candidates_are_the_sun_crystals(files: dict, tmp_path: Path) -> None:  # noqa: F811
+def test_candidates_are_the_sun_crystals(files: dict, tmp_path: Path) -> None:
     write(files, tmp_path)
     with (tmp_path / "candidates.csv").open() as text:
         rows = list(csv.DictReader(text))
@@ -34,7 +41,7 @@ def test_candidates_are_the_sun_crystals(files: dict, tmp_path: Path) -> None:  
     assert np.isclose(read.density, float(rows[0]["density"]), rtol=1e-4)
 
 
-def test_ledgers_hold_every_sample(files: dict, tmp_path: Path) -> None:  # noqa: F811
+def test_ledgers_hold_every_sample(files: dict, tmp_path: Path) -> None:
     write(files, tmp_path)
     table = pyarrow.parquet.read_table(tmp_path / "ledger.parquet").to_pylist()
     with (tmp_path / "ledger.csv").open() as text:
@@ -46,15 +53,15 @@ def test_ledgers_hold_every_sample(files: dict, tmp_path: Path) -> None:  # noqa
     assert table[2]["known_as"] == "train-0"
 
 
-def test_a_run_that_shares_all_steps_with_another_has_its_own_name(files: dict, tmp_path: Path) -> None:  # noqa: F811
-    sun.run(settings(), **files)
+def test_a_run_that_shares_all_steps_with_another_has_its_own_name(files: dict, tmp_path: Path) -> None:
+    sun.run(sun_settings(), **files)
     write_candidates(files, tmp_path, run="uniform_masked")
     for name in ("candidates.csv", "ledger.csv"):
         with (tmp_path / name).open() as text:
             assert {row["run"] for row in csv.DictReader(text)} == {"uniform_masked"}
 
 
-def test_a_second_writing_replaces_the_first(files: dict, tmp_path: Path) -> None:  # noqa: F811
+def test_a_second_writing_replaces_the_first(files: dict, tmp_path: Path) -> None:
     (tmp_path / "cif").mkdir()
     (tmp_path / "cif" / "old.cif").write_text("stale")
     write(files, tmp_path)

@@ -146,7 +146,7 @@ def test_a_lattice_that_is_no_number_fails_alone(model, tmp_path, monkeypatch):
     monkeypatch.setattr(JointDiffusion, "prior", broken)
     found = lines(model, tmp_path).splitlines()
     assert found[:9] + found[10:] == whole[:9] + whole[10:]
-    assert json.loads(found[9])["failure"].startswith("sample: ")
+    assert json.loads(found[9])["failure"]["step"] == "sample"
     assert len(read_crystals(tmp_path / "0.jsonl")) == 11
 
 

@@ -108,7 +108,7 @@ def test_gzip_bombs_are_refused_long_before_they_fill_the_memory(tmp_path, monke
         archive.writestr("a.cif.gz", bomb("data_x\n"))
         archive.writestr("b.cif", SALT.to(fmt="cif"))
     refused, fine = any_format.read_any(tmp_path / "bombs.zip", "set")
-    assert "unpacks to more than" in refused.failure and fine.failure is None
+    assert "unpacks to more than" in refused.failure.reason and fine.failure is None
 
 
 def test_honest_gzip_of_any_size_is_read(tmp_path, monkeypatch):
@@ -136,4 +136,4 @@ def test_honest_gzip_of_any_size_is_read(tmp_path, monkeypatch):
 def test_absurd_cifs_are_refused_with_a_reason(tmp_path, text, said):
     (tmp_path / "a.cif").write_text(text, encoding="utf-8")
     [read] = any_format.read_any(tmp_path / "a.cif", "set")
-    assert read.failure is not None and said in read.failure
+    assert read.failure is not None and said in read.failure.reason

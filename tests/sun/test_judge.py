@@ -7,7 +7,7 @@ from miad.core.crystal import Crystal
 from miad.sun.judge import COUNTS, RATES, REASONS, count, is_decoded, is_relaxed, judge, rates
 from miad.sun.matching.groups import Verdicts
 from miad.sun.protocols import Protocol, read_protocols
-from tests.sun.test_step import PROTOCOLS, STRICT
+from tests.builders.settings import PROTOCOLS, STRICT
 
 NAMES = list(PROTOCOLS)
 

@@ -4,7 +4,7 @@ import pytest
 
 from miad.core.errors import MiadError
 from miad.sun.protocols import as_record, read_protocols, references_needed
-from tests.sun.test_step import PROTOCOLS, STRICT
+from tests.builders.settings import PROTOCOLS, STRICT
 
 HEADLINE = {
     "cells": "relaxed",

@@ -200,7 +200,7 @@ def test_center_is_the_circular_mean():
 
 def test_a_sample_of_mirage_alone_is_a_failed_sample():
     lost = mirage.reduce("c", np.eye(3), np.zeros((4, 3)), np.zeros(4, dtype=int))
-    assert lost.failure.startswith("sample: no real atom") and lost.num_atoms == 0
+    assert str(lost.failure).startswith("sample: no real atom") and lost.num_atoms == 0
 
 
 class Fixed(torch.nn.Module):

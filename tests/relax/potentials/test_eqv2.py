@@ -106,7 +106,7 @@ def test_the_whole_step_relaxes_the_cell_and_corrects_once(checkpoint, tmp_path)
     added = mgo.energy_per_atom - evaluation.energy / 2
     assert added == pytest.approx(correction_per_atom(mgo.structure), abs=1e-6)
     assert added == pytest.approx(-0.34, abs=0.01)
-    assert "Rn" in found[1].failure and "not numbers" in found[2].failure
+    assert "Rn" in found[1].failure.reason and "not numbers" in found[2].failure.reason
 
 
 def test_hostile_crystals_fail_alone(checkpoint):
@@ -118,7 +118,7 @@ def test_hostile_crystals_fail_alone(checkpoint):
     assert together.keys() == {one.crystal_id for one in given}
     assert {name.split("-")[0] for name, one in together.items() if not one.failure} >= {"far_away", "left_handed"}
     for name in ("overlapping-0", "tiny_cell-1", "huge_cell-2", "flat_cell-3", "not_numbers-10", "no_atoms-12"):
-        assert together[name].failure.startswith("relax: ")
+        assert together[name].failure.step == "relax"
     for one in given[4:8]:
         [alone] = relax.relax_batched([one], settings, chosen, "cpu", limit=1e9)
         assert alone.failure == together[one.crystal_id].failure

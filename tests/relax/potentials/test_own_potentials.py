@@ -63,7 +63,7 @@ def test_a_class_and_an_entry_suffice(tmp_path):
         assert found.energy_per_atom == pytest.approx(-8.61 * 0.0104, rel=0.2)  # a tenth is beyond the cutoff
         assert found.energy_frame == "mp2020"  # corrected, by nothing: it is an element
     assert one.energy_per_atom == pytest.approx(other.energy_per_atom, abs=1e-5)
-    assert "does not know Ne" in neon.failure
+    assert "does not know Ne" in neon.failure.reason
 
 
 @pytest.mark.parametrize("how", [["-m"], ["-P", "-m"]])  # -P: as the command `miad`, which does not look in this folder

@@ -4,7 +4,7 @@ import numpy as np
 
 from miad.sun.matching.comparisons import Comparisons, Screen, fits
 from miad.sun.matching.reduced import reduce
-from tests.sun.matching.test_groups import caesium_chloride, rock_salt
+from tests.builders.crystals import caesium_chloride, rock_salt
 
 
 def test_each_pair_is_compared_once(monkeypatch) -> None:

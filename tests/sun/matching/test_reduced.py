@@ -9,7 +9,7 @@ import pytest
 from miad.core.errors import MiadError
 from miad.sun.matching import reduced
 from miad.sun.matching.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
-from tests.sun.matching.test_groups import caesium_chloride, rock_salt
+from tests.builders.crystals import caesium_chloride, rock_salt
 
 
 def test_reduction_finds_the_primitive_cell() -> None:

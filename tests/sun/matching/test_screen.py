@@ -12,7 +12,7 @@ from miad.core.crystal import Crystal
 from miad.sun.matching.comparisons import Screen, fits
 from miad.sun.matching.groups import Group, Rule, compare_group
 from miad.sun.matching.reduced import reduce
-from tests.sun.matching.test_groups import caesium_chloride, disguises, rock_salt
+from tests.builders.crystals import caesium_chloride, disguises, rock_salt
 
 RULES = [Rule("either", "components"), Rule("forward", "first_seen")]
 

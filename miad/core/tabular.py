@@ -1,0 +1,93 @@
+"""Tables for people and programs: CSV written and read back, Markdown, and a rate with its interval as a cell."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from miad.core.files import write_text
+from miad.core.statistics import Rate
+
+Rows = list[dict[str, Any]]
+UNKNOWN = "–"  # for reading; in a CSV an unknown value is an empty cell
+
+
+def write_csv(
+    path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]], *, digits: int | None = None
+) -> None:
+    """Write rows as CSV, in UTF-8 and with a header.
+
+    Args:
+        path: file to write.
+        columns: names, in the order of the file.
+        rows: {column: value}; a column that is missing or None is an empty cell.
+        digits: after the point of floats; None writes them such that they are read back as the same number.
+
+    Raises:
+        ValueError: a row has a key that is no column.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _number(value, digits) for name, value in row.items()})
+    write_text(path, text.getvalue())
+
+
+def _number(value: Any, digits: int | None) -> Any:
+    return value if digits is None or not isinstance(value, float) else f"{value:.{digits}f}"
+
+
+def read_csv(path: Path) -> Rows:
+    """Rows of a CSV file that `write_csv` wrote, as text; an empty cell is None.
+
+    Raises:
+        OSError: the file is missing.
+    """
+    with Path(path).open(encoding="utf-8", newline="") as text:
+        return [{name: value or None for name, value in row.items()} for row in csv.DictReader(text)]
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table without a line end behind it; None is an empty cell."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
+
+
+def _escaped(cell: Any) -> str:
+    return "" if cell is None else str(cell).replace("|", "\\|")
+
+
+def interval(rate: Rate, form: str = ".1f") -> str:
+    """A rate with its interval, `12.9 [11.2, 14.8]`; the value alone where no interval is known.
+
+    Args:
+        rate: in the unit of the table.
+        form: format of each number, e.g. `+.1f` for differences.
+    """
+    return " ".join(part for part in interval_parts(rate, form) if part)
+
+
+def interval_parts(rate: Rate, form: str = ".1f") -> tuple[str, str]:
+    """The same as two texts, value and bounds: `12.9` and `[11.2, 14.8]`, or an empty text."""
+    if rate.value is None:
+        return UNKNOWN, ""
+    bounds = "" if rate.low is None or rate.high is None else f"[{rate.low:{form}}, {rate.high:{form}}]"
+    return f"{rate.value:{form}}", bounds
+
+
+def rate_columns(name: str) -> tuple[str, str, str]:
+    """Columns that hold a rate: its value and the bounds of its interval."""
+    return name, f"{name}_low", f"{name}_high"
+
+
+def rate_cells(name: str, rate: Rate) -> dict[str, float | None]:
+    """A rate in its columns."""
+    return dict(zip(rate_columns(name), (rate.value, rate.low, rate.high), strict=True))
+
+
+def rate_of(row: Mapping[str, Any], name: str) -> Rate:
+    """The rate that a row holds, as numbers or as text; unknown where it has no such columns."""
+    cells = [row.get(column) for column in rate_columns(name)]
+    return Rate(*(None if cell is None else float(cell) for cell in cells))
