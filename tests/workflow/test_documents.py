@@ -1,7 +1,5 @@
 """The README, the guides and what else a person reads: commands, flags, settings and links in them exist."""
 
-import importlib
-import inspect
 import re
 import shlex
 import sys
@@ -12,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from miad.__main__ import MODULES, STEPS
+from miad.__main__ import main
 from miad.config.resolve import merge, resolve
 from miad.relax.potentials.register import Potential
 from tests.builders import ROOT
@@ -78,17 +76,16 @@ def test_every_link_leads_somewhere(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_command_of_miad_takes_its_flags(name):
+def test_every_command_of_miad_takes_its_flags(name, capsys):
     for words in commands(name):
-        if words[0] != "miad" or words[1].startswith("-"):
+        if words[0] != "miad" or words[1].startswith("-") or words[1].isupper():
             continue
-        step = words[1]
-        assert step in STEPS or step.isupper(), words
-        flags = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--help"}
-        if step in STEPS:
-            run = importlib.import_module(f"miad.{MODULES.get(step, step + '.step')}").run
-            known = {"--" + parameter.replace("_", "-") for parameter in inspect.signature(run).parameters}
-            assert flags <= known, words
+        with pytest.raises(SystemExit) as ended:
+            main([words[1], "--help"])
+        text = capsys.readouterr().out
+        assert ended.value.code == 0, words
+        for word in words[2:]:
+            assert not word.startswith("--") or re.search(rf"{word.partition('=')[0]}\b", text), words
 
 
 @pytest.mark.parametrize("name", NAMES)
