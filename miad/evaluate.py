@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import miad
-from miad.config.resolve import frames_compared, read_sections
+from miad.config.resolve import read_sections
 from miad.config.sections import Hull, Relax, Report, Sun
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.energy_frames import FRAMES, must_match
@@ -17,6 +17,7 @@ from miad.core.files import checksum, is_out_of_space, open_text, write_text
 from miad.hull.convex import HullTable, write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
+from miad.preflight.checks import check_runs, frames_compared
 from miad.relax import step as relax
 from miad.report import candidates, sun_table
 from miad.sun import step as sun
@@ -298,6 +299,6 @@ def _settings(config: str | None, calculator: str, protocols: str | None) -> Set
         config = next((str(place) for place in places if place.is_file()), None)
         if config is None:
             raise MiadError(f"{places[0]} does not exist. Give --settings with the path of a config.yaml of miad.")
-    hull, relaxation, judging, table = read_sections(config, (Hull, Relax, Sun, Report))
+    hull, relaxation, judging, table = read_sections(config, (Hull, Relax, Sun, Report), check_runs)
     relaxation = dataclasses.replace(relaxation, calculators=[calculator])
     return Settings(hull, relaxation, judging, dataclasses.replace(table, protocols=protocols or table.protocols))

@@ -9,16 +9,18 @@ A scale block may hold `recipes` of its own: keys that a recipe of that name has
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from miad.config.run_names import check_names
-from miad.config.sections import SECTIONS, UPSTREAM, Relax, Sun, build, from_record, settings_json
+from miad.config.schema import checked
+from miad.config.sections import SECTIONS, UPSTREAM, build, from_record, settings_json
 from miad.core.errors import MiadError
 
 Section = TypeVar("Section")
-OF_EACH_RUN = ("epochs",)  # keys of report that an ablation may set; the others are about all runs together
+Check = Callable[[dict[str, dict]], None]
+TAKEN = ("external", "figures", "tables")  # folders of results/ that are no runs
 
 
 def merge(base: dict, over: dict) -> dict:
@@ -34,56 +36,62 @@ def resolve(config: dict) -> dict[str, dict]:
     """The complete settings of every run that a config asks for.
 
     Args:
-        config: config.yaml as read, after `miad.preflight.user_file.check`.
+        config: config.yaml as read.
 
     Returns:
         {run name: {section: {key: value}, "seed": …}}; the first run is the main one, the others are ablations.
 
     Raises:
-        MiadError: a key is missing, has the wrong type, or two keys contradict each other.
+        MiadError: a key is missing, unknown, of the wrong type or out of its range, or a name cannot be that of a run.
     """
-    for key in ("run", "seed", "scale", config.get("scale")):
-        if key not in config:
-            raise MiadError(f"config.yaml lacks {key}. Add it at the top level, or restore config.yaml.")
     check_names(config)
-    ablations = _block(config, "ablations")
-    sections = {name: _block(config, name) for name in SECTIONS}
-    scale = {name: _block(_block(config, config["scale"]), name) for name in SECTIONS}
-    recipes, at_scale = _block(config, "recipes"), _block(_block(config, config["scale"]), "recipes")
+    config = checked(config)
+    ablations, recipes = config.get("ablations") or {}, config["recipes"] or {}
+    sections = {name: config.get(name) or {} for name in SECTIONS}
+    scale = {name: {} for name in SECTIONS} | (config[config["scale"]] or {})
+    at_scale = scale.pop("recipes", None) or {}
+    known = f"{', '.join(recipes)} (section recipes of config.yaml)"
     if unknown := sorted(set(at_scale) - set(recipes)):
-        raise MiadError(
-            f"{config['scale']}.recipes.{unknown[0]} is not one of {', '.join(recipes)} (section recipes of"
-            " config.yaml)."
-        )
+        raise MiadError(f"{config['scale']}.recipes.{unknown[0]} is not one of {known}.")
     runs: dict[str, dict] = {}
     for run in (config["run"], *ablations):
-        changes = _block(ablations, run)
-        _check_report(run, _block(changes, "report"))
-        over = merge(sections, {name: _block(changes, name) for name in SECTIONS})
+        changes = ablations.get(run) or {}
+        over = merge(sections, {name: changes.get(name) or {} for name in SECTIONS})
         recipe = merge(scale, over)["train"].get("recipe")
         if recipe not in recipes:
-            raise MiadError(
-                f"train.recipe: {recipe} is not one of {', '.join(recipes)} (section recipes of config.yaml)."
-            )
+            raise MiadError(f"train.recipe: {recipe} is not one of {known}.")
         # The recipe lies between the scale block and what is written under `train` itself.
-        below = merge(scale, {"train": merge(_block(recipes, recipe), _block(at_scale, recipe))})
+        below = merge(scale, {"train": merge(recipes[recipe] or {}, at_scale.get(recipe) or {})})
         runs[run] = {**merge(below, over), "seed": changes.get("seed", config["seed"])}
-        _cross_check(run, {name: build(runs[run], kind) for name, kind in SECTIONS.items()})
+        for kind in SECTIONS.values():
+            build(runs[run], kind)
     return runs
 
 
-def _check_report(run: str, report: dict) -> None:
-    """Refuse what an ablation cannot change.
+def check_names(config: dict) -> None:
+    """Names of runs are names of folders and of rows, each of one run.
+
+    Args:
+        config: config.yaml as read; keys that are missing or of the wrong type are left to `checked`.
 
     Raises:
-        MiadError: a key of the section report that is read from the main run only.
+        MiadError: a name that is no text of letters, digits and underscores, or that is taken.
     """
-    idle = [key for key in report if key not in OF_EACH_RUN]
-    if idle:
-        raise MiadError(
-            f"ablations.{run}.report.{idle[0]} would have no effect: there is one report for all runs. Write it into"
-            f" the section report itself; an ablation has only {', '.join(OF_EACH_RUN)} of its own."
-        )
+    blocks = {key: config[key] for key in ("ablations", "external") if isinstance(config.get(key), dict)}
+    own = [("run", config["run"])] if "run" in config else []
+    seen: dict[str, str] = {}
+    for key, name in [*own, *((key, name) for key, block in blocks.items() for name in block)]:
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_]+", name):
+            raise MiadError(
+                f"config.yaml: {key}: {name!r} cannot be the name of a run. Use letters, digits and underscores, and"
+                " quotes where YAML reads a number or a truth value (20, no, on)."
+            )
+        if name in TAKEN and key != "external":
+            raise MiadError(f"config.yaml: {key}: results/{name} is a folder of its own. Rename the run {name}.")
+        if name in seen:
+            other = "the main run" if seen[name] == "run" else f"a run under {seen[name]}"
+            raise MiadError(f"config.yaml: {key}.{name} has the name of {other}. Rename one of them.")
+        seen[name] = key
 
 
 def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
@@ -135,51 +143,44 @@ def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _block(config: dict, name: str) -> dict:
-    """A block of keys; one that is absent or empty has none."""
-    block = config.get(name)
-    if not isinstance(block, dict | None):
-        raise MiadError(f"config.yaml: {name} is {block!r}, expected keys with values below it.")
-    return block or {}
-
-
-def read_settings(text: str, kind: type[Section]) -> Section:
+def read_settings(text: str, kind: type[Section], check: Check | None = None) -> Section:
     """Settings from the command line: JSON of one section, or the path of a config file, whose main run is meant.
+
+    Args:
+        text: of the flag.
+        kind: the section.
+        check: of all runs of a config file, for what no single key can tell.
 
     Raises:
         MiadError: neither of the two, or a config file with errors.
     """
     if text.lstrip().startswith("{"):
-        try:
-            return from_record(kind, json.loads(text))
-        except json.JSONDecodeError as error:
-            raise MiadError(f"--settings is not JSON ({error}). Give --settings config.yaml, or JSON.") from error
-    config = read_config(Path(text))
-    schema = Path(text).resolve().parent / "workflow" / "schemas" / "config.schema.yaml"
-    if schema.is_file():
-        from miad.preflight.user_file import check
-
-        check(config, schema)
-    return build(next(iter(resolve(config).values())), kind)
+        return from_record(kind, _from_json(text))
+    runs = resolve(read_config(Path(text)))
+    if check is not None:
+        check(runs)
+    return build(next(iter(runs.values())), kind)
 
 
-def read_sections(text: str, kinds: Sequence[type]) -> list[Any]:
-    """Several sections from --settings: JSON of them by name, or the path of a config file, whose main run is meant.
+def read_sections(text: str, kinds: Sequence[type], check: Check | None = None) -> list[Any]:
+    """Several sections as `read_settings` reads one; JSON has them by name.
 
     Raises:
         MiadError: neither of the two, a section is missing, or errors in one.
     """
     if not text.lstrip().startswith("{"):
-        return [read_settings(text, kind) for kind in kinds]
-    names = [kind.__name__.lower() for kind in kinds]
-    try:
-        sections = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise MiadError(f"--settings is not JSON ({error}). Give the path of a config.yaml, or JSON.") from error
-    absent = [name for name in names if name not in sections]
-    if absent:
+        return [read_settings(text, kind, check) for kind in kinds]
+    names, sections = [kind.__name__.lower() for kind in kinds], _from_json(text)
+    if absent := [name for name in names if name not in sections]:
         raise MiadError(f"--settings lacks the section {absent[0]}; JSON of {', '.join(names)} is needed, or a path.")
     return [from_record(kind, sections[name]) for kind, name in zip(kinds, names, strict=True)]
+
+
+def _from_json(text: str) -> dict[str, Any]:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MiadError(f"--settings is not JSON ({error}). Give --settings config.yaml, or JSON.") from error
 
 
 def read_config(path: Path) -> dict:
@@ -223,59 +224,3 @@ def _check_keys(node: Any, path: str, above: str = "") -> None:
             )
         lines[name] = line
         _check_keys(value, path, f"{name}.")
-
-
-def frames_compared(sun: Sun, relax: Relax) -> dict[str, str]:
-    """Energy frame of each calculator, as far as the headline protocol asks that the hull's frame is the same."""
-    from miad.relax.potentials.register import potential
-
-    if sun.protocols[sun.protocol]["frames"] != "must_match":
-        return {}
-    options = relax.potentials
-    return {name: potential(name, options.get(name)).energy_frame for name in relax.calculators}
-
-
-def _cross_check(run: str, sections: dict[str, Any]) -> None:
-    """What no single key can tell. Each message names both keys."""
-    from miad.core.energy_frames import must_match
-    from miad.relax.potentials.register import potential, settings_of
-    from miad.sun.protocols import read_protocols
-
-    sample, diffusion, sun = sections["sample"], sections["diffusion"], sections["sun"]
-    for calculator in sections["relax"].calculators:
-        potential(calculator, sections["relax"].potentials.get(calculator))
-        settings_of(sections["relax"], calculator)
-    read_protocols(sun.protocols)
-    if diffusion.num_timesteps % sample.stride:
-        raise MiadError(
-            f"run {run}: sample.stride {sample.stride} does not divide diffusion.num_timesteps"
-            f" {diffusion.num_timesteps}. Choose a divisor, e.g. 1, 5 or 10."
-        )
-    train = sections["train"]
-    if sample.epoch is not None and (not train.keep_every or sample.epoch % train.keep_every):
-        raise MiadError(
-            f"run {run}: sample.epoch {sample.epoch} is not among the models that train.keep_every"
-            f" ({train.keep_every}) keeps. Choose a multiple of it, or null for the trained model."
-        )
-    if sample.num_shards > sample.num_crystals:
-        raise MiadError(
-            f"run {run}: sample.num_shards {sample.num_shards} exceeds sample.num_crystals. Use fewer shards."
-        )
-    if sun.protocol not in sun.protocols:
-        raise MiadError(
-            f"run {run}: sun.protocol {sun.protocol} is not under sun.protocols ({', '.join(sun.protocols)})."
-        )
-    hull = sections["hull"]
-    for calculator, frame in frames_compared(sun, sections["relax"]).items():
-        # A hull whose frame is not named here is compared when it is made.
-        must_match(f"run {run}: {calculator}", frame, hull.source, hull.energy_frame or frame)
-    if train.num_epochs == 0 and not train.start_from:
-        raise MiadError(f"run {run}: train.num_epochs is 0. Name the weights to sample in train.start_from, or train.")
-    if train.loss_weights.keys() != {"lattice", "coords", "species"}:
-        raise MiadError(f"run {run}: train.loss_weights needs exactly lattice, coords and species.")
-    if sections["dft"].enabled and sections["dft"].calculator not in sections["relax"].calculators:
-        raise MiadError(f"run {run}: dft.calculator {sections['dft'].calculator} is not among relax.calculators.")
-    if sections["dft"].not_sent == "estimate" and sections["dft"].subsample == 0:
-        raise MiadError(f"run {run}: dft.not_sent: estimate needs crystals to estimate from. Set dft.subsample.")
-    if abs(sum(sections["dataset"].split) - 1) > 1e-9 or len(sections["dataset"].split) != 3:
-        raise MiadError(f"run {run}: dataset.split needs three fractions (train, val, test) that add up to 1.")

@@ -1,230 +1,345 @@
-"""Settings: one frozen dataclass per section of config.yaml, made from plain values and checked on the way.
+"""Settings: one frozen dataclass per section of config.yaml; each field has its type, range, unit and meaning.
 
 A field named like another section (`Train.mirage`) or like a key of the top level (`Train.seed`) takes its value
 from there, so that each fact is written once and each step is rerun only when something that it reads has changed.
-How a config becomes the settings of each run is in miad/config/resolve.py.
+The values and the reasons for them are in config.yaml, how they become the settings of each run in resolve.py.
 """
 
 import dataclasses
-import difflib
 import json
-import math
-import types
 import typing
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from miad.core.errors import MiadError
+from pydantic import AfterValidator, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from miad.config.validation import STRICT, validated
 
 Section = TypeVar("Section")
 
+Natural = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Energy = Annotated[float, Field(ge=-1, le=2)]  # eV/atom above the hull
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+Checksum = Annotated[str, Field(pattern=r"^(sha256|md5|git):[0-9a-fA-F]+$")]
+Split = Literal["train", "val", "test"]
+File = Annotated[str, Field(pattern=r"^(train|val|test|references)$")]
+Frame = Literal["mp2020", "uncorrected"]
+Precision = Annotated[
+    Literal["float32", "tf32", "bf16"], Field(description="Precision of the network; tf32 is float32 on a CPU.")
+]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")]
+Workers = Annotated[Count | None, Field(description="Processes; null: one per core.")]
+Fmax = Annotated[float, Field(gt=0, le=10, description="eV/Å; limit of forces and cell gradient.")]
+MaxSteps = Annotated[Natural, Field(description="Optimizer steps per crystal.")]
+Memory = Annotated[float, Field(ge=1, description="GB that a worker process on a CPU may take.")]
 
-@dataclass(frozen=True)
+
+def _adding_up(fractions: list[float]) -> list[float]:
+    if len(fractions) != 3 or abs(sum(fractions) - 1) > 1e-9:
+        raise ValueError("three fractions that add up to 1")
+    return fractions
+
+
+def _unique(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("each name once")
+    return names
+
+
+@dataclass(frozen=True, config=STRICT)
 class Dataset:
-    """Which crystals to learn from; see config.yaml for units and reasons."""
+    """The crystals to learn from."""
 
-    seed: int
-    name: str
-    files: dict[str, str]
-    checksums: dict[str, str]
-    max_crystals: int | None
-    exclude: dict[str, list[str]]
-    energy_column: str | None
-    energy_kind: str
-    energy_frame: str | None
-    unreadable: str
-    split: list[float]
+    seed: Natural
+    name: Annotated[Name, Field(description="prototypes, mp_20, perov_5, carbon_24, alex_mp_20, or any with files.")]
+    files: Annotated[
+        dict[File, str], Field(description="Own data: path or URL; CSV with a cif column, or JSON energies.")
+    ]
+    checksums: Annotated[dict[File, Checksum], Field(description="Of own files: sha256:…, md5:… or git:… (blob id).")]
+    max_crystals: Annotated[Count | None, Field(description="Rows read of each file; null: all.")]
+    exclude: Annotated[dict[str, list[str]], Field(description="Rows to leave out: {column: [values]}.")]
+    energy_column: Annotated[str | None, Field(description="CSV column of energies, eV/atom.")]
+    energy_kind: Annotated[Literal["total", "formation"], Field(description="Meaning of the energy column.")]
+    energy_frame: Annotated[Frame | None, Field(description="Frame of the energies; needed with energy_column.")]
+    unreadable: Annotated[Literal["stop", "skip"], Field(description="Reaction to a row that cannot be read.")]
+    split: Annotated[
+        list[Fraction],
+        AfterValidator(_adding_up),
+        Field(description="Fractions of train, val and test, if only train is given."),
+    ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Mirage:
     """The mirage infusion of section 3 of the paper."""
 
-    num_atoms: int | None
-    coordinates: str
-    mask_loss: bool
+    num_atoms: Annotated[
+        int | None, Field(ge=1, le=500, description="N_m, atoms of every infused crystal; null: no infusion.")
+    ]
+    coordinates: Annotated[Literal["uniform", "center"], Field(description="Place of mirage atoms.")]
+    mask_loss: Annotated[bool, Field(description="Whether the coordinate loss leaves mirage atoms out.")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Diffusion:
     """The three noise processes."""
 
-    num_timesteps: int
-    cosine_offset: float
-    sigma_min: float
-    sigma_max: float
+    num_timesteps: Annotated[int, Field(ge=10, le=100_000, description="T, number of noise levels.")]
+    cosine_offset: Annotated[float, Field(gt=0, le=0.1, description="s of the cosine schedules.")]
+    sigma_min: Annotated[float, Field(gt=0, le=0.1, description="Cells; coordinate noise at t = 1.")]
+    sigma_max: Annotated[
+        float, Field(ge=0.3, le=2, description="Cells; coordinate noise at t = T; below 0.3 the prior is not uniform.")
+    ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Network:
     """Size of CSPNet."""
 
-    hidden_dim: int
-    num_layers: int
-    num_frequencies: int
-    time_dim: int
-    gram_scale: float
+    hidden_dim: Annotated[int, Field(ge=8, le=4096, description="Width of atom and edge features.")]
+    num_layers: Annotated[int, Field(ge=1, le=64, description="Rounds of messages.")]
+    num_frequencies: Annotated[int, Field(ge=1, le=1024, description="Fourier frequencies per axis.")]
+    time_dim: Annotated[int, Field(ge=4, le=4096, multiple_of=2, description="Width of the time embedding.")]
+    gram_scale: Annotated[
+        float, Field(gt=0, le=1, description="1/Å²; factor on L Lᵀ at the network's input; the paper has 1.")
+    ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Train:
     """Optimisation of the joint diffusion model."""
 
-    seed: int
+    seed: Natural
     mirage: Mirage
     diffusion: Diffusion
     network: Network
-    recipe: str
-    start_from: str | None
-    num_epochs: int
-    batch_size: int
-    learning_rate: float
-    warmup_steps: int
-    cooldown_fraction: float
-    clip_norm: float | None
-    ema_decay: float | None
-    center_scores: bool
-    stratified_times: bool
-    cross_entropy: float
-    precision: str
-    loss_weights: dict[str, float]
-    checkpoint_minutes: float
-    keep_every: int | None
-    validate_every: int
-    device: str
+    recipe: Annotated[str, Field(description="One of the keys of recipes.")]
+    start_from: Annotated[str | None, Field(description="Model whose weights are the first ones; null: random ones.")]
+    num_epochs: Annotated[
+        Natural, Field(description="Passes over the training crystals; 0: the weights of start_from as they are.")
+    ]
+    batch_size: Annotated[Count, Field(description="Crystals per optimizer step, all GPUs together.")]
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="Of Adam.")]
+    warmup_steps: Annotated[Natural, Field(description="Optimizer steps of linear rise.")]
+    cooldown_fraction: Annotated[
+        Fraction, Field(description="Last share of all steps, in which the rate falls to zero.")
+    ]
+    clip_norm: Annotated[Positive | None, Field(description="Limit of the gradient norm; null: none.")]
+    ema_decay: Annotated[
+        float | None, Field(ge=0, lt=1, description="Of the averaged weights; null: the last weights.")
+    ]
+    center_scores: Annotated[bool, Field(description="Whether the rigid shift is taken out of the coordinate target.")]
+    stratified_times: Annotated[bool, Field(description="Whether the times of a batch are spread evenly.")]
+    cross_entropy: Annotated[NotNegative, Field(description="Per nat; weight of the species' auxiliary cross entropy.")]
+    precision: Precision
+    loss_weights: Annotated[dict[str, NotNegative], Field(description="κ of lattice, coords and species.")]
+    checkpoint_minutes: Annotated[Positive, Field(description="Minutes between checkpoints.")]
+    keep_every: Annotated[Count | None, Field(description="Epochs between models that are kept; null: none.")]
+    validate_every: Annotated[Count, Field(description="Epochs between validations.")]
+    device: Device
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Sample:
     """Generation of crystals."""
 
-    seed: int
-    num_crystals: int
-    num_shards: int
-    stride: int
-    corrector_scale: float
-    corrector_steps: int | None
-    denoise_last: bool
-    limit_lattice: float | None
-    record: int
-    epoch: int | None
-    precision: str
-    device: str
+    seed: Natural
+    num_crystals: Annotated[Count, Field(description="Samples of the run.")]
+    num_shards: Annotated[int, Field(ge=1, le=100_000, description="Jobs that the samples are divided into.")]
+    stride: Annotated[Count, Field(description="Noise levels per step; a divisor of diffusion.num_timesteps.")]
+    corrector_scale: Annotated[
+        float, Field(ge=0, le=0.01, description="Cells²; γ of the Langevin corrector; 0: no corrector.")
+    ]
+    corrector_steps: Annotated[Natural | None, Field(description="Last steps that have a corrector; null: all.")]
+    denoise_last: Annotated[
+        bool, Field(description="Whether the last step gives the coordinates' noise-free estimate.")
+    ]
+    limit_lattice: Annotated[
+        Positive | None,
+        Field(description="Longest lattice vector aimed at, in longest ones of the training; null: no limit."),
+    ]
+    record: Annotated[
+        int, Field(ge=0, le=1000, description="Snapshots of the generation of each shard's first crystals.")
+    ]
+    epoch: Annotated[
+        Count | None, Field(description="Epoch of the model, one that train.keep_every kept; null: the trained one.")
+    ]
+    precision: Precision
+    device: Device
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Relax:
     """Relaxation by machine-learned potentials."""
 
-    calculators: list[str]
-    fmax: float
-    max_steps: int
-    min_distance: float
-    max_volume_ratio: float
-    time_limit: float
-    memory: float
-    workers: int | None
-    device: str
-    potentials: dict[str, dict[str, Any]]
+    calculators: Annotated[
+        list[str],
+        AfterValidator(_unique),
+        Field(min_length=1, description="Machine-learned potentials; one row of the table each."),
+    ]
+    fmax: Fmax
+    max_steps: MaxSteps
+    min_distance: Annotated[float, Field(ge=0, le=5, description="Å; crystals with closer atoms are not relaxed.")]
+    max_volume_ratio: Annotated[float, Field(gt=1, description="Change of volume that counts as exploded.")]
+    time_limit: Annotated[Positive, Field(description="Seconds per crystal.")]
+    memory: Memory
+    workers: Workers
+    device: Device
+    potentials: Annotated[
+        dict[str, dict[str, Any]],
+        Field(description="Needs of single calculators; keys of relax in an entry hold for this calculator only."),
+    ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Hull:
     """The convex hull that energies are compared with."""
 
     dataset: Dataset
-    source: str
-    checksum: str | None
-    energy_frame: str | None
-    references: str | None
-    missing: str
+    source: Annotated[str, Field(description="dataset, mp-2023-02-07, or path or URL of a table of entries.")]
+    checksum: Annotated[Checksum | None, Field(description="Of the source.")]
+    energy_frame: Annotated[Frame | None, Field(description="Frame of the source's energies; null: as it says.")]
+    references: Annotated[str | None, Field(description="JSON {element: eV/atom} for sources with formation energies.")]
+    missing: Annotated[
+        Literal["report", "stop"], Field(description="Reaction to crystals of an element without any entry.")
+    ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
+class Protocol:
+    """One definition of S.U.N., a named set of explicit choices."""
+
+    cells: Annotated[Literal["relaxed", "generated"], Field(description="The cells that are compared.")]
+    match: Annotated[
+        Literal["either", "forward"],
+        Field(description="Direction of StructureMatcher: either, or earlier sample or reference first."),
+    ]
+    duplicates: Annotated[
+        Literal["components", "first_seen"], Field(description="Components of the matches, or the order of samples.")
+    ]
+    representative: Annotated[
+        Literal["lowest_energy", "first_seen"], Field(description="The duplicate that counts as the unique one.")
+    ]
+    novel_against: Annotated[
+        tuple[Split, ...],
+        AfterValidator(lambda splits: tuple(one for one in typing.get_args(Split) if one in splits)),
+        Field(min_length=1, description="Splits of the data set whose crystals are known."),
+    ]
+    stable_below: Annotated[float, Field(ge=-1, le=1, description="eV/atom above the hull.")]
+    metastable_below: Annotated[Energy, Field(description="eV/atom above the hull.")]
+    inclusive: Annotated[bool, Field(description="Whether a crystal exactly at a limit counts.")]
+    elements_count: Annotated[bool, Field(description="Whether crystals of one element can be S.U.N.")]
+    converged_only: Annotated[bool, Field(description="Whether a relaxation that ran out of steps is barred.")]
+    frames: Annotated[
+        Literal["must_match", "as_given"],
+        Field(description="Whether energies of another frame than the hull's are refused."),
+    ]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Protocol":
+        if self.metastable_below < self.stable_below:
+            raise ValueError("metastable_below not lower than stable_below: every stable crystal is metastable")
+        return self
+
+    def is_below(self, energy: float | None, limit: float) -> bool:
+        """True if an energy above the hull (eV/atom, None: unknown) counts as below a limit."""
+        return energy is not None and (energy < limit or (self.inclusive and energy == limit))
+
+
+@dataclass(frozen=True, config=STRICT)
 class Sun:
-    """What stable, unique and novel mean; each protocol is a named set of explicit choices."""
+    """Stable, unique and novel, as each protocol means them."""
 
-    seed: int | None
+    seed: Natural | None
     hull: Hull
-    protocol: str
-    protocols: dict[str, dict[str, Any]]
-    workers: int | None
+    protocol: Annotated[str, Field(description="The headline protocol, one of the keys of protocols.")]
+    protocols: Annotated[dict[str, Protocol], Field(description="Named sets of explicit choices.")]
+    workers: Workers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Metrics:
     """The older metrics of the paper's appendix E (Table 6)."""
 
-    seed: int
+    seed: Natural
     dataset: Dataset
-    enabled: bool
-    cutoffs: str | None
-    scaler: str | None
-    workers: int | None
+    enabled: Annotated[bool, Field(description="Whether results/metrics.csv is part of all.")]
+    cutoffs: Annotated[
+        Literal["mp_20", "perov_5", "carbon_24"] | None, Field(description="Of coverage; null: those of the data set.")
+    ]
+    scaler: Annotated[
+        str | None, Field(description="JSON of means and stds of the magpie features; null: those of the test split.")
+    ]
+    workers: Workers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Dft:
-    """Which crystals go to DFT double relaxation, and how the others count; off until a site has VASP."""
+    """The crystals that go to DFT double relaxation, and how the others count."""
 
-    seed: int
-    enabled: bool
-    calculator: str
-    max_e_above_hull: float
-    subsample: int
-    strata: list[float]
-    not_sent: str
-    core_hours: float
+    seed: Natural
+    enabled: Annotated[bool, Field(description="Whether the last stage is part of all.")]
+    calculator: Annotated[str, Field(description="Its energies decide; one of relax.calculators.")]
+    max_e_above_hull: Annotated[Energy, Field(description="eV/atom; unique and novel crystals below it are sent.")]
+    subsample: Annotated[Natural, Field(description="Crystals drawn at random from each stratum of the rest.")]
+    strata: Annotated[
+        list[Annotated[float, Field(ge=-1, le=100)]],
+        Field(description="eV/atom above the hull, ascending; limits of the strata of the rest."),
+    ]
+    not_sent: Annotated[Literal["not_sun", "estimate"], Field(description="How crystals count that were not sent.")]
+    core_hours: Annotated[Positive, Field(description="Of a double relaxation with 100 valence electrons.")]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Vasp:
-    """How the DFT calculations are run; nothing here but `functional` and `replay` changes their results."""
+    """How DFT is run; only `functional` and `replay` change its results."""
 
-    num_chunks: int
-    command: str
-    gamma_command: str | None
-    potcars: str | None
-    functional: str
-    parallel: dict[str, Any]
-    max_errors: int
-    max_attempts: int
-    polling: float
-    monitor_every: int
-    walltime: float | None
-    walltime_buffer: float
-    scratch: str | None
-    job_store: dict[str, Any] | None
-    keep_wavefunctions: bool
-    replay: str | None
+    num_chunks: Annotated[int, Field(ge=1, le=100_000, description="Jobs that the crystals are dealt to.")]
+    command: Annotated[str, Field(min_length=1, description="Of VASP, with its launcher.")]
+    gamma_command: Annotated[str | None, Field(description="Of the Γ-only VASP, with its launcher; null: command.")]
+    potcars: Annotated[str | None, Field(description="Folder of pseudopotentials in pymatgen's layout.")]
+    functional: Annotated[Literal["PBE", "PBE_52", "PBE_54"], Field(description="Version of the pseudopotentials.")]
+    parallel: Annotated[
+        dict[Annotated[str, Field(pattern=r"^(NCORE|NPAR|KPAR|NSIM)$")], Count],
+        Field(description="INCAR keys that change the speed only: NCORE, NPAR, KPAR, NSIM."),
+    ]
+    max_errors: Annotated[Count, Field(description="Corrections that custodian may try in a stage.")]
+    max_attempts: Annotated[Count, Field(description="Starts of a stage that crashes or is killed.")]
+    polling: Annotated[Positive, Field(description="Seconds between custodian's looks whether VASP has ended.")]
+    monitor_every: Annotated[Count, Field(description="Pollings between its looks for errors.")]
+    walltime: Annotated[Positive | None, Field(description="Minutes that a job may take; null: what Slurm grants.")]
+    walltime_buffer: Annotated[NotNegative, Field(description="Seconds before the end at which VASP is asked to stop.")]
+    scratch: Annotated[str | None, Field(description="Fast local folder to calculate in; null: that of the results.")]
+    job_store: Annotated[dict[str, Any] | None, Field(description="Of jobflow; null: one JSON file per crystal.")]
+    keep_wavefunctions: Annotated[bool, Field(description="Whether WAVECAR and CHGCAR stay in the archive.")]
+    replay: Annotated[
+        str | None,
+        Field(description="Folder, archive or table of finished calculations to read instead of running VASP."),
+    ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Report:
-    """What is written for people at the end."""
+    """Tables and page for people."""
 
-    title: str
-    published: bool
-    protocols: str
-    epochs: bool
-    max_viewed: int
+    title: Annotated[str, Field(description="Title of the table.")]
+    published: Annotated[bool, Field(description="Whether published rows are appended.")]
+    protocols: Annotated[
+        Literal["headline", "all"], Field(description="Rows per run and calculator: the headline protocol, or all.")
+    ]
+    epochs: Annotated[bool, Field(description="Whether models that train.keep_every kept are sampled and judged too.")]
+    max_viewed: Annotated[Natural, Field(description="Candidates with structures in report.html, all runs together.")]
 
 
 SECTIONS: dict[str, type] = {
-    "dataset": Dataset,
-    "mirage": Mirage,
-    "diffusion": Diffusion,
-    "network": Network,
-    "train": Train,
-    "sample": Sample,
-    "relax": Relax,
-    "hull": Hull,
-    "sun": Sun,
-    "metrics": Metrics,
-    "dft": Dft,
-    "vasp": Vasp,
-    "report": Report,
+    kind.__name__.lower(): kind
+    for kind in (Dataset, Mirage, Diffusion, Network, Train, Sample, Relax, Hull, Sun, Metrics, Dft, Vasp, Report)
 }
+_DFT = ["dataset", "train", "sample", "relax", "hull", "sun", "dft", "vasp"]
 # The sections that the results of a step depend on; runs that agree in them share the results.
 UPSTREAM: dict[str, list[str]] = {
     "dataset": ["dataset"],
@@ -235,97 +350,51 @@ UPSTREAM: dict[str, list[str]] = {
     "hull": ["dataset", "hull"],
     "sun": ["dataset", "train", "sample", "relax", "hull", "sun"],
     "metrics": ["dataset", "train", "sample", "metrics"],
-    # vasp, because it says which elements have a pseudopotential
-    "dft": ["dataset", "train", "sample", "relax", "hull", "sun", "dft", "vasp"],
-    "vasp": ["dataset", "train", "sample", "relax", "hull", "sun", "dft", "vasp"],
+    "dft": _DFT,  # vasp, because it says which elements have a pseudopotential
+    "vasp": _DFT,
 }
 
 
+def own_keys(kind: type) -> dict[str, Any]:
+    """{key: type} of what is written under a section itself: neither other sections nor the seed."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {key: hint for key, hint in hints.items() if hint not in SECTIONS.values() and key != "seed"}
+
+
 def build(run: dict, kind: type[Section]) -> Section:
-    """One section's dataclass from the settings of a run.
+    """One section from the settings of a run.
 
     Args:
         run: settings of one run, as `resolve` returns them.
-        kind: a dataclass of this module.
+        kind: a section of this module.
 
     Raises:
-        MiadError: a key is missing, unknown or of the wrong type.
+        MiadError: a key is missing, unknown, of the wrong type or out of its range.
     """
-    name = next(key for key, value in SECTIONS.items() if value is kind)
-    section = run.get(name) or {}
-    hints = typing.get_type_hints(kind)
-    values: dict[str, Any] = {}
-    for key, hint in hints.items():
+    return validated(kind, _values(run, kind), section=kind.__name__.lower())
+
+
+def _values(run: dict, kind: type) -> dict[str, Any]:
+    """The keys of a section and, below them, those of the sections that it holds."""
+    values = dict(run.get(kind.__name__.lower()) or {})
+    for key, hint in typing.get_type_hints(kind).items():
         if hint in SECTIONS.values():
-            values[key] = build(run, hint)
+            values[key] = _values(run, hint)
         elif key == "seed":
-            values[key] = _typed(run["seed"], hint, "seed")
-        elif key in section:
-            values[key] = _typed(section[key], hint, f"{name}.{key}")
-        else:
-            raise MiadError(f"config.yaml lacks {name}.{key}. Add it under {name}, or restore config.yaml.")
-    own = [key for key, hint in hints.items() if hint not in SECTIONS.values() and key != "seed"]
-    unknown = sorted(set(section) - set(own), key=str)
-    if unknown:
-        raise MiadError(f"config.yaml: {name}.{unknown[0]} is not a known key.{did_you_mean(str(unknown[0]), own)}")
-    return kind(**values)
+            values[key] = run["seed"]
+    return values
 
 
 def settings_json(run: dict, name: str) -> str:
     """One section as JSON, for a rule's `params`: a changed value reruns only what depends on it."""
-    return json.dumps(dataclasses.asdict(build(run, SECTIONS[name])), sort_keys=True)
+    section: Any = build(run, SECTIONS[name])
+    return json.dumps(dataclasses.asdict(section), sort_keys=True)
 
 
-def from_record(kind: type[Section], record: dict) -> Section:
-    """The inverse of `dataclasses.asdict` for the dataclasses of this module.
+def from_record(kind: type[Section], record: Any) -> Section:
+    """The inverse of `dataclasses.asdict` for sections and other pydantic dataclasses.
 
     Raises:
-        MiadError: a key is missing, unknown or of the wrong type.
+        MiadError: a key is missing, unknown, of the wrong type or out of its range.
     """
-    hints = typing.get_type_hints(kind)
-    if not isinstance(record, dict):
-        raise MiadError(f"settings of {kind.__name__.lower()} are {record!r}, expected keys with values.")
-    if set(record) != set(hints):
-        odd = sorted(set(record) ^ set(hints))
-        raise MiadError(f"settings of {kind.__name__.lower()}: missing or unknown keys {', '.join(odd)}.")
-    return kind(
-        **{
-            key: from_record(hint, record[key])
-            if dataclasses.is_dataclass(hint)
-            else _typed(record[key], hint, f"{kind.__name__.lower()}.{key}")
-            for key, hint in hints.items()
-        }
-    )
-
-
-def did_you_mean(word: str, known: typing.Iterable[str]) -> str:
-    """The close one of the known words, as a sentence, or all of them."""
-    known = sorted(known)
-    close = [key for key in known if key.startswith(word)] or difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean {close[0]}?" if close else f" Known keys: {', '.join(known)}."
-
-
-def _typed(value: Any, hint: Any, where: str) -> Any:
-    """Return `value` if it has the type `hint`; whole numbers are welcome where fractions are."""
-    if hint is Any:
-        return value
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return None if value is None else _typed(value, next(a for a in arguments if a is not type(None)), where)
-    if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
-        # YAML 1.1 reads 1e-5 as text; only 1.0e-5 is a number to it.
-        try:
-            number = float(value)
-        except (ValueError, OverflowError):
-            number = math.nan
-        if math.isnan(number):
-            raise MiadError(f"config.yaml: {where} is {value!r}, expected a number.")
-        return number
-    if origin is list and isinstance(value, list):
-        return [_typed(item, arguments[0], f"{where}[{index}]") for index, item in enumerate(value)]
-    if origin is dict and isinstance(value, dict):
-        return {key: _typed(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
-    expected = origin or hint
-    if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
-        raise MiadError(f"config.yaml: {where} is {value!r}, expected {getattr(expected, '__name__', expected)}.")
-    return value
+    return validated(kind, record, section=kind.__name__.lower(), origin="settings")

@@ -1,32 +1,41 @@
-"""Preflight: is everything here that a run will need, and if not, how is it had."""
+"""Preflight: a check of all that a run needs, and of how to get what is missing."""
 
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from miad.config.resolve import read_config, resolve
 from miad.config.sections import Dft, Hull, Vasp, build
 from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
+from miad.core.files import verify
+from miad.dft.vasp import site
+from miad.dft.vasp.flow import use_potcars
+from miad.dft.vasp.store import open_store
+from miad.hull.sources import MATERIALS_PROJECT, MATERIALS_PROJECT_CHECKSUM, MATERIALS_PROJECT_URL
+from miad.io.download import cache_path, is_url
+from miad.preflight.checks import check_runs, own_files
+from miad.relax.potentials.register import potential
 
 OK, NOTE, MISSING = "ok", "note", "MISSING"
 ROOT = Path(__file__).resolve().parents[2]
 MIN_FREE_GIB = 5.0  # a run at laptop scale needs less than one
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     """One finding.
 
     Attributes:
-        name: what was looked at.
+        name: of the subject.
         state: `ok`, `note` (worth knowing, stops nothing) or `MISSING`.
-        message: what was found and, if something is missing, how to get it.
+        message: the finding and, if something is missing, how to get it.
     """
 
     name: str
@@ -49,14 +58,7 @@ def run(*, settings: Path | None = None, profile: Path | None = None) -> None:
         MiadError: an error in the config, or something is missing; the lines above the message say what and how to
             get it.
     """
-    from miad.config.resolve import read_config, resolve
-    from miad.preflight.user_file import check as check_words
-
-    content = read_config(settings or Path("config.yaml"))
-    schema = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-    if schema.is_file():
-        check_words(content, schema)
-    runs = resolve(content)
+    runs = resolve(read_config(settings or Path("config.yaml")))
     found = []
     for check in checks(runs, profile):
         print(check, flush=True)
@@ -64,26 +66,22 @@ def run(*, settings: Path | None = None, profile: Path | None = None) -> None:
     missing = [check.name for check in found if check.state == MISSING]
     if missing:
         raise MiadError(f"{len(missing)} of {len(found)} checks found something missing: {', '.join(missing)}.")
+    check_runs(runs)
 
 
 def checks(runs: dict[str, dict], profile: Path | None) -> Iterator[Check]:
     """All checks, each run of the config in turn where they may differ; equal findings are told once."""
     yield python_version()
     yield package_versions()
-    seen = set()
-    for name, sections in runs.items():
-        for check in of_run(name, sections):
-            if check not in seen:
-                seen.add(check)
-                yield check
+    yield from dict.fromkeys(check for name, sections in runs.items() for check in of_run(name, sections))
     yield free_space("results", Path("results"))
     yield slurm_partitions(profile)
 
 
 def of_run(name: str, sections: dict) -> Iterator[Check]:
-    """What one run needs."""
+    """All that one run needs."""
     for calculator in sections["relax"]["calculators"]:
-        yield weights(calculator, sections["relax"].get("potentials", {}).get(calculator))
+        yield weights(calculator, sections["relax"]["potentials"].get(calculator))
     yield own_data(sections)
     yield gpus(sections)
     yield hull(build(sections, Hull))
@@ -92,15 +90,21 @@ def of_run(name: str, sections: dict) -> Iterator[Check]:
         return
     settings = build(sections, Vasp)
     if settings.replay is not None:
-        there = Path(settings.replay).exists()
-        remedy = "" if there else " does not exist. Correct vasp.replay in config.yaml."
-        yield Check("replay", OK if there else MISSING, f"{settings.replay}{remedy}")
+        yield attempt("replay", lambda: ", ".join(own_files(sections, ["vasp"])["vasp"]))
         return
     yield from vasp(settings, elements_of(name, sections))
 
 
+def attempt(name: str, action: Callable[[], str]) -> Check:
+    """The message that an action returns, or the error that says what is missing."""
+    try:
+        return Check(name, OK, action())
+    except MiadError as error:
+        return Check(name, MISSING, str(error))
+
+
 def python_version() -> Check:
-    """Whether this Python is one that the pinned packages are for."""
+    """This Python, compared with those that the pinned packages are for."""
     found = ".".join(map(str, sys.version_info[:3]))
     if (3, 11) <= sys.version_info[:2] <= (3, 13):
         return Check("Python", OK, found)
@@ -108,7 +112,7 @@ def python_version() -> Check:
 
 
 def package_versions(pins: Path = ROOT / "envs" / "requirements.txt") -> Check:
-    """Whether the installed packages are those that the results were tested with."""
+    """The installed packages, compared with those that the results were tested with."""
     from packaging.requirements import Requirement
 
     if not pins.is_file():
@@ -136,30 +140,22 @@ def package_versions(pins: Path = ROOT / "envs" / "requirements.txt") -> Check:
 
 
 def weights(calculator: str, options: dict | None = None) -> Check:
-    """Whether the weights of a potential are there; `options` is its entry in relax.potentials."""
-    from miad.relax.potentials.register import potential
-
-    try:
-        return Check(f"weights {calculator}", OK, potential(calculator, options).label)
-    except MiadError as error:
-        return Check(f"weights {calculator}", MISSING, str(error))
+    """The weights of a potential; `options` is its entry in relax.potentials."""
+    return attempt(f"weights {calculator}", lambda: potential(calculator, options).label)
 
 
 def own_data(sections: dict) -> Check:
-    """Whether the files that the config names are there, but for hull, weights and DFT: they have their own checks."""
-    from miad.preflight.user_file import own_files
+    """The files that the config names, but for hull, weights and DFT, which have their own checks."""
 
-    rest = {"hull": {**sections["hull"], "source": "dataset"}, "relax": {**sections["relax"], "calculators": []}}
-    rest["dft"] = {**sections["dft"], "enabled": False}
-    try:
-        files = [path for paths in own_files({**sections, **rest}).values() for path in paths]
-    except MiadError as error:
-        return Check("own files", MISSING, str(error))
-    return Check("own files", OK, ", ".join(files) or "none named in config.yaml")
+    def named() -> str:
+        files = own_files(sections, ["dataset", "train", "metrics"])
+        return ", ".join(path for paths in files.values() for path in paths) or "none named in config.yaml"
+
+    return attempt("own files", named)
 
 
 def gpus(sections: dict) -> Check:
-    """GPUs, and whether a section insists on one."""
+    """GPUs, and the sections that insist on one."""
     import torch
 
     insisting = [name for name in ("train", "sample", "relax") if sections[name].get("device") == "cuda"]
@@ -173,11 +169,7 @@ def gpus(sections: dict) -> Check:
 
 
 def hull(settings: Hull) -> Check:
-    """Whether the reference energies are there and are what they should be."""
-    from miad.core.files import verify
-    from miad.hull.sources import MATERIALS_PROJECT, MATERIALS_PROJECT_CHECKSUM, MATERIALS_PROJECT_URL
-    from miad.io.download import cache_path, is_url
-
+    """The reference energies and their checksum."""
     source, checksum = settings.source, settings.checksum
     if source == "dataset":
         return Check("hull", OK, "made of the data set's own energies")
@@ -190,15 +182,16 @@ def hull(settings: Hull) -> Check:
         return Check("hull", MISSING, f"{path} does not exist. Correct hull.source in config.yaml.")
     if checksum is None:
         return Check("hull", NOTE, f"{path} has no checksum to compare with; give it as hull.checksum")
-    try:
+
+    def verified() -> str:
         verify(path, checksum, remedy="Delete it: it is downloaded again.")
-    except MiadError as error:
-        return Check("hull", MISSING, str(error))
-    return Check("hull", OK, f"{path}, {checksum}")
+        return f"{path}, {checksum}"
+
+    return attempt("hull", verified)
 
 
 def elements_of(name: str, sections: dict) -> tuple[list[str], str]:
-    """Elements that DFT will meet, and how we know: the queue, else the data set, else all that the sets know."""
+    """Elements that DFT will meet, and their source: the queue, the data set, or all that the input sets know."""
     from pymatgen.core import Element
     from pymatgen.io.vasp.sets import MPRelaxSet
 
@@ -211,47 +204,37 @@ def elements_of(name: str, sections: dict) -> tuple[list[str], str]:
 
 def vasp(settings: Vasp, elements: tuple[list[str], str]) -> Iterator[Check]:
     """The programs, the pseudopotentials of all elements, the scratch folder and the job store."""
-    from miad.dft.vasp.site import (
-        problem_of_command,
-        problem_of_gamma,
-        problem_of_potcars,
-        problem_of_scratch,
-        scratch_folder,
-    )
-
     symbols, known_from = elements
     looked_at = {
-        "vasp.command": (problem_of_command("command", settings.command), settings.command),
-        "vasp.potcars": (problem_of_potcars(settings, symbols), f"{len(symbols)} elements of {known_from}"),
-        "vasp.scratch": (problem_of_scratch(settings), settings.scratch or "none; calculates where the results are"),
+        "vasp.command": (site.problem_of_command("command", settings.command), settings.command),
+        "vasp.potcars": (site.problem_of_potcars(settings, symbols), f"{len(symbols)} elements of {known_from}"),
+        "vasp.scratch": (
+            site.problem_of_scratch(settings),
+            settings.scratch or "none; calculates where the results are",
+        ),
     }
     if settings.gamma_command is not None:
-        looked_at["vasp.gamma_command"] = (problem_of_gamma(settings), settings.gamma_command)
+        looked_at["vasp.gamma_command"] = (site.problem_of_gamma(settings), settings.gamma_command)
     for name, (problem, message) in looked_at.items():
         yield Check(name, MISSING if problem else OK, problem or message)
     if looked_at["vasp.potcars"][0] is None:
         yield genuine_potcars(settings, symbols)
-    scratch = scratch_folder(settings)
+    scratch = site.scratch_folder(settings)
     if scratch is not None and looked_at["vasp.scratch"][0] is None:
         yield free_space("vasp.scratch", scratch)
     yield job_store(settings)
 
 
 def genuine_potcars(settings: Vasp, symbols: list[str]) -> Check:
-    """Whether the pseudopotentials are those that VASP distributes in this version, by pymatgen's fingerprints."""
-    import warnings
-
+    """The pseudopotentials, compared with those of VASP's version by pymatgen's fingerprints."""
     from pymatgen.io.vasp.inputs import PotcarSingle
-
-    from miad.dft.vasp.flow import use_potcars
-    from miad.dft.vasp.site import potcar_folder, potcar_symbol
 
     use_potcars(settings)
     strange, broken = [], []
     for element in symbols:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            symbol = potcar_symbol(settings, element)
+            symbol = site.potcar_symbol(settings, element)
             try:
                 single = PotcarSingle.from_symbol_and_functional(symbol, settings.functional)
                 if not single.is_valid:
@@ -259,7 +242,7 @@ def genuine_potcars(settings: Vasp, symbols: list[str]) -> Check:
             except Exception:  # pymatgen fails on broken files in as many ways as files can be broken
                 broken.append(symbol)
     if broken:
-        place = potcar_folder(settings)
+        place = site.potcar_folder(settings)
         message = f"{', '.join(broken)} in {place} cannot be read. Copy them again from VASP's archive."
         return Check("POTCAR contents", MISSING, message)
     if not strange:
@@ -269,19 +252,16 @@ def genuine_potcars(settings: Vasp, symbols: list[str]) -> Check:
 
 
 def job_store(settings: Vasp) -> Check:
-    """Whether the job store of the config answers."""
-    import tempfile
+    """The job store of the config, which has to answer."""
 
-    from miad.dft.vasp.store import open_store
-
-    if settings.job_store is None:
-        return Check("vasp.job_store", OK, "one JSON file per crystal")
-    try:
+    def answering() -> str:
+        if settings.job_store is None:
+            return "one JSON file per crystal"
         with tempfile.TemporaryDirectory() as folder:
             open_store(settings, Path(folder) / "store.json").close()
-    except MiadError as error:
-        return Check("vasp.job_store", MISSING, str(error))
-    return Check("vasp.job_store", OK, str(settings.job_store.get("docs_store", {}).get("type")))
+        return str(settings.job_store.get("docs_store", {}).get("type"))
+
+    return attempt("vasp.job_store", answering)
 
 
 def free_space(name: str, folder: Path) -> Check:
@@ -294,7 +274,7 @@ def free_space(name: str, folder: Path) -> Check:
 
 
 def slurm_partitions(profile: Path | None) -> Check:
-    """Whether the partitions that the profile names exist here; Slurm has to answer only where a profile is asked for.
+    """The partitions that the profile names; Slurm has to answer only where a profile is asked for.
 
     A machine may have Slurm's client programs and no cluster, and runs at laptop scale need neither.
     """

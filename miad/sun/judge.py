@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from miad.config.sections import Protocol
 from miad.core.crystal import Crystal
 from miad.core.statistics import Rate, wilson
 from miad.sun.matching.groups import Verdicts
-from miad.sun.protocols import Protocol
 
 # The columns of counts, in the order of the table; every attempted sample is in `attempted`.
 COUNTS = (

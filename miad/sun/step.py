@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from miad.config.sections import Relax, Sun
+from miad.config.sections import Protocol, Relax, Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import write_text
@@ -15,7 +15,7 @@ from miad.machine.progress import track
 from miad.relax.potentials.register import settings_of
 from miad.sun.judge import REASONS, Judged, count, is_broken, is_decoded, is_relaxed, judge, rates
 from miad.sun.matching.groups import Rule, Verdicts, compare
-from miad.sun.protocols import Protocol, as_record, read_protocols
+from miad.sun.protocols import as_record
 
 log = logging.getLogger("miad")
 RELAXATION = ("fmax", "max_steps")  # eV/Å and moves: what a row says of how far its crystals were relaxed
@@ -52,7 +52,7 @@ def applicable(
     """
     odd = next((one for one in crystals if is_relaxed(one) and one.energy_frame != hull.table.energy_frame), None)
     kept = {}
-    for name, protocol in read_protocols(settings.protocols).items():
+    for name, protocol in settings.protocols.items():
         try:
             if protocol.frames == "must_match" and odd is not None:
                 hull.check_frame(odd)

@@ -189,7 +189,7 @@ def test_exit_codes_are_for_scripts(site, capsys):
     ("changes", "said"),
     [
         ({"sampel": {"stride": 4}}, "sampel is not a known key"),
-        ({"relax": {"fmax": -0.1}}, "relax.fmax: -0.1"),
+        ({"relax": {"fmax": -0.1}}, "relax.fmax is -0.1, expected more than 0"),
         ({"dataset": {"name": "mine", "files": {"train": "gone.csv"}}}, "dataset.files.train: gone.csv is not a file"),
         ({"train": {"start_from": "gone.safetensors"}}, "train.start_from: gone.safetensors is not a file"),
     ],

@@ -17,13 +17,13 @@ from miad.train.checkpoint import KEPT
 from miad.config.sections import Relax, Sun, build, settings_json
 from miad.core.errors import MiadError
 from miad.dft.replay import fingerprint
-from miad.preflight.user_file import check, own_files
+from miad.preflight.checks import check_runs, frames_compared, own_files
 
 try:
     for path in workflow.configfiles:
         layers.read_config(path)
-    check(config, f"{workflow.basedir}/workflow/schemas/config.schema.yaml")
     ASKED = layers.resolve(config)
+    check_runs(ASKED)
     RUNS = {**ASKED, **layers.kept_runs(ASKED)}
     OWN_FILES = {run: own_files(sections) for run, sections in RUNS.items()}
     REPLAYED = {run: [fingerprint(Path(path)) for path in files["vasp"]] for run, files in OWN_FILES.items()}
@@ -104,7 +104,7 @@ def frames_flag(wildcards):
     frames = set()
     for run in RUNS:
         if home(run, "hull") == wildcards.run:
-            frames.update(layers.frames_compared(build(RUNS[run], Sun), build(RUNS[run], Relax)).values())
+            frames.update(frames_compared(build(RUNS[run], Sun), build(RUNS[run], Relax)).values())
     return ["--frames", *sorted(frames)] if frames else []
 
 

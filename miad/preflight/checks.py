@@ -1,0 +1,121 @@
+"""Checks of the settings of runs that no single key can tell: between sections, and against the user's own files."""
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from miad.config.sections import Relax, Sun, build
+from miad.core.energy_frames import must_match
+from miad.core.errors import MiadError
+from miad.hull.sources import MATERIALS_PROJECT
+from miad.io.download import is_url
+from miad.relax.potentials.register import potential, settings_of
+
+OF_EACH_RUN = ("epochs",)  # keys of report that an ablation may set; the others are about all runs together
+
+
+def check_runs(runs: dict[str, dict]) -> None:
+    """Check what keys of different sections say together.
+
+    Args:
+        runs: settings of the runs, as `resolve` returns them; the first one is the main run.
+
+    Raises:
+        MiadError: names both keys.
+    """
+    shared = next(iter(runs.values()))["report"]
+    for run, sections in runs.items():
+        idle = [key for key in shared if key not in OF_EACH_RUN and sections["report"][key] != shared[key]]
+        if idle:
+            raise MiadError(
+                f"ablations.{run}.report.{idle[0]} would have no effect: there is one report for all runs. Write it"
+                f" into the section report itself; an ablation has only {', '.join(OF_EACH_RUN)} of its own."
+            )
+        for contradiction in contradictions(sections):
+            raise MiadError(f"run {run}: {contradiction}")
+        relax, sun = build(sections, Relax), build(sections, Sun)
+        for calculator in relax.calculators:
+            potential(calculator, relax.potentials.get(calculator))
+            settings_of(relax, calculator)
+        for calculator, frame in frames_compared(sun, relax).items():
+            # A hull whose frame is not named here is compared when it is made.
+            must_match(f"run {run}: {calculator}", frame, sun.hull.source, sun.hull.energy_frame or frame)
+
+
+def contradictions(sections: dict) -> Iterator[str]:
+    """Keys of one run that contradict each other, each with the remedy."""
+    sample, train, dft, sun = (sections[name] for name in ("sample", "train", "dft", "sun"))
+    num_timesteps = sections["diffusion"]["num_timesteps"]
+    if num_timesteps % sample["stride"]:
+        yield (
+            f"sample.stride {sample['stride']} does not divide diffusion.num_timesteps {num_timesteps}."
+            " Choose a divisor, e.g. 1, 5 or 10."
+        )
+    if sample["epoch"] is not None and (not train["keep_every"] or sample["epoch"] % train["keep_every"]):
+        yield (
+            f"sample.epoch {sample['epoch']} is not among the models that train.keep_every ({train['keep_every']})"
+            " keeps. Choose a multiple of it, or null for the trained model."
+        )
+    if sample["num_shards"] > sample["num_crystals"]:
+        yield f"sample.num_shards {sample['num_shards']} exceeds sample.num_crystals. Use fewer shards."
+    if sun["protocol"] not in sun["protocols"]:
+        yield f"sun.protocol {sun['protocol']} is not under sun.protocols ({', '.join(sun['protocols'])})."
+    if train["num_epochs"] == 0 and not train["start_from"]:
+        yield "train.num_epochs is 0. Name the weights to sample in train.start_from, or train."
+    if train["loss_weights"].keys() != {"lattice", "coords", "species"}:
+        yield "train.loss_weights needs exactly lattice, coords and species."
+    if dft["enabled"] and dft["calculator"] not in sections["relax"]["calculators"]:
+        yield f"dft.calculator {dft['calculator']} is not among relax.calculators."
+    if dft["not_sent"] == "estimate" and dft["subsample"] == 0:
+        yield "dft.not_sent: estimate needs crystals to estimate from. Set dft.subsample."
+
+
+def frames_compared(sun: Sun, relax: Relax) -> dict[str, str]:
+    """Energy frame of each calculator, as far as the headline protocol asks that the hull's frame is the same."""
+    if sun.protocols[sun.protocol].frames != "must_match":
+        return {}
+    options = relax.potentials
+    return {name: potential(name, options.get(name)).energy_frame for name in relax.calculators}
+
+
+READING = ("dataset", "train", "hull", "metrics", "vasp", "relax")  # sections that may name files of the user
+
+
+def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[str]]:
+    """The user's own files that a run reads, by section: local paths, neither URLs nor what is built in.
+
+    Those of the potentials are under `relax.` and the name of the calculator. Finished calculations may be a folder.
+
+    Args:
+        run: settings of one run, as `resolve` returns them.
+        reading: the sections that are looked at.
+
+    Raises:
+        MiadError: one of them does not exist.
+    """
+    hull = run["hull"]
+    named = {
+        "dataset": {f"dataset.files.{name}": path for name, path in run["dataset"]["files"].items()},
+        "train": {"train.start_from": run["train"]["start_from"]},
+        "hull": {
+            "hull.source": None if hull["source"] in ("dataset", MATERIALS_PROJECT) else hull["source"],
+            "hull.references": hull["references"],
+        },
+        "metrics": {"metrics.scaler": run["metrics"]["scaler"]},
+        "vasp": {"vasp.replay": run["vasp"]["replay"] if run["dft"]["enabled"] else None},
+    }
+    found: dict[str, list[str]] = {}
+    for section in [section for section in named if section in reading]:
+        local = {key: path for key, path in named[section].items() if path and not is_url(path)}
+        for key, path in local.items():
+            if section == "dataset" and Path(path).is_dir():
+                raise MiadError(
+                    f"{key}: {path} is a folder. A data set is a CSV file with a column `cif` (and `material_id`):"
+                    " write the CIFs of the folder into one, and give its path in config.yaml."
+                )
+            if not (Path(path).exists() if section == "vasp" else Path(path).is_file()):
+                raise MiadError(f"{key}: {path} is not a file in {Path.cwd()}. Correct the path in config.yaml.")
+        found[section] = list(local.values())
+    for calculator in run["relax"]["calculators"] if "relax" in reading else ():
+        chosen = potential(calculator, run["relax"]["potentials"].get(calculator))
+        found[f"relax.{calculator}"] = [str(path) for path in chosen.files()]
+    return found

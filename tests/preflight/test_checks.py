@@ -1,0 +1,108 @@
+"""Checks between sections, and of the user's own files: refused in words that name both keys."""
+
+import pytest
+
+from miad.config.resolve import resolve
+from miad.core.errors import MiadError
+from miad.preflight.checks import check_runs, own_files
+from tests.builders.config import put, shipped
+
+
+@pytest.fixture
+def config() -> dict:
+    return shipped()
+
+
+def refused(config: dict, *path_and_value) -> str:
+    """Set a value that is in order by itself, and return the words in which the runs are refused."""
+    runs = resolve(put(config, *path_and_value))
+    with pytest.raises(MiadError) as caught:
+        check_runs(runs)
+    return str(caught.value)
+
+
+def test_the_shipped_config_contradicts_itself_at_no_scale(config):
+    for scale in ("laptop", "paper"):
+        check_runs(resolve({**config, "scale": scale}))
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        (("sample", "stride", 7), ("sample.stride 7", "diffusion.num_timesteps 1000", "divisor")),
+        (("sample", "num_shards", 500), ("sample.num_shards 500", "sample.num_crystals")),
+        (
+            ("ablations", "early", {"train": {"keep_every": 100}, "sample": {"epoch": 150}}),
+            ("run early", "epoch 150", "multiple"),
+        ),
+        (("sun", "protocol", "mine"), ("sun.protocol mine", "strict")),
+        (("hull", "energy_frame", "uncorrected"), ("chgnet", "'mp2020'", "'uncorrected'", "sun.protocol")),
+        (("ablations", "x", "report", "title", "X"), ("ablations.x.report.title", "no effect", "epochs")),
+        (("ablations", "x", "report", "published", False), ("ablations.x.report.published", "section report")),
+    ],
+)
+def test_words_of_the_cross_checks(config, path, words):
+    message = refused(config, *path)
+    for word in words:
+        assert word in message
+
+
+def test_a_protocol_that_takes_energies_as_given_takes_any_hull(config):
+    config["hull"]["energy_frame"] = "uncorrected"
+    config["sun"]["protocol"] = "as_paper"
+    check_runs(resolve(config))
+
+
+def test_dft_needs_energies_of_its_calculator(config):
+    config["dft"]["enabled"] = True
+    assert "dft.calculator other is not among relax.calculators" in refused(config, "dft", "calculator", "other")
+
+
+# ------------------------------------------------------------------------------------------------------ own files
+
+
+def test_own_files_are_those_of_the_user_alone(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = resolve(config)["miad"]
+    assert own_files(run) == {"dataset": [], "train": [], "hull": [], "metrics": [], "vasp": [], "relax.chgnet": []}
+    for name in ("train.csv", "hull.csv", "start.safetensors", "tiny.pt"):
+        (tmp_path / name).touch()
+    run["dataset"]["files"] = {"train": "train.csv", "val": "https://example.org/val.csv"}
+    run["hull"]["source"], run["train"]["start_from"] = "hull.csv", "start.safetensors"
+    run["relax"]["calculators"] = ["eqv2"]
+    run["relax"]["potentials"]["eqv2"]["checkpoint"] = "tiny.pt"
+    assert own_files(run) == {
+        "dataset": ["train.csv"],
+        "train": ["start.safetensors"],
+        "hull": ["hull.csv"],
+        "metrics": [],
+        "vasp": [],
+        "relax.eqv2": ["tiny.pt"],
+    }
+
+
+@pytest.mark.parametrize(("section", "key"), [("hull", "references"), ("metrics", "scaler"), ("train", "start_from")])
+def test_a_file_that_is_not_there_is_named_with_its_key(config, section, key):
+    run = resolve(config)["miad"]
+    run[section][key] = "nowhere.json"
+    with pytest.raises(MiadError, match=rf"{section}\.{key}: nowhere\.json is not a file in .*config\.yaml"):
+        own_files(run)
+
+
+def test_finished_calculations_are_looked_for_where_dft_is_wanted(config, tmp_path):
+    """A folder will do; without DFT nobody reads them."""
+    run = resolve(config)["miad"]
+    run["vasp"]["replay"] = str(tmp_path / "runs.tar.gz")
+    assert own_files(run)["vasp"] == []
+    run["dft"]["enabled"] = True
+    with pytest.raises(MiadError, match=r"vasp\.replay: .*runs\.tar\.gz is not a file.*config\.yaml"):
+        own_files(run)
+    run["vasp"]["replay"] = str(tmp_path)
+    assert own_files(run)["vasp"] == [str(tmp_path)]
+
+
+def test_a_folder_as_data_set_is_told_what_is_wanted_instead(config, tmp_path):
+    run = resolve(config)["miad"]
+    run["dataset"]["files"] = {"train": str(tmp_path)}
+    with pytest.raises(MiadError, match=r"dataset\.files\.train: .* is a folder.*CSV file with a column `cif`"):
+        own_files(run)
