@@ -13,7 +13,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from miad.core.errors import MiadError
 
@@ -175,7 +174,7 @@ class Unpacked(gzip.GzipFile):
         return super().read(size)
 
 
-def open_text(path: Path) -> IO[str]:
+def open_text(path: Path) -> io.TextIOWrapper:
     """Open a text file for reading, plain or gzipped (told by its first bytes, not its name); skips a byte order mark.
 
     Raises:

@@ -5,9 +5,7 @@ import fcntl
 import gzip
 import json
 import logging
-import os
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,7 +16,7 @@ from miad.config.sections import Vasp
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space, write_text
 from miad.dft.vasp.flow import run_options
-from miad.machine.os_processes import processes
+from miad.machine.os_processes import stop_leftovers
 
 if TYPE_CHECKING:
     from jobflow import Job, JobStore
@@ -93,7 +91,7 @@ def _run(job: "Job", folder: Path, store: "JobStore") -> Exception | None:
             raise
         return error
     finally:
-        stop_leftovers(folder)
+        stop_leftovers(folder, _calculated_in(folder))
     return None
 
 
@@ -129,7 +127,7 @@ def set_aside(folder: Path) -> Path | None:
     aside = None
     earlier = attempts(folder)
     if folder.exists():
-        stop_leftovers(folder)
+        stop_leftovers(folder, _calculated_in(folder))
         aside = folder.with_name(f"{folder.name}.{len(earlier) + 1}")
         folder.rename(aside)
     elif earlier:
@@ -197,15 +195,6 @@ def contcar_of(attempt: Path) -> "Structure | None":
     if moments is not None and len(moments) == len(structure):
         structure.add_site_property("magmom", moments)
     return structure
-
-
-def stop_leftovers(folder: Path) -> None:
-    """Kill processes that still work in a folder: VASP outlives a custodian that was killed."""
-    for place in {folder.resolve(), _calculated_in(folder).resolve()}:
-        for identity in processes(place):
-            if identity != os.getpid():
-                with suppress(ProcessLookupError):  # it has ended by itself
-                    os.kill(identity, signal.SIGKILL)
 
 
 @contextmanager

@@ -5,8 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 from pymatgen.io.vasp.sets import MPRelaxSet
@@ -22,7 +20,6 @@ from miad.dft.vasp.stage import (
     locked,
     reason_of,
     set_aside,
-    stop_leftovers,
 )
 from tests.builders import ROOT
 from tests.builders.vasp_stand_in.chain import SENT
@@ -94,18 +91,6 @@ def test_wavefunctions_without_a_structure_are_left(tmp_path):
     (folder / "WAVECAR").write_text("wavefunctions")
     set_aside(folder)
     assert list(folder.iterdir()) == []
-
-
-@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
-def test_a_vasp_that_outlived_its_custodian_is_stopped(tmp_path):
-    orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=tmp_path)
-    elsewhere = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], cwd=tmp_path.parent)
-    while os.readlink(f"/proc/{orphan.pid}/cwd") != str(tmp_path.resolve()):
-        time.sleep(0.05)
-    stop_leftovers(tmp_path)
-    assert orphan.wait(10) == -9 and elsewhere.poll() is None
-    elsewhere.kill()
-    elsewhere.wait()
 
 
 def test_two_processes_never_calculate_the_same_crystal(tmp_path):
