@@ -139,8 +139,9 @@ def test_hostile_crystals_fail_alone(checkpoint):
 def test_absent_weights_stop_the_step_before_any_work(tmp_path, path):
     options = {"eqv2": {"checkpoint": path, "mode": "relaxed"}}
     settings = dataclasses.replace(SETTINGS, calculators=["eqv2"], potentials=options)
+    write_crystals(tmp_path / "in.jsonl", [rocksalt("salt", 5.5)])
     with pytest.raises(MiadError) as stopped:
-        relax.run(settings, crystals=tmp_path / "absent.jsonl", relaxed=tmp_path / "out.jsonl", calculator="eqv2")
+        relax.run(settings, crystals=tmp_path / "in.jsonl", relaxed=tmp_path / "out.jsonl", calculator="eqv2")
     for word in (
         "eqV2_153M_omat_mp_salex.pt",
         "facebook/OMAT24",
@@ -148,7 +149,7 @@ def test_absent_weights_stop_the_step_before_any_work(tmp_path, path):
         str(path or "no path"),
     ):
         assert word in str(stopped.value)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
 def test_weights_of_another_checksum_are_refused(checkpoint):
