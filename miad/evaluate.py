@@ -12,6 +12,7 @@ from miad.config.sections import Hull, Relax, Report, Sun, from_record
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
+from miad.core.sound import is_broken
 from miad.hull.convex import write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
@@ -20,7 +21,6 @@ from miad.relax import step as relax
 from miad.report import candidates, sun_table
 from miad.sample import read
 from miad.sun import step as sun
-from miad.sun.judge import is_broken
 
 log = logging.getLogger("miad")
 

@@ -146,16 +146,14 @@ _FIELDS = tuple(field.name for field in dataclasses.fields(Crystal))
 _ARRAYS = ("lattice", "frac_coords", "atomic_numbers")
 
 
-def _plain(value: Any) -> Any:
-    """Numbers as JSON has them: arrays as lists, NaN and infinity as null."""
+def plain(value: Any) -> Any:
+    """The value as JSON has it: arrays as lists, NaN and infinity as null."""
     if isinstance(value, Failure):
         return vars(value)
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
     if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
@@ -163,7 +161,7 @@ def _plain(value: Any) -> Any:
 
 def to_line(crystal: Crystal) -> str:
     """One line of JSON; fields that are not known yet are left out."""
-    record = {name: _plain(getattr(crystal, name)) for name in _FIELDS}
+    record = {name: plain(getattr(crystal, name)) for name in _FIELDS}
     kept = {name: value for name, value in record.items() if value is not None}
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
 

@@ -5,6 +5,7 @@ A crystal says in `energy_frame` whether it has them, so that they are never add
 
 import functools
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from miad.core.crystal import Crystal
@@ -76,7 +77,7 @@ def correction_per_atom(structure: "Structure", parameters: dict[str, Any] | Non
     return float(sum(term.value for term in terms)) / len(structure)
 
 
-def adjustments(entry: "ComputedStructureEntry", *, check_potcar: bool) -> "list[EnergyAdjustment]":
+def adjustments(entry: "ComputedStructureEntry", *, check_potcar: bool) -> "Sequence[EnergyAdjustment]":
     """The terms that MP2020 adds to the energy of an entry, each with its name and value in eV.
 
     Args:

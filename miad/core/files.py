@@ -7,6 +7,7 @@ import glob
 import gzip
 import hashlib
 import io
+import logging
 import os
 import re
 import shutil
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from miad.core.errors import MiadError
+
+log = logging.getLogger("miad")
 
 # What a full disk, an exhausted quota or a limit on file sizes says; safetensors says it in words only.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -127,11 +130,6 @@ def is_out_of_space(error: BaseException) -> bool:
     return (getattr(error, "errno", None) or (int(in_words[1]) if in_words else None)) in _NO_SPACE
 
 
-def is_unwritable(error: OSError) -> bool:
-    """Whether an error says that a folder may not be written to, or lies on a disk that is read-only."""
-    return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
-
-
 def write_text(path: Path, text: str) -> None:
     """Write `text` to `path` atomically, compressed if the name ends in .gz."""
     with atomic_path(path) as temporary:
@@ -141,6 +139,16 @@ def write_text(path: Path, text: str) -> None:
                 packed.write(text.encode())
         else:
             temporary.write_text(text, encoding="utf-8")
+
+
+def write_cache(path: Path, text: str) -> None:
+    """Write a file that can be made anew; where a folder is read-only it is left out, with a warning."""
+    try:
+        write_text(path, text)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        log.warning("%s cannot be written; what it would keep is worked out anew each time", path)
 
 
 class Unpacked(gzip.GzipFile):

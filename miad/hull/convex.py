@@ -5,7 +5,6 @@ that composition and the lowest energy. The solution is also the decomposition i
 """
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ import numpy as np
 from miad.core.crystal import Crystal
 from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
-from miad.core.files import open_text, write_text
+from miad.core.files import open_text
+from miad.core.tabular import write_csv
 
 COLUMNS = ("formula", "num_atoms", "energy_per_atom", "entry_id", "energy_frame", "hull", "source")
 ROUND_OFF = 1e-8  # eV/atom; closer to the hull than this is on it, or the sign of nothing would decide what is stable
@@ -165,6 +165,11 @@ def atom_fractions(formula: str) -> dict[str, float]:
     return {element.symbol: amount for element, amount in Composition(formula).fractional_composition.items()}
 
 
+def formula_of(amounts: Mapping[str, float]) -> str:
+    """A formula that keeps the amounts, e.g. {'Na': 4.0, 'Cl': 4.0} as Na4Cl4."""
+    return "".join(f"{symbol}{amount:g}" for symbol, amount in amounts.items())
+
+
 def element_counts(crystal: Crystal) -> dict[str, int]:
     """{element symbol: number of atoms in the cell} of a crystal."""
     from pymatgen.core import Element
@@ -199,23 +204,18 @@ def write_table(path: Path, table: HullTable) -> None:
     """Write a hull as CSV, one entry per line; name, frame and source are constant columns."""
     from pymatgen.core import Composition
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for entry in table.entries:
-        num_atoms = int(Composition(entry.formula).num_atoms)
-        writer.writerow(
-            (
-                entry.formula,
-                num_atoms,
-                repr(float(entry.energy_per_atom)),
-                entry.entry_id or "",
-                table.energy_frame,
-                table.name,
-                table.source,
-            )
-        )
-    write_text(path, text.getvalue())
+    head = {"energy_frame": table.energy_frame, "hull": table.name, "source": table.source}
+    rows = (
+        {
+            "formula": entry.formula,
+            "num_atoms": int(Composition(entry.formula).num_atoms),
+            "energy_per_atom": float(entry.energy_per_atom),
+            "entry_id": entry.entry_id,
+            **head,
+        }
+        for entry in table.entries
+    )
+    write_csv(path, COLUMNS, rows)
 
 
 def read_table(path: Path) -> HullTable:

@@ -8,7 +8,7 @@ import yaml
 from safetensors.numpy import save_file
 
 from miad.config.resolve import resolve
-from miad.config.sections import Report, build
+from miad.config.sections import Relax, Report, build
 from miad.core.crystal import Crystal, write_crystals
 from miad.hull.convex import Entry, HullTable, write_table
 from miad.report import candidates, compare, sun_table
@@ -87,6 +87,7 @@ def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
         train=home / "dataset" / "train.jsonl.gz",
         hull=home / "hull" / "entries.csv.gz",
         run=run,
+        relaxation=build(next(iter(resolve(config()).values())), Relax),
         **judged,
     )
     write_candidates(judged, home)

@@ -1,4 +1,4 @@
-"""What a calculation may be called, its flags, and its way through a file."""
+"""The name of calculations in the table, their flags, and their way through a file."""
 
 import pytest
 

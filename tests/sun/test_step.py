@@ -11,8 +11,8 @@ from miad.config.resolve import read_settings
 from miad.config.sections import Relax
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
-from miad.sun.judge import REASONS
 from miad.sun.step import relaxed_with, run
+from miad.sun.verdict import REASONS
 from tests.builders import ROOT
 from tests.builders.crystals import caesium_chloride
 from tests.builders.judged import SAMPLES, salt, with_energy, write_sun_inputs

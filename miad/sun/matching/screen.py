@@ -182,7 +182,7 @@ def _is_consistent(moves: Array, owner: Array, n: int, metric: Array, reach: flo
         for one in range(len(owner)):
             if is_left[one] and not _goes_with_all(one, moves, owner, is_left, n, metric, reach):
                 is_left[one], is_changed = False, True
-    return is_left.any()
+    return bool(is_left.any())
 
 
 @compiled

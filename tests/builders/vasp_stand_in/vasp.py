@@ -38,7 +38,7 @@ SEGMENTATION_FAULT = 139
 
 @dataclass(frozen=True)
 class Inputs:
-    """What VASP finds in its folder."""
+    """The input files of VASP, as read from its folder."""
 
     incar: "Incar"
     kpoints: "Kpoints"

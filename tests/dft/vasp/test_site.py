@@ -1,4 +1,4 @@
-"""What a site lacks for VASP is named before anything is submitted, each with its remedy."""
+"""Everything that a site lacks for VASP is named before anything is submitted, with its remedy."""
 
 import os
 import sys

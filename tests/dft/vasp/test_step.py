@@ -11,25 +11,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
-from miad.dft.calculation import NOT_DFT, label, read_calculations
-from miad.dft.energies import corrected
+from miad.dft.calculation import NOT_DFT, corrected, label, read_calculations
 from miad.dft.vasp import step as vasp
 from miad.dft.vasp.flow import STAGES, stages
 from miad.dft.vasp.stage import attempts
 from miad.dft.vasp.store import open_store, task_document
 from tests.builders import ROOT
-from tests.builders.symmetric import symmetric
 from tests.builders.vasp_stand_in import potcars
+from tests.builders.vasp_stand_in.chain import rock_salt
 from tests.builders.vasp_stand_in.site import Site, calls
-
-
-def rock_salt(edge: float, first: str, second: str) -> Structure:
-    made = symmetric("Fm-3m", Lattice.cubic(edge), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    return made.get_primitive_structure()
 
 
 class Job:
