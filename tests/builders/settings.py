@@ -4,6 +4,7 @@ import dataclasses
 
 from miad.config.resolve import read_config
 from miad.config.sections import Dataset, Hull, Metrics, Sun
+from miad.sun.protocols import read_protocols
 from tests.builders import ROOT
 
 # The shipped protocols: what is counted here is what users get.
@@ -12,7 +13,7 @@ STRICT = PROTOCOLS["strict"]
 
 
 def dataset_settings() -> Dataset:
-    return Dataset(0, "toy", {}, {}, None, {}, None, "", None, "fail", [0.6, 0.2, 0.2])
+    return Dataset(0, "toy", {}, {}, None, {}, None, "total", None, "stop", [0.6, 0.2, 0.2])
 
 
 def hull_settings(**changes) -> Hull:
@@ -21,7 +22,7 @@ def hull_settings(**changes) -> Hull:
 
 
 def sun_settings(protocols=PROTOCOLS, protocol="strict", missing="report") -> Sun:
-    return Sun(seed=0, hull=hull_settings(missing=missing), protocol=protocol, protocols=protocols, workers=1)
+    return Sun(seed=0, hull=hull_settings(missing=missing), protocol=protocol, protocols=read_protocols(protocols), workers=1)
 
 
 def metrics_settings(dataset: str = "toy", cutoffs: str | None = None) -> Metrics:

@@ -53,10 +53,10 @@ def test_references_are_those_that_some_protocol_needs() -> None:
     ("change", "message"),
     [
         ({"cells": "relxed"}, "relaxed or generated"),
-        ({"inclusive": "yes"}, "true or false"),
+        ({"inclusive": 3}, "true or false"),
         ({"stable_below": 0.5}, "metastable_below"),
         ({"stable_below": "low"}, "eV/atom"),
-        ({"novel_against": ["training"]}, "train, val, test"),
+        ({"novel_against": ["training"]}, "train, val or test"),
         ({"tolerance": 1}, "tolerance"),
     ],
 )
@@ -66,5 +66,5 @@ def test_odd_choices_are_named(change: dict, message: str) -> None:
 
 
 def test_a_missing_choice_is_named() -> None:
-    with pytest.raises(MiadError, match="lacks frames"):
+    with pytest.raises(MiadError, match="frames is missing"):
         read_protocols({"strict": {key: value for key, value in STRICT.items() if key != "frames"}})
