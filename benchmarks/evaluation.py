@@ -1,4 +1,4 @@
-"""Whether the evaluation can be trusted: the hull against pymatgen's, and crystals whose verdicts are known.
+"""Checks of the evaluation: the hull against pymatgen's, and crystals whose verdicts are known.
 
     python benchmarks/evaluation.py --train train.jsonl.gz --test test.jsonl.gz --table test.csv.gz \\
         --hull entries.csv.gz
@@ -72,7 +72,7 @@ def against_pymatgen(entries: Path, num: int) -> str:
 
 
 def members_found(test: list[Crystal], table: Path, entries: Path) -> str:
-    """How many of the crystals that the Materials Project has on its hull lie on ours with their own energies."""
+    """Number of crystals on the hull of the Materials Project that lie on ours with their own energies."""
     hull = ConvexHull(read_table(entries))
     with open_text(table) as text:
         members = {row["material_id"] for row in csv.DictReader(text) if row["e_above_hull"] in ("0", "0.0")}
@@ -83,7 +83,7 @@ def members_found(test: list[Crystal], table: Path, entries: Path) -> str:
 
 
 def true_matches(samples: list[Crystal], references: list[Crystal], verdicts: Verdicts) -> int:
-    """How many of the samples that are called known StructureMatcher itself matches, either way round."""
+    """Number of samples called known that StructureMatcher itself matches, in either direction."""
     from pymatgen.core.structure_matcher import StructureMatcher
 
     by_id = {one.crystal_id: one.structure for one in (*samples, *references)}

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def run(
         settings: section dft of config.yaml.
         judge: section sun of config.yaml.
         ledger: the ledger that the triage read
-        plan: what the triage wrote
+        plan: the plan that the triage wrote
         calculations: calculations of all chunks
         generated: crystals as generated, all shards
         train: training crystals
@@ -100,19 +101,14 @@ def run(
     known = {
         "calculator": title,
         "calculator_name": STEP,
+        "relaxation": None,
         "flags": {identity: one.flags for identity, one in done.items() if one.flags},
         "not_sent": settings.not_sent,
         "num_sent": sum(len(part["sent"]) for part in planned["strata"].values()),
         "protocols": _protocols(judged, planned["strata"], settings.not_sent),
     }
     dataclasses.replace(judged, row=judged.row | known).write(ledger=dft_ledger, verdicts=verdicts, row=row)
-    stratum_of = {identity: name for name, part in planned["strata"].items() for identity in part["sent"]}
-    lines = (
-        _energies_row(one, stratum_of[one.crystal_id], done[one.crystal_id], planned["core_hours_of"][one.crystal_id])
-        for one in judged.ledger
-        if one.crystal_id in stratum_of
-    )
-    write_csv(energies, COLUMNS, lines)
+    write_csv(energies, COLUMNS, _energies_rows(judged.ledger, done, planned))
 
 
 def _after_dft(crystal: Crystal, done: dict[str, Calculation], reasons: dict[str, str], title: str) -> Crystal:
@@ -141,23 +137,29 @@ def _protocols(judged: Judged, strata: dict[str, Any], rule: str) -> dict[str, A
     return found
 
 
-def _energies_row(crystal: Crystal, stratum: str, calculation: Calculation, estimated: float) -> dict[str, Any]:
-    return {
-        "crystal_id": crystal.crystal_id,
-        "reduced_formula": crystal.reduced_formula,
-        "stratum": stratum,
-        "calculator": crystal.calculator,
-        "e_above_hull": crystal.e_above_hull,
-        "energy_per_atom": crystal.energy_per_atom,
-        **_raw(calculation),
-        "flags": "; ".join(calculation.flags),
-        "custodian": "; ".join(calculation.corrections),
-        "failure": str(crystal.failure or ""),
-        "core_hours": calculation.core_hours,
-        "estimated_core_hours": estimated,
-        "vasp_version": calculation.vasp_version,
-        "source": calculation.source,
-    }
+def _energies_rows(
+    ledger: list[Crystal], done: dict[str, Calculation], planned: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    stratum_of = {identity: name for name, part in planned["strata"].items() for identity in part["sent"]}
+    for crystal in ledger:
+        if crystal.crystal_id in stratum_of:
+            calculation = done[crystal.crystal_id]
+            yield {
+                "crystal_id": crystal.crystal_id,
+                "reduced_formula": crystal.reduced_formula,
+                "stratum": stratum_of[crystal.crystal_id],
+                "calculator": crystal.calculator,
+                "e_above_hull": crystal.e_above_hull,
+                "energy_per_atom": crystal.energy_per_atom,
+                **_raw(calculation),
+                "flags": "; ".join(calculation.flags),
+                "custodian": "; ".join(calculation.corrections),
+                "failure": str(crystal.failure or ""),
+                "core_hours": calculation.core_hours,
+                "estimated_core_hours": planned["core_hours_of"][crystal.crystal_id],
+                "vasp_version": calculation.vasp_version,
+                "source": calculation.source,
+            }
 
 
 def _raw(calculation: Calculation) -> dict[str, Any]:

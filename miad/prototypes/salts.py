@@ -1,50 +1,17 @@
-"""Salts: charges that balance, ratios of radii and tolerance factors in windows a little wider than Pauling's."""
+"""Salts: charges that balance, ratios of radii and tolerance factors in windows a little wider than Pauling's.
+
+Those of two elements follow from salt_rules.csv: charges, limits of the ratio of radii A/X, structure types.
+"""
 
 import itertools
 from collections.abc import Iterator
 
 from miad.prototypes.decorations import Decoration, combine
-from miad.prototypes.properties import ANIONS, CATIONS
+from miad.prototypes.properties import ANIONS, CATIONS, rows
 
 ALKALI = ("Li", "Na", "K", "Rb", "Cs")
 ALKALINE_EARTH = ("Mg", "Ca", "Sr", "Ba")
 Ion = tuple[str, float]  # element symbol, radius in Å
-ANY = 9.9  # no limit on the ratio of radii
-
-# charge of A, charge of X, lowest and highest ratio of radii A/X, structure types
-BINARY_RULES: tuple[tuple[int, int, float, float, tuple[str, ...]], ...] = (
-    (1, 1, 0.0, ANY, ("rocksalt",)),
-    (1, 1, 0.6, ANY, ("cscl",)),
-    (1, 1, 0.0, 0.62, ("zincblende", "wurtzite")),
-    (2, 2, 0.0, ANY, ("rocksalt",)),
-    (2, 2, 0.55, ANY, ("cscl",)),
-    (2, 2, 0.0, 0.62, ("zincblende", "wurtzite")),
-    (2, 2, 0.25, 0.6, ("nias",)),
-    (2, 2, 0.4, 0.9, ("litharge",)),
-    (2, 2, 0.35, 0.65, ("cooperite",)),
-    (3, 3, 0.0, ANY, ("rocksalt",)),
-    (3, 3, 0.0, 0.5, ("zincblende", "wurtzite")),
-    (3, 3, 0.2, 0.5, ("nias",)),
-    (2, 1, 0.55, ANY, ("fluorite",)),
-    (2, 1, 0.3, 1.0, ("rutile",)),
-    (2, 1, 0.3, 0.75, ("cadmium-iodide",)),
-    (2, 1, 0.3, 0.75, ("cadmium-chloride",)),
-    (4, 2, 0.4, ANY, ("fluorite",)),
-    (4, 2, 0.25, 0.6, ("rutile",)),
-    (4, 2, 0.2, 0.55, ("cadmium-iodide",)),
-    (4, 2, 0.25, 0.4, ("molybdenite",)),
-    (4, 2, 0.38, 0.55, ("anatase",)),
-    (1, 2, 0.25, ANY, ("antifluorite",)),
-    (1, 2, 0.3, 0.85, ("cuprite",)),
-    (3, 2, 0.55, ANY, ("lanthanum-oxide",)),
-    (3, 2, 0.25, 0.6, ("tetradymite",)),
-    (3, 2, 0.5, 0.8, ("lanthanum-oxide",)),
-    (1, 3, 0.4, ANY, ("lithium-nitride", "d0_3", "anti-rhenium-trioxide")),
-    (3, 1, 0.3, 0.8, ("rhenium-trioxide",)),
-    (3, 1, 0.5, ANY, ("d0_3",)),
-    (6, 2, 0.35, 0.6, ("rhenium-trioxide",)),
-)
-
 
 # Anions of marcasite are pairs, which are smaller than two single ones.
 PAIRED = {symbol: ANIONS[charge][symbol] - 0.15 for charge in (2, 3) for symbol in ANIONS[charge]}
@@ -59,10 +26,12 @@ def salt(kind: str, **ions: Ion) -> Decoration:
 
 def binary() -> Iterator[Decoration]:
     """Salts of two elements."""
-    for q_plus, q_minus, low, high, kinds in BINARY_RULES:
+    for rule in rows("salt_rules.csv"):
+        q_plus, q_minus = int(rule["charge_a"]), int(rule["charge_x"])
+        low, high = float(rule["min_ratio"] or 0), float(rule["max_ratio"] or "inf")
         for cation, anion in itertools.product(CATIONS[q_plus].items(), ANIONS[q_minus].items()):
             if low <= cation[1] / anion[1] <= high:
-                for kind in kinds:
+                for kind in rule["structure_types"].split():
                     # In BiF3 the anions are the majority, role A of this type.
                     is_swapped = kind == "d0_3" and q_plus == 3
                     yield salt(kind, A=anion, X=cation) if is_swapped else salt(kind, A=cation, X=anion)

@@ -5,17 +5,15 @@ choice 1 where there are two), with free parameters at their textbook values; th
 Wyckoff, Crystal Structures; Villars & Calvert, Pearson's Handbook.
 """
 
-import csv
 import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miad.prototypes.properties import DIMERS
+from miad.prototypes.properties import DIMERS, rows
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -117,17 +115,16 @@ def _read_site(text: str) -> Site:
 
 def _read_types() -> Iterator[StructureType]:
     """The types of structure_types.csv, then dimers standing on a rhombohedral lattice, as in beta-oxygen."""
-    with files("miad.prototypes").joinpath("structure_types.csv").open(encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            yield StructureType(
-                row["name"],
-                int(row["group"]),
-                tuple(_read_site(text) for text in row["sites"].split("; ")),
-                float(row["c_over_a"]),
-                float(row["b_over_a"]),
-                tuple(row["bonds"].split()),
-                float(row["openness"]),
-            )
+    for row in rows("structure_types.csv"):
+        yield StructureType(
+            row["name"],
+            int(row["group"]),
+            tuple(_read_site(text) for text in row["sites"].split("; ")),
+            float(row["c_over_a"]),
+            float(row["b_over_a"]),
+            tuple(row["bonds"].split()),
+            float(row["openness"]),
+        )
     for symbol, (a, c) in DIMER_CELLS.items():
         sites = (("A", 0.0, 0.0, DIMERS[symbol] / 2 / c),)
         yield StructureType(f"dimers-{symbol}", 166, sites, c_over_a=c / a, bonds=("AA",))

@@ -257,7 +257,7 @@ def test_kill_9_repeats_no_finished_stage(vasp_site, tmp_path):
 def test_killed_too_often_is_given_up(vasp_site, tmp_path):
     job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, max_attempts=2)
     work = tmp_path / "vasp" / "work" / "LiBr"
-    for name in ("relax_1.1", "relax_1"):  # two attempts that left no word
+    for name in ("relax_1.1", "relax_1"):  # two attempts without a record of their ending
         (work / name).mkdir(parents=True)
     crystal = Crystal.from_structure("LiBr", CRYSTALS["LiBr"])
     (work / vasp.KEY).write_text(stages(crystal, job.settings)[-1].uuid)
