@@ -19,7 +19,7 @@ import numpy as np
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.files import open_text
 from miad.hull.convex import ConvexHull, atom_fractions, element_counts, energy_above, read_table
-from miad.sun.matching.groups import Rule, Verdicts, compare
+from miad.sun.matching.groups import Matches, Rule, compare
 from miad.sun.matching.reduced import reduce
 from miad.sun.step import reduced_path
 
@@ -82,17 +82,17 @@ def members_found(test: list[Crystal], table: Path, entries: Path) -> str:
     return f"hull members of the test split on our hull within {1000 * ON_HULL:g} meV/atom: {found} of {len(chosen)}"
 
 
-def true_matches(samples: list[Crystal], references: list[Crystal], verdicts: Verdicts) -> int:
-    """Number of samples called known that StructureMatcher itself matches, in either direction."""
+def true_matches(samples: list[Crystal], references: list[Crystal], matches: Matches) -> int:
+    """How many of the samples that are called known StructureMatcher itself matches, either way round."""
     from pymatgen.core.structure_matcher import StructureMatcher
 
     by_id = {one.crystal_id: one.structure for one in (*samples, *references)}
-    pairs = [(by_id[sample], by_id[known]) for sample, known in verdicts.known_as.items()]
+    pairs = [(by_id[sample], by_id[known]) for sample, known in matches.known_as.items()]
     return sum(StructureMatcher().fit(one, two) or StructureMatcher().fit(two, one) for one, two in pairs)
 
 
-def novelty(samples: list[Crystal], references: list[Crystal], train: Path) -> Verdicts:
-    """Verdicts of the headline rule."""
+def novelty(samples: list[Crystal], references: list[Crystal], train: Path) -> Matches:
+    """Matches under the headline rule."""
     return compare(samples, references, [STRICT], reduced_path=reduced_path(train))[STRICT]
 
 

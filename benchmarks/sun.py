@@ -10,6 +10,7 @@ Random pairs of equal formula, as they come, are then compared by StructureMatch
 import argparse
 import dataclasses
 import json
+import multiprocessing
 import os
 import resource
 import tempfile
@@ -26,7 +27,7 @@ from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.hull.convex import ConvexHull, element_counts, read_table
 from miad.sun.matching import groups
 from miad.sun.matching.comparisons import Screen, fits
-from miad.sun.matching.reduced import reduce
+from miad.sun.matching.reduced import content_key, read_reduced, reduce, write_reduced
 from miad.sun.step import reduced_path, run
 
 DISPLACEMENT, STRAIN = 0.03, 0.01  # Å and fraction: about what two relaxations to one minimum differ by
@@ -133,6 +134,15 @@ def compare_with_plain(samples: list[Crystal], train: list[Crystal], busy: float
     )
 
 
+def prepare(references: list[Crystal], path: Path) -> None:
+    """Reduce a whole set of references on all cores; `miad sun` does it for those that it needs."""
+    kept = read_reduced(path)
+    missing = {key: one for one in references if (key := content_key(one)) not in kept}
+    with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:
+        cells = dict(zip(missing, pool.map(reduce, missing.values(), chunksize=60), strict=True))
+    write_reduced(path, kept | {key: cell for key, cell in cells.items() if cell is not None})
+
+
 def main() -> None:
     """Print a few lines per round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,7 +163,7 @@ def main() -> None:
     pool = [crystal for path in flags.pool for crystal in read_crystals(path)]
     hull = ConvexHull(read_table(flags.hull))
     start = time.monotonic()
-    groups.prepare(train, reduced_path(flags.train))
+    prepare(train, reduced_path(flags.train))
     print(f"training set prepared in {time.monotonic() - start:.0f} s", flush=True)
     formulas = [crystal.reduced_formula for crystal in pool]
     formula = max(sorted(set(formulas)), key=formulas.count)

@@ -188,30 +188,31 @@ def from_line(line: str) -> Crystal:
     return Crystal(**record)
 
 
-def read_crystals(path: Path) -> list[Crystal]:
-    """Read JSON lines, plain or gzipped.
+def read_crystals(*paths: Path) -> list[Crystal]:
+    """Read JSON lines, plain or gzipped; of several files, the shards of a run, one after the other.
 
     Raises:
         MiadError: a line is not a crystal, or an id occurs twice; names the file and the line.
     """
     crystals: list[Crystal] = []
-    seen: dict[str, int] = {}
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                crystal = from_line(line)
-            except (ValueError, TypeError) as error:
-                raise MiadError(
-                    f"{path}, line {number} is not a crystal ({error})."
-                    " Delete the file and rerun the step that wrote it."
-                ) from error
-            if crystal.crystal_id in seen:
-                raise MiadError(
-                    f"{path}, line {number}: the id {crystal.crystal_id} was already on line"
-                    f" {seen[crystal.crystal_id]}. Ids must be unique; rename one of them."
-                )
-            seen[crystal.crystal_id] = number
-            crystals.append(crystal)
+    seen: dict[str, str] = {}
+    for path in paths:
+        with open_text(path) as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    crystal = from_line(line)
+                except (ValueError, TypeError) as error:
+                    raise MiadError(
+                        f"{path}, line {number} is not a crystal ({error})."
+                        " Delete the file and rerun the step that wrote it."
+                    ) from error
+                if crystal.crystal_id in seen:
+                    raise MiadError(
+                        f"{path}, line {number}: the id {crystal.crystal_id} was already on"
+                        f" {seen[crystal.crystal_id]}. Ids must be unique; give each file once, or rename one of them."
+                    )
+                seen[crystal.crystal_id] = f"line {number} of {path}"
+                crystals.append(crystal)
     return crystals
 
 

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writing, gzip by name, checksums."""
+"""Files: atomic writing, gzip by name, checksums, caches."""
 
 import contextlib
 import errno
@@ -7,20 +7,22 @@ import glob
 import gzip
 import hashlib
 import io
+import json
 import logging
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar
 
 from miad.core.errors import MiadError
 
 log = logging.getLogger("miad")
 
-# What a full disk, an exhausted quota or a limit on file sizes says; safetensors says it in words only.
+Kept = TypeVar("Kept")
+# Errors of a full disk, an exhausted quota and a limit on file sizes; safetensors has them in words only.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -77,9 +79,9 @@ def _temporary(path: Path, *, is_folder: bool) -> Iterator[Path]:
         else:
             handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
             temporary = Path(name)
-        with contextlib.suppress(OSError):  # a file system without locks: nobody removes anything there
+        with contextlib.suppress(OSError):  # a file system without locks; leftovers stay there
             fcntl.flock(handle, fcntl.LOCK_EX)
-        if temporary.exists():  # not taken for a leftover between its making and its locking
+        if temporary.exists():  # another process did not remove it as a leftover before it was locked
             break
         os.close(handle)
     try:
@@ -141,16 +143,6 @@ def write_text(path: Path, text: str) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def write_cache(path: Path, text: str) -> None:
-    """Write a file that can be made anew; where a folder is read-only it is left out, with a warning."""
-    try:
-        write_text(path, text)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        log.warning("%s cannot be written; what it would keep is worked out anew each time", path)
-
-
 class Unpacked(gzip.GzipFile):
     """A gzip file to be read, which refuses to be a bomb: a few bytes that would fill the memory.
 
@@ -197,6 +189,41 @@ def open_text(path: Path) -> IO[str]:
     return io.TextIOWrapper(Unpacked(path), encoding="utf-8-sig") if is_gzip else path.open(encoding="utf-8-sig")
 
 
+def read_cache(path: Path | None, make: Callable[..., Kept]) -> dict[str, Kept]:
+    """Records by key from JSON lines `[key, *values]`; none if there is no such file yet.
+
+    Args:
+        path: of the file that `write_cache` wrote.
+        make: the record of `values`.
+
+    Raises:
+        MiadError: a line is damaged.
+    """
+    kept: dict[str, Kept] = {}
+    if path is None or not Path(path).exists():
+        return kept
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                key, *values = json.loads(line)
+                kept[key] = make(*values)
+            except (ValueError, TypeError) as error:
+                raise MiadError(
+                    f"{path}, line {number} is damaged ({error}). Delete the file; it is made anew."
+                ) from error
+    return kept
+
+
+def write_cache(path: Path, kept: Mapping[str, Sequence[Any]]) -> None:
+    """Write {key: values} for `read_cache`; where the folder is read-only a warning takes its place."""
+    try:
+        write_text(path, "".join(json.dumps([key, *values]) + "\n" for key, values in sorted(kept.items())))
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        log.warning("%s cannot be written; what it would keep is worked out anew each time", path)
+
+
 def checksum(path: Path, kind: str) -> str:
     """Hex digest of a file.
 
@@ -231,5 +258,5 @@ def verify(path: Path, expected: str, *, remedy: str) -> None:
 
 
 def cache_folder() -> Path:
-    """Where files that can be had again are kept: $MIAD_CACHE, or ~/.cache/miad."""
+    """Folder of files that can be had again: $MIAD_CACHE, or ~/.cache/miad."""
     return Path(os.environ.get("MIAD_CACHE") or Path.home() / ".cache" / "miad")

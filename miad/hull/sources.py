@@ -47,8 +47,6 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
     Raises:
         MiadError: the source cannot be read, or its frame is unknown or contradicts hull.energy_frame.
     """
-    if settings.energy_frame not in (None, *FRAMES):
-        raise MiadError(f"hull.energy_frame is '{settings.energy_frame}'; use {' or '.join(FRAMES)}.")
     if settings.source == "dataset":
         return from_crystals(settings, crystals)
     if settings.source == MATERIALS_PROJECT:

@@ -34,8 +34,6 @@ def run(
         MiadError: the source cannot be read, its frame is unknown, contradicts hull.energy_frame or does not fit
             `frames`, or (with hull.missing: stop) an element of the data set has no entry.
     """
-    if settings.missing not in ("report", "stop"):
-        raise MiadError(f"hull.missing is '{settings.missing}'; use report or stop.")
     crystals = [crystal for path in (train, val, test) if path for crystal in read_crystals(path)]
     table = read_source(settings, crystals)
     for frame in frames or []:

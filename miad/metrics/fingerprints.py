@@ -1,6 +1,5 @@
 """Quantities of one crystal for appendix E: validity, fingerprints of structure and composition, density."""
 
-import json
 import logging
 import math
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from miad.core.crystal import Crystal, plain
-from miad.core.files import open_text, write_cache
+from miad.core.files import read_cache, write_cache
 from miad.core.sound import MIN_VOLUME, fault, is_decoded
 from miad.machine.cores import num_cores
 from miad.machine.parallel import Processes
@@ -25,7 +24,7 @@ CHUNK = 20  # crystals handed to a process at a time
 
 @dataclass(frozen=True)
 class Description:
-    """What the metrics need to know of one crystal; the defaults describe a sample that could not be read.
+    """Quantities of one crystal for the metrics; the defaults describe a sample that could not be read.
 
     Attributes:
         is_structure_valid, is_composition_valid: see the functions of these names.
@@ -98,7 +97,7 @@ def _can_be_neutral(states: list[list[int]], counts: tuple[int, ...]) -> bool:
 
 
 def describe(crystal: Crystal) -> Description:
-    """All that the metrics need of one crystal; a fingerprint that fails is None."""
+    """The quantities of one crystal; a fingerprint that fails is None."""
     if not is_decoded(crystal):
         return Description()
     composition = crystal.structure.composition
@@ -152,7 +151,7 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
     Args:
         crystals: the crystals.
         workers: processes; None for all cores that this process may use.
-        cache_path: JSON lines of what was described before, by content; read and extended.
+        cache_path: JSON lines of earlier descriptions, by content; read and extended.
     """
     known = read_described(cache_path)
     keys = [content_key(crystal) if is_decoded(crystal) else None for crystal in crystals]
@@ -163,7 +162,8 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
         fresh = [one for part in processes.map(_describe, batches, (), "batches of crystals described") for one in part]
     known.update(zip(missing, fresh, strict=True))
     if cache_path is not None and missing:
-        write_cache(cache_path, "".join(_line(key, one) for key, one in sorted(known.items())))
+        values = {key: {name: plain(value) for name, value in vars(one).items()} for key, one in known.items()}
+        write_cache(cache_path, {key: [record] for key, record in values.items()})
     return [Description() if key is None else known[key] for key in keys]
 
 
@@ -172,18 +172,16 @@ def _describe(crystals: list[Crystal]) -> list[Description]:
 
 
 def read_described(path: Path | None) -> dict[str, Description]:
-    """Descriptions by content key; empty if there is no such file yet."""
-    if path is None or not Path(path).exists():
-        return {}
-    known = {}
-    with open_text(path) as lines:
-        for line in lines:
-            key, record = json.loads(line)
-            for name in ("structure", "composition"):
-                record[name] = None if record[name] is None else np.array(record[name], dtype=float)
-            known[key] = Description(**record)
-    return known
+    """Descriptions by content key; none if there is no such file yet.
+
+    Raises:
+        MiadError: a line is damaged.
+    """
+    return read_cache(path, _description)
 
 
-def _line(key: str, one: Description) -> str:
-    return json.dumps([key, {name: plain(value) for name, value in vars(one).items()}]) + "\n"
+def _description(record: dict[str, Any]) -> Description:
+    arrays = {name: record[name] for name in ("structure", "composition")}
+    # NaN is no JSON: null becomes NaN again
+    known = {name: None if values is None else np.array(values, dtype=float) for name, values in arrays.items()}
+    return Description(**{**record, **known})

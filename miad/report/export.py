@@ -98,7 +98,7 @@ def run(*, candidates: Path, ledgers: list[Path], generated: list[Path], out: Pa
         out / "candidates.json", json.dumps([to_entry(one, line) for one, line in zip(chosen, lines, strict=True)])
     )
     write_table(out / "candidates.parquet", chosen, lines)
-    samples = [one for path in generated for one in read_crystals(path)]
+    samples = read_crystals(*generated)
     decoded = [one for one in samples if is_decoded(one)]
     write_generated(out, decoded)
     relaxed = {name: [one for one in ones if is_relaxed(one)] for name, ones in judged.items()}

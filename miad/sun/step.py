@@ -1,4 +1,4 @@
-"""S.U.N.: which relaxed crystals are stable, unique and novel, counted over every attempted sample."""
+"""The sun step: stable, unique and novel crystals, counted over every attempted sample."""
 
 import dataclasses
 import json
@@ -19,11 +19,10 @@ from miad.machine.progress import track
 from miad.relax.potentials.register import settings_of
 from miad.sun.judge import count, judge, rates
 from miad.sun.matching.groups import Matches, Rule, compare
-from miad.sun.protocols import as_record
 from miad.sun.verdict import REASONS, SampleVerdicts, Verdict, write_verdicts
 
 log = logging.getLogger("miad")
-RELAXATION = ("fmax", "max_steps")  # eV/Å and moves: what a row says of how far its crystals were relaxed
+RELAXATION = ("fmax", "max_steps")  # eV/Å and moves; settings of the relaxation that a row records
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Judged:
     Attributes:
         ledger: every attempted sample, with the verdicts of the headline protocol.
         verdicts: the same samples under every protocol.
-        row: what the table says of them, as it stands in row.json.
+        row: their record for the table, as it stands in row.json.
     """
 
     ledger: list[Crystal]
@@ -82,7 +81,7 @@ def run(
         MiadError: ids that do not fit, energies of another frame than the hull, a protocol that cannot be applied.
     """
     splits = {split: path for split, path in (("train", train), ("val", val), ("test", test)) if path}
-    if generated and carry_energies(read_shards(generated)):
+    if generated and carry_energies(read_crystals(*generated)):
         # Relaxed elsewhere: neither how is known, nor their cells as generated.
         generated = relaxation = None
     judged = judge_run(settings, relaxed=relaxed, generated=generated, splits=splits, hull=hull, name=run)
@@ -110,14 +109,14 @@ def judge_run(
     Raises:
         MiadError: as for `run`.
     """
-    crystals = read_shards(relaxed)
+    crystals = read_crystals(*relaxed)
     convex = ConvexHull(read_table(hull))
     protocols = applicable(settings, crystals, convex, bool(generated), set(splits))
     points = heights(crystals, convex, settings.hull.missing)
     energies = [energy_above(crystal, point) for crystal, point in zip(crystals, points, strict=True)]
     cells = {"relaxed": [crystal for crystal in crystals if is_relaxed(crystal)]}
     if generated:
-        cells["generated"] = _as_generated(crystals, read_shards(generated))
+        cells["generated"] = _as_generated(crystals, read_crystals(*generated))
     references = {split: [one for one in read_crystals(path) if not is_broken(one)] for split, path in splits.items()}
     matches = matches_of(protocols, cells, references, settings.workers, reduced_path(splits["train"]))
     verdicts = {key: judge(crystals, energies, matches[key], protocol) for key, protocol in protocols.items()}
@@ -129,7 +128,7 @@ def judge_run(
     ]
     ledger = [_learnt(*known) for known in zip(crystals, points, energies, verdicts[settings.protocol], strict=True)]
     records = {
-        key: {"choices": as_record(protocols[key]), **_tally(count(crystals, energies, ones), ones)}
+        key: {"choices": dataclasses.asdict(protocols[key]), **_tally(count(crystals, energies, ones), ones)}
         for key, ones in verdicts.items()
     }
     return Judged(ledger, samples, _row(name, settings, convex, crystals, records))
@@ -146,7 +145,7 @@ def _tally(counts: dict[str, int | None], verdicts: list[Verdict]) -> dict[str, 
 
 
 def _row(name: str, settings: Sun, hull: ConvexHull, crystals: list[Crystal], records: dict[str, dict]) -> dict:
-    """What the table says of one run and calculator: what made it, and its `records` under every protocol."""
+    """Record of one run and calculator for the table: its origin, and its `records` under every protocol."""
     calculators = sorted({crystal.calculator for crystal in crystals if crystal.calculator})
     frames = sorted({crystal.energy_frame for crystal in crystals if crystal.energy_frame})
     return {
@@ -233,7 +232,7 @@ def matches_of(
 
 
 def relaxed_with(settings: Relax) -> dict[str, float]:
-    """What a row says of the relaxation of its crystals.
+    """Settings of the relaxation that a row records.
 
     Raises:
         MiadError: the settings are of several calculators, each of which may have values of its own.
@@ -246,29 +245,9 @@ def relaxed_with(settings: Relax) -> dict[str, float]:
 
 
 def reduced_path(train: Path) -> Path:
-    """Where the reduced training cells are kept: beside the training crystals."""
+    """File of the reduced training cells, beside the training crystals."""
     stem = train.name.removesuffix(".gz").removesuffix(".jsonl")
     return train.with_name(f"{stem}.reduced.jsonl.gz")
-
-
-def read_shards(paths: list[Path]) -> list[Crystal]:
-    """Crystals of all shards of a run, in the order of the shards.
-
-    Raises:
-        MiadError: an id occurs in two of them.
-    """
-    origin: dict[str, Path] = {}
-    crystals = []
-    for path in paths:
-        for crystal in read_crystals(path):
-            if crystal.crystal_id in origin:
-                raise MiadError(
-                    f"the id {crystal.crystal_id} is both in {origin[crystal.crystal_id]} and in {path}. Ids must be"
-                    " unique in a run; give each shard once."
-                )
-            origin[crystal.crystal_id] = path
-            crystals.append(crystal)
-    return crystals
 
 
 def _as_generated(crystals: list[Crystal], generated: list[Crystal]) -> list[Crystal]:

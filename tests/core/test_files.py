@@ -138,8 +138,8 @@ def test_a_cache_in_a_folder_that_cannot_be_written_to_costs_nothing_but_time(tm
 
     for number in (errno.EACCES, errno.EROFS):
         monkeypatch.setattr(files, "write_text", refuse(number))
-        files.write_cache(tmp_path / "cells.jsonl.gz", "")
+        files.write_cache(tmp_path / "cells.jsonl.gz", {})
         assert "cells.jsonl.gz cannot be written" in caplog.text
     monkeypatch.setattr(files, "write_text", refuse(errno.ENOSPC))
     with pytest.raises(OSError, match="no"):
-        files.write_cache(tmp_path / "cells.jsonl.gz", "")
+        files.write_cache(tmp_path / "cells.jsonl.gz", {})

@@ -6,9 +6,8 @@ import pytest
 from miad.core.crystal import Crystal
 from miad.sun.judge import COUNTS, RATES, count, judge, rates
 from miad.sun.matching.groups import Matches
-from miad.sun.protocols import Protocol, read_protocols
 from miad.sun.verdict import REASONS
-from tests.builders.settings import PROTOCOLS, STRICT
+from tests.builders.settings import PROTOCOLS, protocol
 
 NAMES = list(PROTOCOLS)
 
@@ -37,10 +36,10 @@ def random_samples(generator: np.random.Generator) -> tuple[list[Crystal], list[
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("converged_only", [False, True])
 def test_attempted_is_sun_plus_all_other_ends(name: str, converged_only: bool) -> None:
-    protocol = read_protocols({name: {**PROTOCOLS[name], "converged_only": converged_only}})[name]
+    chosen = protocol(name, converged_only=converged_only)
     for seed in range(5):
         samples = random_samples(np.random.default_rng(seed))
-        judged = judge(*samples, protocol)
+        judged = judge(*samples, chosen)
         ends = {reason: sum(one.reason == reason for one in judged) for reason in REASONS}
         assert len(judged) == sum(ends.values()) == 200
         assert ends["sun"] == sum(one.is_sun for one in judged) == count(*samples[:2], judged)["sun"] > 0
@@ -49,9 +48,8 @@ def test_attempted_is_sun_plus_all_other_ends(name: str, converged_only: bool) -
 
 @pytest.mark.parametrize("name", NAMES)
 def test_counts_shrink_along_the_funnel(name: str) -> None:
-    protocol = read_protocols(PROTOCOLS)[name]
     samples = random_samples(np.random.default_rng(7))
-    counts = count(*samples[:2], judge(*samples, protocol))
+    counts = count(*samples[:2], judge(*samples, protocol(name)))
     for more, less in (
         ("attempted", "decoded"),
         ("decoded", "relaxed"),
@@ -69,16 +67,12 @@ def test_counts_shrink_along_the_funnel(name: str) -> None:
         assert counts[more] >= counts[less], (more, less)
 
 
-def strict() -> Protocol:
-    return read_protocols({"strict": STRICT})["strict"]
-
-
 def test_the_lowest_energy_represents_its_group_and_ties_go_to_the_first() -> None:
     crystals = [sample(name) for name in "abcd"]
     matches = Matches({"a": "a", "b": "a", "c": "a", "d": "d"})
-    judged = judge(crystals, [0.1, -0.2, -0.2, None], matches, strict())
+    judged = judge(crystals, [0.1, -0.2, -0.2, None], matches, protocol())
     assert [one.is_unique for one in judged] == [False, True, False, True]
-    first = read_protocols({"first": {**STRICT, "representative": "first_seen"}})["first"]
+    first = protocol(representative="first_seen")
     assert [one.is_unique for one in judge(crystals, [0.1, -0.2, -0.2, None], matches, first)] == [
         True,
         False,
@@ -89,7 +83,7 @@ def test_the_lowest_energy_represents_its_group_and_ties_go_to_the_first() -> No
 
 def test_a_known_representative_is_not_novel_even_if_its_duplicates_are() -> None:
     matches = Matches({"a": "a", "b": "a"}, {"b": "train-0"})
-    judged = judge([sample("a"), sample("b")], [-0.1, -0.2], matches, strict())
+    judged = judge([sample("a"), sample("b")], [-0.1, -0.2], matches, protocol())
     assert [one.reason for one in judged] == ["duplicate", "known"]
 
 
@@ -97,7 +91,7 @@ def test_whether_crystals_given_with_energies_converged_is_unknown() -> None:
     matches = Matches({"a": "a", "b": "b"})
     for known, number in (((None, None), None), ((True, False), 1), ((None, False), 1)):
         crystals = [sample(name, converged=one) for name, one in zip("ab", known, strict=True)]
-        counts = count(crystals, [0.1, 0.1], judge(crystals, [0.1, 0.1], matches, strict()))
+        counts = count(crystals, [0.1, 0.1], judge(crystals, [0.1, 0.1], matches, protocol()))
         assert (counts["relaxed"], counts["converged"]) == (2, number)
     assert count([], [], [])["converged"] == 0
 
@@ -119,7 +113,6 @@ def test_rates_are_joint_counts_over_what_they_say() -> None:
 
 
 def test_a_relaxation_that_is_barred_does_not_stand_for_one_that_may_count() -> None:
-    protocol = read_protocols({"strict": {**STRICT, "converged_only": True}})["strict"]
     crystals = [sample("a", converged=False), sample("b", converged=True)]
-    judged = judge(crystals, [-0.2, -0.1], Matches({"a": "a", "b": "a"}), protocol)
+    judged = judge(crystals, [-0.2, -0.1], Matches({"a": "a", "b": "a"}), protocol(converged_only=True))
     assert [one.reason for one in judged] == ["not converged", "sun"]

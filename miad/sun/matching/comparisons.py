@@ -1,4 +1,4 @@
-"""Comparisons of reduced cells of one composition: StructureMatcher's verdicts, each sought once, few of them asked."""
+"""Comparisons of reduced cells of one composition by StructureMatcher, each made once, most ruled out beforehand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,7 +103,7 @@ class Comparisons:
         return self._fits(first, second) or (match == "either" and self._fits(second, first))
 
     def _look(self, screen: Screen, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """What is known of these pairs after screening them; on many cells and one it costs little more than on two."""
+        """State of these pairs after screening, (n_first, n_second)."""
         block = self._known[np.ix_(first, second)]
         is_unknown = block == UNKNOWN
         if is_unknown.any():

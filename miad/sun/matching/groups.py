@@ -1,4 +1,4 @@
-"""Which crystals are the same: pymatgen's StructureMatcher at its defaults, each structure reduced once.
+"""Duplicates and known crystals by pymatgen's StructureMatcher at its defaults, each structure reduced once.
 
 Only crystals of equal reduced formula can match, so they are compared within groups of it. StructureMatcher reduces
 both structures anew in every comparison; here each is reduced once (the reduced training set is kept on disk) and
@@ -26,7 +26,7 @@ FEW = 300  # crystals; so many are done sooner than other processes have started
 
 
 class Rule(NamedTuple):
-    """How duplicates are told.
+    """Rule by which duplicates are found.
 
     Attributes:
         match: `either` direction of StructureMatcher (it is not symmetric), or `forward`: the earlier sample or the
@@ -67,7 +67,7 @@ class Group:
 
     @property
     def num_pairs(self) -> int:
-        """How many pairs there are to compare."""
+        """Number of pairs to compare."""
         n = len(self.samples)
         return n * (n - 1) // 2 + n * len(self.references)
 
@@ -91,7 +91,7 @@ def compare(
     Args:
         samples: crystals to judge, in the order in which they were drawn; ids are unique.
         references: crystals that count as known, e.g. the training set.
-        rules: how duplicates are told; comparisons are shared between rules.
+        rules: to apply; comparisons are shared between rules.
         workers: processes; None for all cores that this process may use.
         reduced_path: JSON lines of reduced references, read and extended; None keeps nothing.
 

@@ -1,7 +1,6 @@
-"""Reduced cells: what StructureMatcher makes of a crystal before it compares, made once and kept on disk."""
+"""Reduced cells, primitive and Niggli-reduced, as StructureMatcher compares them; made once and kept on disk."""
 
 import hashlib
-import json
 import logging
 from functools import cache
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from miad.core.crystal import Crystal
-from miad.core.errors import MiadError
-from miad.core.files import open_text, write_cache
+from miad.core.files import read_cache, write_cache
 from miad.core.sound import fault
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ def reduce(crystal: Crystal) -> Crystal | None:
 
 
 def content_key(crystal: Crystal) -> str:
-    """What a reduced cell depends on: the cell, the atoms and pymatgen's version; not the id."""
+    """Digest of all that a reduced cell depends on: the cell, the atoms and pymatgen's version; not the id."""
     from pymatgen.core import __version__
 
     digest = hashlib.sha256(__version__.encode())
@@ -69,32 +67,19 @@ def content_key(crystal: Crystal) -> str:
 
 
 def read_reduced(path: Path | None) -> dict[str, Crystal]:
-    """Reduced cells by content key; empty if there is no such file yet.
+    """Reduced cells by content key; none if there is no such file yet.
 
     Raises:
         MiadError: a line is damaged.
     """
-    if path is None or not Path(path).exists():
-        return {}
-    reduced = {}
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                key, lattice, frac_coords, atomic_numbers = json.loads(line)
-                reduced[key] = Crystal(
-                    key, np.array(lattice), np.array(frac_coords).reshape(-1, 3), np.array(atomic_numbers, dtype=int)
-                )
-            except (ValueError, TypeError) as error:
-                raise MiadError(
-                    f"{path}, line {number} is damaged ({error}). Delete the file; it is made anew."
-                ) from error
-    return reduced
+    return read_cache(path, _cell)
+
+
+def _cell(lattice: list, frac_coords: list, atomic_numbers: list) -> Crystal:
+    return Crystal("", np.array(lattice), np.array(frac_coords).reshape(-1, 3), np.array(atomic_numbers, dtype=int))
 
 
 def write_reduced(path: Path, reduced: dict[str, Crystal]) -> None:
     """Write reduced cells by content key; nothing, where the folder is read-only."""
-    lines = (
-        json.dumps([key, cell.lattice.tolist(), cell.frac_coords.tolist(), cell.atomic_numbers.tolist()])
-        for key, cell in sorted(reduced.items())
-    )
-    write_cache(path, "".join(line + "\n" for line in lines))
+    arrays = {key: (cell.lattice, cell.frac_coords, cell.atomic_numbers) for key, cell in reduced.items()}
+    write_cache(path, {key: [array.tolist() for array in ones] for key, ones in arrays.items()})
