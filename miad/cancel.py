@@ -5,18 +5,14 @@ for its own.
 """
 
 import logging
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from miad.core.errors import MiadError
-from miad.machine import slurm
-from miad.machine.os_processes import processes
+from miad.machine import os_processes, slurm
 
 log = logging.getLogger("miad")
 SIGNED = Path(".snakemake") / "miad_machine"
@@ -24,7 +20,7 @@ LIMIT = 300.0  # seconds for jobs to end; Slurm gives them half a minute to save
 
 
 def sign(folder: Path) -> None:
-    """Leave the name of this machine in a folder where snakemake begins to work: from others it cannot be seen."""
+    """Write the name of this machine into a folder in which snakemake begins to work: others cannot see it at work."""
     (folder / ".snakemake").mkdir(exist_ok=True)
     (folder / SIGNED).write_text(socket.gethostname(), encoding="utf-8")
 
@@ -43,8 +39,7 @@ def run(*, folder: Path = Path("."), elsewhere: bool = False) -> None:
         MiadError: a snakemake is at work there or may be, or something does not end.
     """
     folder = Path(folder).resolve()
-    owner = next((pid for pid, words in processes(folder).items() if is_snakemake(words)), None)
-    if owner is not None:
+    for owner in os_processes.snakemakes(folder):
         raise MiadError(
             f"snakemake is at work in {folder} (process {owner}). Stop it with Ctrl-C: it cancels its jobs itself."
         )
@@ -52,20 +47,9 @@ def run(*, folder: Path = Path("."), elsewhere: bool = False) -> None:
     is_locked = locks.is_dir() and any(locks.iterdir())
     if is_locked and not elsewhere:
         _check_machine(folder)
-    jobs = slurm.jobs_of(folder)
-    if jobs:
-        subprocess.run(["scancel", *jobs], check=False)  # one may have ended by itself; what counts is that all go
-        _wait_until(
-            lambda: not slurm.jobs_of(folder), f"Slurm jobs {' '.join(jobs)} are still there. Look at: squeue --me"
-        )
-        log.info("cancelled Slurm jobs: %s", " ".join(jobs))
-    steps = steps_at_work(folder)
-    for sent in (signal.SIGTERM, signal.SIGKILL):
-        for pid in steps_at_work(folder):
-            os.kill(pid, sent)
-        deadline = time.monotonic() + 60
-        while steps_at_work(folder) and time.monotonic() < deadline:
-            time.sleep(0.2)
+    _cancel_jobs(folder)
+    steps = os_processes.steps(folder)
+    os_processes.end(lambda: os_processes.steps(folder))
     if steps:
         log.info("ended %d processes of this machine", len(steps))
     if is_locked:
@@ -75,7 +59,7 @@ def run(*, folder: Path = Path("."), elsewhere: bool = False) -> None:
 
 
 def _check_machine(folder: Path) -> None:
-    """Refuse where the snakemake that holds the lock was started on another machine of the same file system.
+    """Refuse if the snakemake that holds the lock was started on another machine of the same file system.
 
     Raises:
         MiadError: it was.
@@ -90,23 +74,19 @@ def _check_machine(folder: Path) -> None:
         )
 
 
-def is_snakemake(words: list[str]) -> bool:
-    """Whether a command line is that of a snakemake which steers a run; those within its jobs are told a --mode."""
-    return any(Path(word).name == "snakemake" for word in words[:3]) and "--mode" not in words
+def _cancel_jobs(folder: Path) -> None:
+    """Cancel the Slurm jobs of a folder and wait for their end.
 
-
-def steps_at_work(folder: Path) -> list[int]:
-    """Ids of processes `python -m miad STEP` in a folder, this one left out."""
-    return [
-        pid
-        for pid, words in processes(folder).items()
-        if pid != os.getpid() and any(words[n : n + 2] == ["-m", "miad"] for n in range(len(words)))
-    ]
-
-
-def _wait_until(is_done: Callable[[], bool], otherwise: str) -> None:
+    Raises:
+        MiadError: they do not end.
+    """
+    jobs = slurm.jobs_of(folder)
+    if not jobs:
+        return
+    subprocess.run(["scancel", *jobs], check=False)  # one may have ended by itself; what counts is that all go
     deadline = time.monotonic() + LIMIT
-    while not is_done():
+    while slurm.jobs_of(folder):
         if time.monotonic() > deadline:
-            raise MiadError(f"after {LIMIT:.0f} s: {otherwise}")
+            raise MiadError(f"after {LIMIT:.0f} s: Slurm jobs {' '.join(jobs)} are still there. Look at: squeue --me")
         time.sleep(1.0)
+    log.info("cancelled Slurm jobs: %s", " ".join(jobs))

@@ -1,4 +1,4 @@
-"""What a killed snakemake leaves behind: steps and lock; Slurm jobs are cancelled in tests/workflow/slurm."""
+"""Remains of a killed snakemake: steps and lock; Slurm jobs are cancelled in tests/workflow/slurm."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from miad import cancel
 from miad.core.errors import MiadError
-from miad.machine import slurm
+from miad.machine import os_processes, slurm
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
 # Stands for a step: its command line is that of one, and like training it ends in order when told to.
@@ -53,7 +53,7 @@ def test_steps_of_this_folder_end_in_order_and_the_lock_goes(steps, no_slurm):
     lock = folder / ".snakemake" / "locks" / "0.output.lock"
     lock.parent.mkdir(parents=True)
     lock.write_text("results/miad/train/model.safetensors")
-    assert cancel.steps_at_work(folder) == [own.pid]
+    assert os_processes.steps(folder) == [own.pid]
     # Its parent is this process, which has to ask how it ended before it is gone for good.
     before = time.monotonic()
     reaper = subprocess.Popen([sys.executable, "-m", "miad", "cancel", "--folder", str(folder)], cwd=os.getcwd())
@@ -96,6 +96,10 @@ def test_a_snakemake_at_work_is_left_alone(tmp_path, no_slurm):
         process.kill()
         process.communicate()
     # A snakemake within a job of the one that was killed is no reason to refuse.
-    assert not cancel.is_snakemake(["python", "-m", "snakemake", "--mode", "remote", "results/x"])
-    cancel.run(folder=tmp_path)
+    process = start(tmp_path, "-m", "snakemake", "--mode", "remote", "results/x")
+    try:
+        cancel.run(folder=tmp_path)
+    finally:
+        process.kill()
+        process.communicate()
     assert not lock.exists()

@@ -12,7 +12,7 @@ from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.relax import step as relax
 from tests.builders.crystals import caesium_chloride, rock_salt
-from tests.io.test_any_format import make_xyz, xyz
+from tests.builders.inputs import make_xyz, xyz
 
 HULL = "formula,energy_per_atom,energy_frame\nNa,-1.0,mp2020\nCl,-2.0,mp2020\nNaCl,-2.9,mp2020\n"
 

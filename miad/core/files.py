@@ -175,7 +175,7 @@ class Unpacked(gzip.GzipFile):
         return super().read(size)
 
 
-def open_text(path: Path) -> IO[str]:
+def open_text(path: Path) -> io.TextIOWrapper:
     """Open a text file for reading, plain or gzipped (told by its first bytes, not its name); skips a byte order mark.
 
     Raises:

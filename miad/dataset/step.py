@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import multiprocessing
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from miad.config.sections import Dataset
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text, verify
-from miad.io.cif import parse_cif
+from miad.io.cif import check_structure, parse_cif
 from miad.io.csv_rows import Table
 from miad.io.download import fetch, is_url
 from miad.io.published_data import DATA_SETS, SPLITS
@@ -67,8 +66,8 @@ def run(settings: Dataset, *, train: Path, val: Path, test: Path) -> None:
 def standardise(structure: "Structure") -> "Structure":
     """The cell in which a crystal is learnt: primitive, Niggli reduced, in the standard orientation.
 
-    Only lattice, elements and positions are kept: oxidation states, spins and labels are dropped first, so that
-    they do not decide what is primitive. Handedness is kept.
+    Oxidation states, spins and labels are dropped first, so that they do not decide what is primitive. Handedness is
+    kept.
 
     Args:
         structure: fully occupied sites, any cell, any orientation.
@@ -77,17 +76,13 @@ def standardise(structure: "Structure") -> "Structure":
         A new Structure; its lattice is rebuilt from (a, b, c, α, β, γ) by pymatgen's `Lattice.from_parameters`.
 
     Raises:
-        MiadError: a site is partly occupied or holds no element.
+        MiadError: it is no crystal of elements that miad knows, or a site is partly occupied.
 
     Source: the preparation of CDVAE (Xie et al., arXiv:2110.06197), which DiffCSP and MiAD share.
     """
-    from pymatgen.core import DummySpecies, Lattice, Structure
+    from pymatgen.core import Lattice, Structure
 
-    if not structure.is_ordered:
-        raise MiadError("it has partly occupied sites; miad works on ordered crystals only")
-    dummies = sorted({str(site.specie) for site in structure if isinstance(site.specie, DummySpecies)})
-    if dummies:
-        raise MiadError(f"{', '.join(dummies)} is not an element")
+    check_structure(structure)
     plain = Structure(structure.lattice, [site.specie.Z for site in structure], structure.frac_coords)
     reduced = plain.get_primitive_structure().get_reduced_structure()
     lattice = Lattice.from_parameters(*reduced.lattice.parameters)
@@ -95,25 +90,14 @@ def standardise(structure: "Structure") -> "Structure":
 
 
 def _built_in(split: str) -> list[Crystal]:
-    resource = importlib.resources.files("miad.prototypes") / f"{BUILT_IN}_{split}.jsonl.gz"
-    with importlib.resources.as_file(resource) as path:
-        if not path.is_file():
-            raise MiadError(f"this installation lacks {path}. Install miad again, or make it: miad {BUILT_IN} --help")
-        return read_crystals(path)
+    path = Path(str(importlib.resources.files("miad.prototypes"))) / f"{BUILT_IN}_{split}.jsonl.gz"
+    if not path.is_file():
+        raise MiadError(f"this installation lacks {path}. Install miad again, or make it: miad {BUILT_IN} --help")
+    return read_crystals(path)
 
 
 def _check(settings: Dataset) -> None:
-    """What config.yaml can contradict itself in, before anything is downloaded."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", settings.name):
-        raise MiadError(f"dataset.name {settings.name!r} becomes part of ids: use letters, digits, '_', '.' and '-'.")
-    for key, value, choices in (
-        ("energy_kind", settings.energy_kind, ("total", "formation")),
-        ("unreadable", settings.unreadable, ("stop", "skip")),
-        *((f"files.{name}", name, (*SPLITS, "references")) for name in settings.files),
-        *((f"checksums.{name}", name, (*SPLITS, "references")) for name in settings.checksums),
-    ):
-        if value not in choices:
-            raise MiadError(f"dataset.{key}: {value!r} is not one of {', '.join(choices)}. Correct config.yaml.")
+    """Refuse settings that contradict each other, before anything is downloaded."""
     if settings.energy_column and not settings.energy_frame:
         raise MiadError("dataset.energy_column needs dataset.energy_frame: mp2020 or uncorrected in config.yaml.")
     if settings.energy_column and settings.energy_kind == "formation" and "references" not in settings.files:
@@ -185,10 +169,10 @@ def _kept(table: Table, settings: Dataset) -> list[int]:
 
 
 def _assign(kept: Mapping[str, list[int]], fractions: list[float], seed: int) -> dict[str, dict[int, str]]:
-    """Which row of which file goes to which split: {file: {row: split}}.
+    """Split of each row: {file: {row: split}}.
 
-    Three files stay as they are. One file is drawn apart by `fractions`. Where only the test file is missing (it was
-    never published for alex_mp_20), half of val becomes test, so that train stays as published.
+    Three files stay as they are. One file is drawn apart by `fractions`. If only the test file is missing (none was
+    published for alex_mp_20), half of val becomes test, so that train stays as published.
     """
     if set(kept) == set(SPLITS):
         return {name: dict.fromkeys(rows, name) for name, rows in kept.items()}
@@ -207,14 +191,14 @@ def _draw(rows: list[int], fractions: Mapping[str, float], seed: int) -> dict[in
     """Draw rows into splits; the order of rows is kept."""
     order = np.random.default_rng([seed, len(rows)]).permutation(len(rows))
     ends = np.round(np.cumsum(list(fractions.values())) * len(rows)).astype(int)
-    names = list(fractions)
-    drawn = {rows[place]: names[int(np.searchsorted(ends, rank, side="right"))] for rank, place in enumerate(order)}
-    return {row: drawn[row] for row in rows}
+    drawn = np.empty(len(rows), dtype=object)
+    drawn[order] = np.repeat(list(fractions), np.diff(ends, prepend=0))
+    return dict(zip(rows, drawn.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """Turns one row into a Crystal; small, because it travels to the worker processes."""
+    """Reader of a row as a Crystal; small, because it is sent to the worker processes."""
 
     name: str
     energy_column: str | None

@@ -1,7 +1,7 @@
 """Crystals of other programs: extended XYZ, CIF, folders and zips of CIF, CSV, pymatgen's JSON, and our JSON lines.
 
-Whatever cannot be read stays in the list as a failed crystal with its reason: who evaluates 10,000 samples wants
-10,000 in the denominator.
+An item that cannot be read stays in the list as a failed crystal with its reason: 10,000 samples stay 10,000 in the
+denominator.
 """
 
 import io
@@ -12,6 +12,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ import numpy as np
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
-from miad.io.cif import check_structure, in_file, in_folder, in_zip, parse_cif
+from miad.io.cif import check_structure, in_file, in_folder, in_zip, parse_cif, refuse
 from miad.io.csv_rows import Table
 from miad.machine.progress import track
 
@@ -40,7 +41,7 @@ class Item:
     Attributes:
         source_id: the id that the input carries.
         read: gives the structure, or raises MiadError with the reason why there is none.
-        known: what else the input says, as fields of Crystal.
+        known: further fields of Crystal that the input carries.
         has_vague_energy: whether there is an energy of which the input does not say how many atoms it is of.
     """
 
@@ -67,13 +68,13 @@ def read_any(path: Path, name: str) -> list[Crystal]:
     path = Path(path)
     if not path.exists():
         raise MiadError(f"{path} does not exist. Check the path.")
+    crystals, is_vague = [], False
     try:
         if is_ours(path):
             return read_crystals(path)
-        crystals = [
-            _crystal(item, f"{name}-0-{number}")
-            for number, item in enumerate(track(_warned(_items(path), path), what=f"crystals of {path.name}"))
-        ]
+        for number, item in enumerate(track(_items(path), what=f"crystals of {path.name}")):
+            crystals.append(_crystal(item, f"{name}-0-{number}"))
+            is_vague |= item.has_vague_energy
     except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
         raise MiadError(
             f"{path} is damaged, or no text in UTF-8 ({type(error).__name__}: {error}). Get it again, or convert it:"
@@ -81,6 +82,8 @@ def read_any(path: Path, name: str) -> list[Crystal]:
         ) from error
     if not crystals:
         raise MiadError(f"{path} holds no crystals. Known formats are {FORMATS}.")
+    if is_vague:  # to guess would be worse than to relax
+        log.warning("%s: `energy` is not read: of an atom, or of the cell? Name it energy_per_atom (eV/atom).", path)
     return crystals
 
 
@@ -93,20 +96,8 @@ def _items(path: Path) -> Iterable[Item]:
     return READERS[suffix](path)
 
 
-def _warned(items: Iterable[Item], path: Path) -> Iterator[Item]:
-    """The items, and one warning if they have energies that are not read; to guess would be worse than to relax."""
-    has_warned = False
-    for item in items:
-        if item.has_vague_energy and not has_warned:
-            has_warned = True
-            log.warning(
-                "%s: `energy` is not read: of an atom, or of the cell? Name it energy_per_atom (eV/atom).", path
-            )
-        yield item
-
-
 def name_of(path: Path) -> str:
-    """What a set of crystals is called that was given no name: the name of its file, in letters, digits and `_`."""
+    """Name of a set of crystals that was given none: that of its file, in letters, digits and `_`."""
     return re.sub(r"[^A-Za-z0-9_]+", "_", path.name.split(".")[0]) or "crystals"
 
 
@@ -138,33 +129,46 @@ def _identity(record: Mapping[str, Any]) -> str | None:
     return next((str(lower[key]) for key in ID_NAMES if lower.get(key) not in (None, "")), None)
 
 
-def _energy(energy: Any, frame: Any = None, calculator: Any = None, num_atoms: int = 1) -> dict[str, Any]:
-    """Energy fields of a Crystal, of an energy (eV) of so many atoms; an empty or odd value is no energy."""
+def _number(value: Any) -> float | None:
+    """A finite number; None for an empty or odd value."""
     try:
-        energy = float(energy) / num_atoms
-    except (TypeError, ValueError):
-        return {}
-    if not np.isfinite(energy):
-        return {}
-    return {
-        "energy_per_atom": energy,
-        "energy_frame": str(frame) if frame else None,
-        "calculator": str(calculator) if calculator else None,
-    }
+        return float(value) if np.isfinite(float(value)) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
-def _is_vague(record: Mapping[str, Any], known: dict[str, Any]) -> bool:
-    return not known and bool(_energy(record.get("energy")))
+def _energy(record: Mapping[str, Any], energy: Any, num_atoms: int = 1) -> dict[str, Any]:
+    """Energy fields of a Crystal, of an energy (eV) of so many atoms; none if that is no number."""
+    number = _number(energy)
+    if number is None:
+        return {}
+    named = {name: str(record[name]) if record.get(name) else None for name in ("energy_frame", "calculator")}
+    return {"energy_per_atom": number / num_atoms, **named}
+
+
+def _item(record: Mapping[str, Any], identity: str | None, read: Callable[[], "Structure"]) -> Item:
+    """An item of a record with named values; an energy that may be of an atom or of the cell is not taken."""
+    known = _energy(record, record.get("energy_per_atom")) or _energy_of_entry(record)
+    return Item(identity, read, known, not known and _number(record.get("energy")) is not None)
+
+
+def _energy_of_entry(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Of pymatgen's ComputedStructureEntry: eV of the whole cell, and a correction which, as in a hull, is MP2020's."""
+    if "correction" not in record or not isinstance(record.get("structure"), dict):
+        return {}
+    energy, correction = _number(record.get("energy")), _number(record["correction"]) or 0.0
+    sites = record["structure"].get("sites")
+    if energy is None or not sites:
+        return {}
+    return _energy({**record, "energy_frame": "mp2020"} if correction else record, energy + correction, len(sites))
 
 
 def _from_csv(path: Path) -> Iterator[Item]:
     for _, record in Table(path, path.name).rows(["cif"], optional=None):
-        known = _energy(record.get("energy_per_atom"), record.get("energy_frame"), record.get("calculator"))
         # pandas writes its index as a first column without a name, and reads it as Unnamed: 0.
         name, first = next(iter(record.items()))
         index = first if name in ("", "Unnamed: 0") else None
-        identity = _identity(record) or index or None
-        yield Item(identity, _reader(parse_cif, record["cif"]), known, _is_vague(record, known))
+        yield _item(record, _identity(record) or index or None, partial(parse_cif, record["cif"]))
 
 
 def _from_xyz(path: Path) -> Iterator[Item]:
@@ -185,12 +189,8 @@ def _from_xyz(path: Path) -> Iterator[Item]:
             # Not beyond the end of the file, however many atoms the frame promises; ASE would look for all of them.
             rows = list(itertools.islice(iter(lines.readline, ""), max(count, 0) + 1))
             frame = _frame(head + "".join(rows))
-            is_torn = len(rows) < count + 1
-            yield Item(frame.source_id, _reader(_torn, count, len(rows))) if is_torn else frame
-
-
-def _torn(count: int, num_rows: int) -> "Structure":
-    raise MiadError(f"its frame promises {count} atoms, but the file ends {num_rows} lines later")
+            torn = f"its frame promises {count} atoms, but the file ends {len(rows)} lines later"
+            yield Item(frame.source_id, partial(refuse, torn)) if len(rows) < count + 1 else frame
 
 
 def _frame(text: str) -> Item:
@@ -202,16 +202,11 @@ def _frame(text: str) -> Item:
         info = key_val_str_to_dict(comment)
     except (ValueError, IndexError, KeyError):
         info = {}
-    known = _energy(info.get("energy_per_atom"), info.get("energy_frame"), info.get("calculator"))
-    if not known:
-        known = _energy(info.get("energy"), info.get("energy_frame"), info.get("calculator"), max(int(head), 1))
-    return Item(_identity(_as_written(comment)), _reader(_structure_of_frame, text), known)
-
-
-def _as_written(comment: str) -> dict[str, str]:
-    """The ids in the comment of a frame; as numbers or truth values, 007, 12e4 and F would become others."""
+    known = _energy(info, info.get("energy_per_atom")) or _energy(info, info.get("energy"), max(int(head), 1))
+    # As written: as numbers or truth values, the ids 007, 12e4 and F would become others.
     found = re.findall(rf'(?:^|\s)({"|".join(ID_NAMES)})=(?:"([^"]*)"|(\S+))', comment, re.IGNORECASE)
-    return {key: quoted or plain for key, quoted, plain in found}
+    identity = _identity({key: quoted or plain for key, quoted, plain in found})
+    return Item(identity, partial(_structure_of_frame, text), known)
 
 
 def _structure_of_frame(text: str) -> "Structure":
@@ -220,7 +215,7 @@ def _structure_of_frame(text: str) -> "Structure":
     from pymatgen.io.ase import AseAtomsAdaptor
 
     try:
-        atoms = read(io.StringIO(_with_hydrogen(text)), format="extxyz")
+        atoms: Any = read(io.StringIO(_with_hydrogen(text)), format="extxyz")
         if not all(atoms.pbc):
             raise MiadError("its frame has no Lattice, or is not periodic in three directions")
         return AseAtomsAdaptor.get_structure(atoms)
@@ -250,10 +245,7 @@ def _from_json(path: Path) -> Iterator[Item]:
                 f"{path} is not JSON ({error}). Give pymatgen's Structure.as_dict, or a list of it."
             ) from error
     if isinstance(content, dict) and not _is_structure(content):
-        content = [
-            {"crystal_id": key, **value} if isinstance(value, dict) else {"crystal_id": key}
-            for key, value in content.items()
-        ]
+        content = [{"crystal_id": key, **(value if isinstance(value, dict) else {})} for key, value in content.items()]
     yield from map(_dictionary, content if isinstance(content, list) else [content])
 
 
@@ -272,31 +264,13 @@ def _is_structure(record: Mapping[str, Any]) -> bool:
 
 def _dictionary(record: Any) -> Item:
     """A Structure, or what holds one under `structure`: a ComputedStructureEntry, a row of a data frame."""
-    if not isinstance(record, dict) or not _is_structure(record):
-        return Item(_identity(record) if isinstance(record, dict) else None, _reader(_no_structure))
+    record = record if isinstance(record, dict) else {}
+    if not _is_structure(record):
+        return Item(_identity(record), partial(refuse, "it has neither a structure nor lattice and sites"))
     structure = record.get("structure", record)
-    known = _energy(record.get("energy_per_atom"), record.get("energy_frame"), record.get("calculator"))
-    known = known or _energy_of_entry(record)
     properties = structure.get("properties") or {} if isinstance(structure, dict) else {}
     identity = _identity(record) or _identity(properties)
-    return Item(identity, _reader(_structure_of_dict, structure), known, _is_vague(record, known))
-
-
-def _energy_of_entry(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Of pymatgen's ComputedStructureEntry: eV of the whole cell, and a correction which, as in a hull, is MP2020's."""
-    if "correction" not in record or not isinstance(record.get("structure"), dict):
-        return {}
-    correction = _energy(record["correction"]).get("energy_per_atom", 0.0)
-    energy = _energy(record.get("energy")).get("energy_per_atom")
-    sites = record["structure"].get("sites")
-    if energy is None or not sites:
-        return {}
-    frame = "mp2020" if correction else record.get("energy_frame")
-    return _energy(energy + correction, frame, record.get("calculator"), len(sites))
-
-
-def _no_structure() -> "Structure":
-    raise MiadError("it has neither a structure nor lattice and sites")
+    return _item(record, identity, partial(_structure_of_dict, structure))
 
 
 def _structure_of_dict(record: Any) -> "Structure":
@@ -306,10 +280,6 @@ def _structure_of_dict(record: Any) -> "Structure":
         return Structure.from_dict(record)
     except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise MiadError(f"its structure is unreadable ({type(error).__name__}: {str(error)[:200]})") from error
-
-
-def _reader(read: Callable[..., "Structure"], *arguments: Any) -> Callable[[], "Structure"]:
-    return lambda: read(*arguments)
 
 
 READERS: dict[str, Callable[[Path], Iterable[Item]]] = {

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,9 +18,9 @@ from miad.core.files import Unpacked, open_text
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
-    from pymatgen.io.cif import CifBlock, CifParser
+    from pymatgen.io.cif import CifBlock
 
-Named = tuple[str | None, Callable[[], "Structure"]]  # the id of a crystal, and what reads it or says why not
+Named = tuple[str | None, Callable[[], "Structure"]]  # id of a crystal, and its reader, or `refuse`
 
 MAX_CIF = 1_000_000  # characters; 20 atoms take 2,000
 MAX_FILE = 500_000_000  # bytes of one file, in a zip too
@@ -37,7 +37,7 @@ def parse_cif(text: str) -> "Structure":
 
     Raises:
         MiadError: empty, too large, unreadable, partly occupied, not finite, or with what is no element up to 99; the
-            message is a reason that begins with "its" or "it": the caller knows whose.
+            message is a reason that begins with "its" or "it"; the caller names the crystal.
     """
     from pymatgen.io.cif import CifParser
 
@@ -49,8 +49,8 @@ def parse_cif(text: str) -> "Structure":
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one per rounded coordinate; what matters is an error
             # check_cif compares with the formula only to warn, and takes a third of the time.
-            parser = CifParser.from_str(text, check_cif=False, site_tolerance=SITE_TOLERANCE)
-            for block in parser._cif.data.values():
+            parser: Any = CifParser.from_str(text, check_cif=False, site_tolerance=SITE_TOLERANCE)
+            for block in parser._cif.data.values():  # private; pymatgen 2026.10
                 _check_size(parser, block)
             structure = parser.parse_structures(primitive=False)[0]
     except MiadError:
@@ -63,15 +63,15 @@ def parse_cif(text: str) -> "Structure":
     return structure
 
 
-def _check_size(parser: "CifParser", block: "CifBlock") -> None:
-    """Refuse what would have too many atoms; pymatgen takes minutes to find that out, a time quadratic in them.
+def _check_size(parser: Any, block: "CifBlock") -> None:
+    """Refuse a crystal of too many atoms; pymatgen takes minutes to find that out, a time quadratic in them.
 
     Raises:
         MiadError: too many sites, operations of symmetry, or atoms that they make; a reason as above.
     """
     from pymatgen.io.cif import str2float
 
-    columns = [block.data.get(f"_atom_site_fract_{axis}") for axis in "xyz"]
+    columns: Any = [block.data.get(f"_atom_site_fract_{axis}") for axis in "xyz"]
     num_sites = len(block.data.get("_atom_site_label", ()))
     if num_sites > MAX_ATOMS:
         raise MiadError(f"its cif lists {num_sites:,} sites; more than {MAX_ATOMS} are refused")
@@ -121,7 +121,7 @@ def _makes_more(sites: np.ndarray, matrices: np.ndarray) -> bool:
 
 
 def check_structure(structure: "Structure") -> None:
-    """Refuse what is no crystal of the elements that miad knows.
+    """Refuse a structure that is no crystal of the elements that miad knows.
 
     Raises:
         MiadError: no atoms, partly occupied, not finite, or with what is no element up to 99; a reason as above.
@@ -167,7 +167,7 @@ def in_folder(path: Path) -> Iterator[Named]:
         try:
             yield from in_file(file)
         except MiadError as error:
-            yield _stem(file.name), partial(_refuse, str(error))
+            yield _stem(file.name), partial(refuse, str(error))
 
 
 def _is_cif(path: PurePath) -> bool:
@@ -193,7 +193,7 @@ def in_zip(path: Path) -> Iterator[Named]:
                 try:
                     yield from _blocks(_unpacked(archive, info), _stem(name))
                 except MiadError as error:
-                    yield _stem(name), partial(_refuse, str(error))
+                    yield _stem(name), partial(refuse, str(error))
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
@@ -209,7 +209,12 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
     return packed.decode("utf-8", errors="replace")
 
 
-def _refuse(reason: str) -> "Structure":
+def refuse(reason: str) -> "Structure":
+    """Take the place of what reads a crystal that cannot be read.
+
+    Raises:
+        MiadError: always, with the reason.
+    """
     raise MiadError(reason)
 
 

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from miad.core.errors import MiadError
 from miad.core.files import open_text
@@ -48,8 +48,8 @@ class Table:
         try:
             with self._open() as text:
                 reader = csv.DictReader(text)
-                self._check_header(reader.fieldnames, columns)
-                names = reader.fieldnames if optional is None else (*columns, *optional)
+                header = self._checked(reader.fieldnames, columns)
+                names = header if optional is None else (*columns, *optional)
                 for row, record in enumerate(reader):
                     if row == limit:
                         return
@@ -64,7 +64,7 @@ class Table:
         if row < 0:
             raise MiadError(f"{self.path} has a header but no rows. Give a file with crystals.")
 
-    def _check_header(self, header: Collection[str] | None, columns: Collection[str]) -> None:
+    def _checked(self, header: Collection[str] | None, columns: Collection[str]) -> Collection[str]:
         if not header:
             raise MiadError(f"{self.path} is empty. Give a CSV file with a header and a column `cif`.")
         missing = sorted(set(columns) - set(header))
@@ -73,6 +73,7 @@ class Table:
                 f"{self.path} has no column {', '.join(missing)}; it has {', '.join(map(str, header))}."
                 " Rename the column in the file, or correct energy_column and exclude under dataset in config.yaml."
             )
+        return header
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[IO[str]]:
@@ -80,11 +81,10 @@ class Table:
         with contextlib.ExitStack() as stack:
             if self.path.is_file() and zipfile.is_zipfile(self.path):
                 archive = stack.enter_context(zipfile.ZipFile(self.path))
-                raw: IO[bytes] = stack.enter_context(archive.open(self._find(archive)))
+                raw: Any = stack.enter_context(archive.open(self._find(archive)))
             else:
                 # open_text tells gzip from plain, and has the message for a missing file.
-                opened = stack.enter_context(open_text(self.path))
-                raw = opened.buffer
+                raw = stack.enter_context(open_text(self.path)).buffer
             yield stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
 
     def _find(self, archive: zipfile.ZipFile) -> zipfile.ZipInfo:

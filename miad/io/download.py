@@ -13,7 +13,6 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
 import miad
 from miad.core.errors import MiadError
@@ -40,7 +39,7 @@ def is_url(text: str) -> bool:
 
 
 def cache_path(url: str) -> Path:
-    """Where the file behind `url` is kept, in the cache folder.
+    """Place of the file behind `url` in the cache folder.
 
     The name is a digest and the harmless letters of the last part of the URL, so no URL reaches outside the folder.
     """
@@ -100,7 +99,7 @@ def _by_hand(setting: str, target: Path) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Why a request failed, in few words."""
+    """Reason of a failed request, in few words."""
     if isinstance(error, urllib.error.HTTPError):
         return f"the server answered {error.code} {error.reason}"
     if isinstance(error, urllib.error.URLError):
@@ -131,8 +130,14 @@ def _download(url: str, partial: Path, checksum: str | None, attempts: int, slee
     while True:
         try:
             _attempt(url, partial)
-            if checksum is None or _is_right(partial, checksum, forgive=is_stale):
+            try:
+                if checksum is not None:
+                    verify(partial, checksum, remedy="The publisher has changed it, or something on the way has.")
                 return
+            except MiadError:
+                partial.unlink()
+                if not is_stale:
+                    raise
             is_stale, furthest = False, 0
             log.info("%s: the resumed file has a wrong checksum; starting afresh", url)
         except (OSError, http.client.HTTPException) as error:
@@ -142,18 +147,6 @@ def _download(url: str, partial: Path, checksum: str | None, attempts: int, slee
             wait = min(2.0**fruitless, 60.0)
             log.info("%s: %s; trying again in %.0f s", url, _reason(error), wait)
             sleep(wait)
-
-
-def _is_right(partial: Path, checksum: str, *, forgive: bool) -> bool:
-    """Verify; what is wrong is deleted, and an error unless forgiven."""
-    try:
-        verify(partial, checksum, remedy="The publisher has changed it, or something on the way has.")
-    except MiadError:
-        partial.unlink()
-        if not forgive:
-            raise
-        return False
-    return True
 
 
 def _may_pass(error: Exception) -> bool:
@@ -199,7 +192,7 @@ def _receive(answer: http.client.HTTPResponse, partial: Path, start: int) -> Non
     with partial.open("ab" if start else "wb") as file:
         name = partial.name.removesuffix(".part")
         blocks = max(1, -(-(total - start) // BLOCK)) if total is not None else None
-        for block in track(_blocks(answer), what=f"MiB of {name}", total=blocks):
+        for block in track(iter(lambda: answer.read(BLOCK), b""), what=f"MiB of {name}", total=blocks):
             file.write(block)
             if file.tell() > MAX_BYTES:
                 partial.unlink()
@@ -207,8 +200,3 @@ def _receive(answer: http.client.HTTPResponse, partial: Path, start: int) -> Non
         received = file.tell()
     if total is not None and received != total:
         raise _Cut(f"the connection was cut after {received} of {total} bytes")
-
-
-def _blocks(answer: IO[bytes]) -> Iterator[bytes]:
-    while block := answer.read(BLOCK):
-        yield block

@@ -1,4 +1,4 @@
-"""Where published data comes from: the only place that holds a publisher's URL or checksum."""
+"""Sources of published data: the only place that holds a publisher's URL or checksum."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ from typing import Any
 
 
 class Record:
-    """An object of the pickle: what it was made of, and nothing that it could do."""
+    """An object of the pickle as arguments and state, without its methods."""
 
     arguments: tuple
     state: dict[str, Any]
@@ -17,7 +17,7 @@ class Record:
         return record
 
     def __init__(self, *arguments: Any) -> None:
-        """All is done: pickles call this or not."""
+        """Nothing is left to do; pickles call this or not."""
 
     def __setstate__(self, state: Any) -> None:
         """Keep the attributes; those of slots come as a second dict."""

@@ -1,4 +1,4 @@
-"""How many processes a step may use."""
+"""Number of processes that a step may use."""
 
 import os
 

@@ -1,13 +1,13 @@
 """Worker processes that may die: a crystal that kills its worker costs itself and nothing else."""
 
+import contextlib
 import logging
 import multiprocessing
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from miad.core.crystal import Crystal
@@ -19,13 +19,17 @@ LOOK_EVERY = 0.5  # seconds between looks at the memory of the workers
 START_LIMIT = 600.0  # seconds for a worker to import and load its potential
 
 
-@dataclass(eq=False)
-class _Worker:
-    process: BaseProcess
-    pipe: Connection
-    since: float = field(default_factory=time.monotonic)
-    in_hand: Crystal | None = None
-    is_ready: bool = False
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a worker, beyond which it is killed.
+
+    Attributes:
+        seconds: with the same crystal.
+        memory: bytes; None: no limit.
+    """
+
+    seconds: float
+    memory: float = float("inf")
 
 
 def in_processes(
@@ -34,13 +38,13 @@ def in_processes(
     arguments: tuple[Any, ...],
     *,
     num_workers: int,
-    limits: "Limits",
+    limits: Limits,
     step: str,
 ) -> Iterator[Crystal]:
     """Treat crystals in worker processes, each taking the next crystal when it is free.
 
     Args:
-        crystals: what to treat.
+        crystals: to be treated.
         make: called as `make(*arguments)` once in each fresh process; returns the function for one crystal.
         arguments: for `make`; picklable.
         num_workers: processes.
@@ -54,53 +58,92 @@ def in_processes(
         MiadError: a worker cannot even start.
     """
     waiting, again = deque(crystals), set()
-    workers = [_start(make, arguments) for _ in range(min(num_workers, len(crystals)))]
+    workers = [_Worker(make, arguments) for _ in range(min(num_workers, len(crystals)))]
     remaining = len(crystals)
     try:
         while remaining:
             for worker in _ready_or_beyond(workers, limits):
-                crystal, is_too_large = worker.in_hand, _is_too_large(worker, limits)
-                treated = _receive(worker, limits, step)
-                if treated is not None and treated.failure and is_too_large and crystal.crystal_id not in again:
+                crystal, is_too_large = worker.in_hand, worker.memory > limits.memory
+                treated = worker.receive(limits, step)
+                if crystal and treated and treated.failure and is_too_large and crystal.crystal_id not in again:
                     # The memory may have been full of what earlier crystals left: once more, in a fresh process.
                     again.add(crystal.crystal_id)
                     waiting.appendleft(crystal)
-                elif treated is not None:
+                elif treated:
                     remaining -= 1
                     yield treated
-                if not worker.is_ready:
-                    workers.remove(worker)
-                    if remaining > sum(other.in_hand is not None for other in workers):
-                        workers.append(_start(make, arguments))
-                elif worker.in_hand is None:
-                    _hand_out(worker, waiting.popleft() if waiting else None)
+                if worker.is_alive:
+                    worker.hand(waiting.popleft() if waiting else None)
+                    continue
+                workers.remove(worker)
+                if remaining > sum(other.in_hand is not None for other in workers):
+                    workers.append(_Worker(make, arguments))
     finally:
         for worker in workers:
-            worker.pipe.close()
-            worker.process.kill()
-            worker.process.join()
+            worker.end()
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Beyond which a worker is killed.
+class _Worker:
+    """A process, and the crystal that it has in hand."""
 
-    Attributes:
-        seconds: with the same crystal.
-        memory: bytes; None: no limit.
-    """
+    def __init__(self, make: Callable, arguments: tuple) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, make, arguments), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.since = time.monotonic()
+        self.in_hand: Crystal | None = None
+        self.is_ready, self.is_alive = False, True
 
-    seconds: float
-    memory: float | None = None
+    @property
+    def memory(self) -> float:
+        """Bytes that it takes, 0 unless it is at work."""
+        if self.in_hand is None or not self.process.is_alive():
+            return 0.0
+        import psutil
 
+        try:
+            return psutil.Process(self.process.pid).memory_info().rss
+        except psutil.NoSuchProcess:  # it died just now; its pipe says so
+            return 0.0
 
-def _start(make: Callable, arguments: tuple) -> _Worker:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, make, arguments), daemon=True)
-    process.start()
-    theirs.close()
-    return _Worker(process, ours)
+    def receive(self, limits: Limits, step: str) -> Crystal | None:
+        """Take the treated crystal from it; one that has died or is beyond its limits is ended."""
+        try:
+            if self.pipe.poll():
+                message = self.pipe.recv()
+                self.is_ready, self.in_hand = True, None
+                return message if isinstance(message, Crystal) else None
+            if self.memory > limits.memory:
+                reason = f"out of memory: its worker took more than {limits.memory / 1e9:.1f} GB"
+            else:
+                reason = f"time limit, stuck for {limits.seconds:.0f} s"
+        except (EOFError, ConnectionResetError):
+            self.process.join(5)
+            reason = f"its worker died with exit code {self.process.exitcode} (-9 is often lack of memory)"
+        self.end()
+        if not self.is_ready:
+            raise MiadError(f"{step}: a worker could not start ({reason}). The traceback above says why.")
+        if self.in_hand is None:
+            return None
+        log.warning("%s: %s", self.in_hand.crystal_id, reason)
+        return self.in_hand.failed(step, reason)
+
+    def hand(self, crystal: Crystal | None) -> None:
+        """Give it a crystal; None: it is not needed any more."""
+        self.since = time.monotonic() if crystal is not None else float("inf")
+        self.in_hand = crystal
+        # One that died while idle is found out by the next look at its pipe, with the crystal still in hand.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.pipe.send(crystal)
+
+    def end(self) -> None:
+        """Kill it."""
+        self.is_alive = False
+        self.pipe.close()
+        self.process.kill()
+        self.process.join()
 
 
 def _work(pipe: Connection, make: Callable, arguments: tuple) -> None:
@@ -121,53 +164,5 @@ def _ready_or_beyond(workers: list[_Worker], limits: Limits) -> list[_Worker]:
         for worker in workers
         if worker.pipe.poll()
         or now - worker.since > (limits.seconds if worker.is_ready else START_LIMIT)
-        or _is_too_large(worker, limits)
+        or worker.memory > limits.memory
     ]
-
-
-def _is_too_large(worker: _Worker, limits: Limits) -> bool:
-    """Whether a worker that is at work takes more memory than allowed."""
-    if limits.memory is None or worker.in_hand is None or not worker.process.is_alive():
-        return False
-    import psutil
-
-    try:
-        return psutil.Process(worker.process.pid).memory_info().rss > limits.memory
-    except psutil.NoSuchProcess:  # it died just now; its pipe says so
-        return False
-
-
-def _receive(worker: _Worker, limits: Limits, step: str) -> Crystal | None:
-    """What a worker has to tell; afterwards `is_ready` says whether it is still of use."""
-    try:
-        if worker.pipe.poll():
-            message = worker.pipe.recv()
-            worker.is_ready, worker.in_hand = True, None
-            return message if isinstance(message, Crystal) else None
-        if _is_too_large(worker, limits):
-            reason = f"out of memory: its worker took more than {limits.memory / 1e9:.1f} GB"
-        else:
-            reason = f"time limit, stuck for {limits.seconds:.0f} s"
-    except (EOFError, ConnectionResetError):
-        worker.process.join(5)
-        reason = f"its worker died with exit code {worker.process.exitcode} (-9 is often lack of memory)"
-    worker.process.kill()
-    worker.process.join()
-    worker.pipe.close()
-    if not worker.is_ready:
-        raise MiadError(f"{step}: a worker could not start ({reason}). The traceback above says why.")
-    worker.is_ready = False
-    if worker.in_hand is None:
-        return None
-    log.warning("%s: %s", worker.in_hand.crystal_id, reason)
-    return worker.in_hand.failed(step, reason)
-
-
-def _hand_out(worker: _Worker, crystal: Crystal | None) -> None:
-    worker.since = time.monotonic() if crystal is not None else float("inf")
-    try:
-        worker.pipe.send(crystal)
-        worker.in_hand = crystal
-    except (BrokenPipeError, ConnectionResetError):
-        # It died while idle; the next look at its pipe finds out, with the crystal still in hand.
-        worker.in_hand = crystal

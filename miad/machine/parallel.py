@@ -10,14 +10,13 @@ from miad.machine.progress import track
 
 
 class Processes:
-    """Processes that are started when first needed, which takes seconds, and end with the `with` block."""
+    """Processes that are started when first needed, which takes seconds, and end with the `with` block.
+
+    Args:
+        workers: processes; None for all cores that this process may use.
+    """
 
     def __init__(self, workers: int | None) -> None:
-        """Nothing is started yet.
-
-        Args:
-            workers: processes; None for all cores that this process may use.
-        """
         self.number = workers or num_cores()
         self._pool: ProcessPoolExecutor | None = None
 
@@ -38,13 +37,12 @@ class Processes:
             batches: picklable.
             arguments: the same for all batches.
             what: of the progress that is shown.
-            is_short: whether it is done sooner than processes have started; those that have are used all the same.
+            is_short: True if it takes less time than to start processes; those that have been started are used.
         """
-        is_alone = min(self.number, len(batches)) <= 1 or (is_short and self._pool is None)
-        if not is_alone and self._pool is None:
-            # spawn: a fork of a process whose libraries run threads may hang
-            self._pool = ProcessPoolExecutor(self.number, multiprocessing.get_context("spawn"))
         results: Iterable = (work(batch, *arguments) for batch in batches)
-        if not is_alone:
+        if min(self.number, len(batches)) > 1 and not (is_short and self._pool is None):
+            if self._pool is None:
+                # spawn: a fork of a process whose libraries run threads may hang
+                self._pool = ProcessPoolExecutor(self.number, multiprocessing.get_context("spawn"))
             results = self._pool.map(work, batches, *([argument] * len(batches) for argument in arguments))
         yield from track(results, what=what, total=len(batches))

@@ -1,4 +1,4 @@
-"""What Slurm knows of our jobs."""
+"""Slurm jobs of this user, as squeue lists them."""
 
 import datetime
 import logging
@@ -33,9 +33,9 @@ def jobs_of(folder: Path) -> list[str]:
 
 
 def end_of_job() -> float | None:
-    """When the walltime of the Slurm job around this process ends, in seconds since 1970; None if no such end is known.
+    """End of the walltime of the Slurm job around this process, in seconds since 1970; None if it is not known.
 
-    Asked of squeue where the environment does not tell: Slurm before 23.02 does not set it, and snakemake's plugin
+    squeue is asked if the environment does not hold it: Slurm before 23.02 does not set it, and snakemake's plugin
     hands on little more than the number of the job.
     """
     told = os.environ.get("SLURM_JOB_END_TIME")

@@ -1,7 +1,7 @@
 """Relaxations in flight: a batch that a finished crystal leaves and a waiting one enters.
 
-What becomes of a crystal is decided by its own numbers alone, whichever crystals are beside it; one that fails, in
-whatever way, leaves with a reason and costs the others nothing but the repetition of an evaluation.
+The result of a crystal follows from its own numbers alone, whichever crystals are beside it; one that fails leaves with
+a reason and costs the others nothing but the repetition of an evaluation.
 """
 
 import logging
@@ -16,8 +16,9 @@ from torch import Tensor
 from miad.config.sections import Relax
 from miad.core.cells import compact
 from miad.core.crystal import Crystal
+from miad.relax.geometry import Geometry, geometry_of
 from miad.relax.memory import Budget
-from miad.relax.optimisers.batch import Geometry, Outcome, Relaxations, geometry_of
+from miad.relax.optimisers.batch import Outcome, Relaxations
 from miad.relax.potentials.engine import Engine
 
 log = logging.getLogger("miad")
@@ -29,10 +30,10 @@ class Flight:
     """A batch of relaxations.
 
     Args:
-        relaxations: empty; how crystals move.
-        engine: what evaluates them.
+        relaxations: the optimiser, without crystals yet.
+        engine: evaluates the crystals.
         settings: limits.
-        budget: how much is evaluated together.
+        budget: memory for one evaluation.
     """
 
     def __init__(self, relaxations: Relaxations, engine: Engine, settings: Relax, budget: Budget) -> None:
@@ -80,9 +81,8 @@ class Flight:
         sound = [index for index in range(len(self.crystals)) if index not in reasons]
         self.load_per_atom = max(sum(self.loads[i] for i in sound) / max(int(geometry.sizes[sound].sum()), 1), 1.0)
         is_over = self.relaxations.update(*self._evaluate(geometry, sound, reasons))
-        table = (
-            torch.stack([is_over, self.relaxations.crystal["is_finite"], self.relaxations.volume_ratios]).cpu().numpy()
-        )
+        columns = is_over, self.relaxations.crystal["is_finite"], self.relaxations.volume_ratios
+        table = torch.stack(columns).cpu().numpy()  # (3, n_crystals), fetched at once
         self.seconds += (time.monotonic() - start) * np.array(self.loads) / max(sum(self.loads), 1e-9)
         leaving = self._leaving(table, reasons)
         if not leaving:
@@ -103,14 +103,19 @@ class Flight:
         return self.engine.refresh(geometry)
 
     def _leaving(self, table: np.ndarray, reasons: dict[int, str]) -> dict[int, str | None]:
-        """Which crystals are over, and why where they failed; `table` has rows: over, finite, volume ratio."""
+        """{index: reason, or None where it is relaxed} of the crystals that are over.
+
+        Args:
+            table: (3, n_crystals): over, finite, volume ratio.
+            reasons: of those that could not be evaluated.
+        """
         largest, limit = self.settings.max_volume_ratio, self.settings.time_limit
         leaving: dict[int, str | None] = dict(reasons)
         is_over, is_finite, ratio = table[0] > 0, table[1] > 0, table[2]
         is_late = self.seconds > limit
         has_exploded = ~((ratio > 1 / largest) & (ratio < largest))
         steps = self.relaxations.crystal["num_steps"]
-        for index in np.flatnonzero(is_over | ~is_finite | is_late | has_exploded):
+        for index in np.flatnonzero(is_over | ~is_finite | is_late | has_exploded).tolist():
             if index in leaving:
                 continue
             after = f"after {int(steps[index])} steps"
@@ -132,24 +137,20 @@ class Flight:
         self.loads = [load for load, stays in zip(self.loads, stay, strict=True) if stays]
         self.seconds = self.seconds[stay]
 
-    def _evaluate(self, geometry: Geometry, sound: list[int], reasons: dict[int, str]) -> tuple[Tensor, ...]:
-        """Energies, forces and virials of all crystals, NaN where there are none; adds why to `reasons`.
+    def _evaluate(self, geometry: Geometry, sound: list[int], reasons: dict[int, str]) -> tuple[Tensor, Tensor, Tensor]:
+        """Energies, forces and virials of all crystals, NaN where there are none; adds the reasons of those.
 
         A group of crystals that fails is halved until it is known which crystal it was.
         """
-        options = {"dtype": torch.float64, "device": self.engine.device}
-        energies = torch.full((len(self.crystals),), torch.nan, **options)
-        forces, virials = (
-            torch.full((len(geometry.owners), 3), torch.nan, **options),
-            energies.new_full((len(self.crystals), 3, 3), torch.nan),
-        )
+        number, full = len(self.crystals), geometry.lattices.new_full
+        into = full((number,), torch.nan), full((len(geometry.owners), 3), torch.nan), full((number, 3, 3), torch.nan)
         pending = [[sound[i] for i in group] for group in self.budget.groups([self.loads[i] for i in sound])]
         while pending:
             group = pending.pop(0)
-            chosen = torch.zeros(len(self.crystals), dtype=torch.bool, device=self.engine.device)
+            chosen = torch.zeros(number, dtype=torch.bool, device=self.engine.device)
             chosen[group] = True
             load = sum(self.loads[i] for i in group)
-            error = self._attempt(geometry, chosen, load, (energies, forces, virials))
+            error = self._attempt(geometry, chosen, load, into)
             if error is None:
                 continue
             if _is_memory(error):
@@ -161,10 +162,10 @@ class Flight:
             else:
                 middle = len(group) // 2
                 pending[:0] = [group[:middle], group[middle:]]
-        return energies, forces, virials
+        return into
 
     def _attempt(self, geometry: Geometry, chosen: Tensor, load: float, into: tuple[Tensor, ...]) -> Exception | None:
-        """Evaluate one group into its rows; what went wrong, if anything did."""
+        """Evaluate one group into its rows; returns the error, if there was one."""
         try:
             with self.budget.measuring(load):
                 results = self.engine.evaluate(geometry, chosen)

@@ -1,63 +1,60 @@
-"""A journal of finished crystals beside an output that is not whole yet: what a killed run continues from."""
+"""A journal of finished crystals beside an output that is not whole yet, from which a killed run continues."""
 
 import json
 from pathlib import Path
-from typing import IO
+from types import TracebackType
 
 from miad.core.crystal import Crystal, from_line, to_line
 
 
 class Journal:
-    """Finished crystals, one flushed line each, under a first line that says what they were made by.
+    """Finished crystals, one flushed line each, under a first line with all that they depend on.
 
-    A journal made by anything else is started anew, and a torn last line is dropped.
+    A journal made by anything else is started anew, and a torn last line is dropped. At the end of a `with` block
+    without an error, when its crystals are in the output, it is removed.
+
+    Attributes:
+        path: of the journal, a hidden file beside the output.
+        finished: {crystal_id: crystal} of those that an earlier run has finished.
 
     Args:
-        output: the file that the crystals are meant for; the journal lies beside it, hidden.
+        output: the file that the crystals are meant for.
         key: everything that the crystals depend on, JSON types only.
     """
 
     def __init__(self, output: Path, key: dict) -> None:
         output = Path(output)
         self.path = output.parent / f".{output.name}.journal"
-        self._header = json.dumps(key, sort_keys=True)
-        self._file: IO[str] | None = None
-
-    def open(self) -> dict[str, Crystal]:
-        """Read what is finished, by id, and get ready to add to it."""
-        finished = self._read()
+        header = json.dumps(key, sort_keys=True)
+        self.finished = self._read(header)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Rewritten whole, so that the next line never joins a torn one; renamed, so that a kill here loses nothing.
         renewed = self.path.with_name(self.path.name + ".new")
-        lines = [self._header, *(to_line(crystal) for crystal in finished.values())]
+        lines = [header, *map(to_line, self.finished.values())]
         renewed.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
         renewed.replace(self.path)
         self._file = self.path.open("a", encoding="utf-8")
-        return finished
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+        if kind is None:
+            self.path.unlink(missing_ok=True)
 
     def add(self, crystal: Crystal) -> None:
         """Write one finished crystal through to the file."""
-        if self._file is None:
-            raise ValueError("the journal is not open")
+        self.finished[crystal.crystal_id] = crystal
         self._file.write(to_line(crystal) + "\n")
         self._file.flush()
 
-    def close(self, *, is_done: bool) -> None:
-        """Close the journal, and remove it once its crystals are in the output."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-        if is_done:
-            self.path.unlink(missing_ok=True)
-
-    def _read(self) -> dict[str, Crystal]:
+    def _read(self, header: str) -> dict[str, Crystal]:
         if not self.path.is_file():
             return {}
-        header, *lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
-        if header != self._header:
-            return {}
+        first, *lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
         finished = {}
-        for line in lines[:-1]:  # what follows the last newline is torn, or nothing
+        for line in lines[:-1] if first == header else ():  # what follows the last newline is torn, or nothing
             try:
                 crystal = from_line(line)
             except (ValueError, TypeError):

@@ -1,14 +1,16 @@
-"""How many crystals are evaluated together: as many as fit into the memory, found out on the way."""
+"""Number of crystals that are evaluated together: as many as fit into the memory, found out on the way."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
+
+import torch
 
 SHARE = 0.8  # of the memory of a GPU that is free: its allocator loses some to gaps between blocks
 GROWTH = 1.05  # by which what once overflowed is tried to be more again, per evaluation that fills it
 
 
 class Budget:
-    """Bytes that one evaluation may take, as the engine counts them; on a GPU the engine's count is put right.
+    """Bytes that one evaluation may take, as the engine counts them; on a GPU the count is scaled to what is measured.
 
     Args:
         device: as torch names it.
@@ -25,8 +27,6 @@ class Budget:
         """Bytes as the engine counts them."""
         available = self.limit
         if available is None:
-            import torch
-
             free, _ = torch.cuda.mem_get_info(self.device)
             held = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
             available = SHARE * (free + held)
@@ -34,7 +34,8 @@ class Budget:
 
     def groups(self, loads: Sequence[float]) -> list[list[int]]:
         """Neighbouring crystals that are evaluated together; one that is too large goes alone."""
-        capacity, groups, filled = self.capacity, [], 0.0
+        capacity, filled = self.capacity, 0.0
+        groups: list[list[int]] = []
         for index, load in enumerate(loads):
             if not groups or filled + load > capacity:
                 groups.append([])
@@ -45,17 +46,15 @@ class Budget:
 
     @contextlib.contextmanager
     def measuring(self, load: float) -> Iterator[None]:
-        """Learn from one evaluation that ends well what a byte of the engine's count really is."""
+        """Measure one evaluation that ends well, and with it a byte of the engine's count."""
         on_gpu = self.device.startswith("cuda")
         if on_gpu:
-            import torch
-
             torch.cuda.reset_peak_memory_stats(self.device)
             before = torch.cuda.memory_allocated(self.device)
         yield
         if on_gpu:
             taken = (torch.cuda.max_memory_allocated(self.device) - before) / max(load, 1.0)
-            # Up at once, down slowly: too few crystals cost some time, too many an evaluation.
+            # Rises at once and falls slowly: too few crystals cost some time, too many cost an evaluation.
             self.scale = max(taken, 0.9 * self.scale + 0.1 * taken)
         if load > self.learnt / 2:
             self.learnt *= GROWTH
@@ -64,6 +63,4 @@ class Budget:
         """An evaluation ran out of memory: half of it is tried from now on."""
         self.learnt = load / 2
         if self.device.startswith("cuda"):
-            import torch
-
             torch.cuda.empty_cache()

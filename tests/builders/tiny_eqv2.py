@@ -104,9 +104,9 @@ def make(path: Path, seed: int = 0) -> Path:
     """Write a checkpoint and return its path."""
     import torch
 
-    from miad.relax.potentials.eqv2 import _import_fairchem
+    from miad.relax.potentials.eqv2_fairchem import import_fairchem
 
-    _import_fairchem()
+    import_fairchem()
     from fairchem.core.common.registry import registry
     from fairchem.core.modules.normalization.element_references import LinearReferences
     from fairchem.core.modules.normalization.normalizer import Normalizer

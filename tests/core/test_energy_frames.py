@@ -7,8 +7,8 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 from miad.core.energy_frames import correct, correction_per_atom, hubbard_values
 from miad.core.errors import MiadError
+from tests.builders.relaxation import rocksalt
 from tests.builders.symmetric import symmetric
-from tests.relax.test_step import rocksalt
 
 
 def salt(cation: str, anion: str, edge: float) -> Structure:

@@ -1,6 +1,7 @@
 """The dataset step: what a standard cell is, stable ids, honest energies, and one clear error for each bad input."""
 
 import csv
+import dataclasses
 import gzip
 import io
 import json
@@ -12,7 +13,7 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from miad.config.sections import Dataset
+from miad.config.sections import Dataset, from_record
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.dataset import step as dataset
@@ -287,11 +288,7 @@ def test_unreadable_rows_can_be_skipped_counted_and_logged(make, caplog):
         ({"energy_column": "e", "energy_frame": "mp2020"}, "no column e;"),
         ({"energy_column": "energy"}, "energy_frame"),
         ({"energy_column": "status", "energy_frame": "mp2020"}, "status 'good' is not a number"),
-        ({"energy_kind": "free"}, "energy_kind: 'free' is not one of total, formation"),
-        ({"unreadable": "ignore"}, "unreadable"),
-        ({"name": "../evil"}, "becomes part of ids"),
         ({"name": "mp20", "files": {}}, "did you mean mp_20"),
-        ({"files": {"training": "x.csv"}}, r"files.training: 'training' is not one of train, val, test, references"),
         ({"files": {"train": "/nowhere/train.csv"}}, "/nowhere/train.csv does not exist"),
         ({"files": {"train": "ftp://host/train.csv"}}, "does not exist"),
     ],
@@ -299,6 +296,20 @@ def test_unreadable_rows_can_be_skipped_counted_and_logged(make, caplog):
 def test_settings_that_cannot_work_are_refused_with_the_reason(make, changes, message):
     with pytest.raises(MiadError, match=message):
         make(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"energy_kind": "free"}, "energy_kind is 'free', expected total or formation"),
+        ({"unreadable": "ignore"}, "unreadable is 'ignore', expected stop or skip"),
+        ({"name": "../evil"}, "name is '../evil', expected text of the form"),
+        ({"files": {"training": "x.csv"}}, r"files.training .*\(train\|val\|test\|references\)"),
+    ],
+)
+def test_values_that_cannot_be_are_refused_with_the_settings(changes, message):
+    with pytest.raises(MiadError, match=message):
+        from_record(Dataset, {**dataclasses.asdict(settings()), **changes})
 
 
 def test_train_and_test_without_val_is_refused(make, tmp_path):

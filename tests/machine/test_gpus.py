@@ -43,7 +43,7 @@ class Busy(Exception):
 
 
 def lent_now(machine, num: int, jobs_per_gpu: int = 1) -> list[str]:
-    """What is lent without waiting."""
+    """Devices that are lent without waiting."""
 
     def give_up(_):
         raise Busy
@@ -153,7 +153,7 @@ def test_the_locks_stay_with_the_process_that_takes_the_place(machine):
     # As torchrun takes the place of the command that locked the devices.
     machine.setenv(gpus.NUM_GPUS, "2")
     code = (
-        "import os, sys\nfrom miad import gpus\nwith gpus.lent():\n"
+        "import os, sys\nfrom miad.machine import gpus\nwith gpus.lent():\n"
         "    os.execv(sys.executable, [sys.executable, '-c', 'print(1, flush=True); input()'])"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}

@@ -1,4 +1,4 @@
-"""What squeue says, told by a squeue of our own; a real one is asked in tests/workflow/slurm."""
+"""Answers of a squeue of our own; a real one is asked in tests/workflow/slurm."""
 
 import os
 import time

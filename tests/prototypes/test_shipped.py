@@ -89,7 +89,7 @@ def test_shipped_crystals_are_at_rest(crystals):
     """The energies are those of the shipped cells, and nothing moves when they are relaxed again."""
     import torch
 
-    from miad.relax.potentials.register import Chgnet
+    from miad.relax.potentials.chgnet import Chgnet
     from miad.relax.step import in_flight
 
     torch.set_num_threads(1)
@@ -98,8 +98,7 @@ def test_shipped_crystals_are_at_rest(crystals):
     )  # niggli reduction and rounding move nothing, but change the cell's forces a little
     settings = dataclasses.replace(relax_settings(1), fmax=limit, max_steps=0)
     chosen = crystals[::100]
-    engine = Chgnet().engine("cpu", 1e9)
-    again = {crystal.crystal_id: crystal for crystal in in_flight(chosen, settings, Chgnet(), engine, 1e9)}
+    again = {crystal.crystal_id: crystal for crystal in in_flight(chosen, settings, Chgnet(), "cpu", 1e9)}
     for crystal in chosen:
         assert again[crystal.crystal_id].energy_per_atom == pytest.approx(crystal.energy_per_atom, abs=1e-4)
         assert again[crystal.crystal_id].converged, crystal.source_id

@@ -11,10 +11,10 @@ from miad.core.crystal import Crystal
 from miad.relax.inflight import FILL, Flight
 from miad.relax.memory import Budget
 from miad.relax.optimisers.fire import Fire
-from miad.relax.potentials.engine import ListEngine
-from miad.relax.potentials.register import Atoms, Evaluation, potential
-from miad.relax.step import relax_batched
-from tests.relax.test_step import SETTINGS, rocksalt
+from miad.relax.potentials.register import potential
+from miad.relax.step import in_flight
+from tests.builders.potentials import Atoms, Evaluation, ListEngine
+from tests.builders.relaxation import SETTINGS, rocksalt
 
 PER_ATOM = 100.0  # bytes that the toy engine counts for an atom
 
@@ -209,7 +209,7 @@ def test_chgnet_in_any_batch_is_chgnet_alone(alone, order, limit):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_relaxes_to_the_same(alone):
     chosen = potential("chgnet")
-    batch = {crystal.crystal_id: crystal for crystal in relax_batched(MIXTURE, SETTINGS, chosen, "cuda")}
+    batch = {crystal.crystal_id: crystal for crystal in in_flight(MIXTURE, SETTINGS, chosen, "cuda")}
     for name, on_cpu in alone.items():
         assert bool(batch[name].failure) == bool(on_cpu.failure)
         if not on_cpu.failure:

@@ -1,6 +1,7 @@
-"""What a killed run continues from."""
+"""The journal from which a killed run continues."""
 
 import numpy as np
+import pytest
 
 from miad.core.crystal import Crystal
 from miad.relax.journal import Journal
@@ -13,36 +14,35 @@ def crystal(name: str) -> Crystal:
 
 def test_finished_crystals_are_found_again(tmp_path):
     first = Journal(tmp_path / "out.jsonl", {"fmax": 0.1})
-    assert first.open() == {}
+    assert first.finished == {}
     first.add(crystal("a"))
-    again = Journal(tmp_path / "out.jsonl", {"fmax": 0.1}).open()  # `first` was never closed: it was killed
+    again = Journal(tmp_path / "out.jsonl", {"fmax": 0.1}).finished  # `first` was never closed: it was killed
     assert list(again) == ["a"] and again["a"].energy_per_atom == -1.5
 
 
 def test_torn_last_line_is_dropped_and_does_not_spoil_the_next(tmp_path):
     journal = Journal(tmp_path / "out.jsonl", {})
-    journal.open()
     journal.add(crystal("a"))
     with journal.path.open("a") as file:
         file.write('{"crystal_id":"b","latt')
     second = Journal(tmp_path / "out.jsonl", {})
-    assert list(second.open()) == ["a"]
+    assert list(second.finished) == ["a"]
     second.add(crystal("c"))
-    assert list(Journal(tmp_path / "out.jsonl", {}).open()) == ["a", "c"]
+    assert list(Journal(tmp_path / "out.jsonl", {}).finished) == ["a", "c"]
 
 
 def test_journal_of_other_settings_is_not_reused(tmp_path):
     journal = Journal(tmp_path / "out.jsonl", {"fmax": 0.1})
-    journal.open()
     journal.add(crystal("a"))
-    assert Journal(tmp_path / "out.jsonl", {"fmax": 0.2}).open() == {}
+    assert Journal(tmp_path / "out.jsonl", {"fmax": 0.2}).finished == {}
 
 
 def test_is_hidden_beside_the_output_and_gone_when_done(tmp_path):
     journal = Journal(tmp_path / "out.jsonl", {})
-    journal.open()
     assert journal.path == tmp_path / ".out.jsonl.journal"
-    journal.close(is_done=False)
+    with pytest.raises(KeyboardInterrupt), journal:
+        raise KeyboardInterrupt
     assert journal.path.exists()
-    journal.close(is_done=True)
+    with Journal(tmp_path / "out.jsonl", {}):
+        assert journal.path.exists()
     assert not journal.path.exists()

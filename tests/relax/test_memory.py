@@ -1,4 +1,4 @@
-"""How many crystals are evaluated together."""
+"""Number of crystals that are evaluated together."""
 
 import pytest
 import torch

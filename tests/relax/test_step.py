@@ -9,31 +9,12 @@ import sys
 import numpy as np
 import pytest
 
-from miad.config.sections import Relax
 from miad.core.crystal import Crystal, read_crystals, to_line, write_crystals
 from miad.relax import step as relax
 from miad.relax.journal import Journal
+from tests.builders.hostile import HOSTILE, hostile
+from tests.builders.relaxation import SETTINGS, rocksalt
 from tests.builders.tiny import ROOT
-
-SETTINGS = Relax(
-    calculators=["chgnet"],
-    fmax=0.1,
-    max_steps=100,
-    min_distance=0.5,
-    max_volume_ratio=4.0,
-    time_limit=60.0,
-    memory=1.5,
-    workers=1,
-    device="cpu",
-    potentials={},
-)
-ALL = frozenset(range(1, 119))
-
-
-def rocksalt(name: str, edge: float, numbers: tuple[int, int] = (11, 17), apart: float = 0.5) -> Crystal:
-    """A primitive cell of rock salt with a cubic edge in Å."""
-    lattice = edge / 2 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0.0]])
-    return Crystal(name, lattice, np.array([[0, 0, 0], [apart] * 3]), np.array(numbers))
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +88,13 @@ def test_continues_from_the_journal_and_does_not_relax_again(mixed, tmp_path, mo
     run = {"crystals": folder / "in.jsonl", "relaxed": tmp_path / "out.jsonl", "calculator": "chgnet"}
     relax.run(SETTINGS, **run)
     killed = Journal(tmp_path / "out.jsonl", keys[0])
-    killed.open()
     killed.add(relaxed["good"])
     with caplog.at_level(logging.INFO, logger="miad"):
         relax.run(dataclasses.replace(SETTINGS, workers=2), **run)
     assert "1 of 8 crystals were finished before" in caplog.text
     after = {crystal.crystal_id: crystal for crystal in read_crystals(tmp_path / "out.jsonl")}
     assert after["good"].num_steps == relaxed["good"].num_steps and after["slow"].num_steps == 99
-    killed.open()
+    killed = Journal(tmp_path / "out.jsonl", keys[0])
     killed.add(relaxed["good"])
     relax.run(dataclasses.replace(SETTINGS, fmax=0.2), **run)  # the journal is of fmax 0.1: of no use
     assert all(crystal.num_steps == 99 for crystal in read_crystals(tmp_path / "out.jsonl"))
@@ -136,95 +116,6 @@ def test_the_journal_stays_until_the_output_is_written(mixed, tmp_path, monkeypa
     assert all(crystal.num_steps == 99 for crystal in read_crystals(tmp_path / "out.jsonl"))
 
 
-def overlapping(random) -> tuple:
-    return 6 * np.eye(3), np.array([[0.1, 0.1, 0.1], [0.1, 0.1, 0.13]]), [11, 17]
-
-
-def tiny_cell(random) -> tuple:
-    return 1e-3 * np.eye(3), np.zeros((1, 3)), [29]
-
-
-def huge_cell(random) -> tuple:
-    return 100 * np.eye(3), random.random((int(random.integers(1, 4)), 3)), None
-
-
-def flat_cell(random) -> tuple:
-    lattice = 5 * random.standard_normal((3, 3))
-    lattice[2] = lattice[1] + 1e-9
-    return lattice, random.random((2, 3)), None
-
-
-def dense(random) -> tuple:
-    spacing = 0.6 + 0.2 * random.random()
-    return 5 * spacing * np.eye(3), np.array(list(np.ndindex(5, 5, 5))) / 5, None
-
-
-def far_away(random) -> tuple:
-    return 4.5 * np.eye(3), random.integers(-9, 9, (2, 3)) + np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), [55, 17]
-
-
-def one_atom(random) -> tuple:
-    return 2.6 * np.eye(3) + 0.1 * random.standard_normal((3, 3)), np.zeros((1, 3)), None
-
-
-def two_hundred_atoms(random) -> tuple:
-    coords = np.array(list(np.ndindex(6, 6, 6)))[:200] / 6 + 0.01 * random.standard_normal((200, 3))
-    return 18 * np.eye(3), coords, None
-
-
-def noble_gas(random) -> tuple:
-    return 4 * np.eye(3), np.zeros((1, 3)), [int(random.choice([2, 10, 18, 36, 54, 86]))]
-
-
-def unknown_element(random) -> tuple:
-    return 4 * np.eye(3), np.zeros((1, 3)), [int(random.choice([0, 84, 89, 95, 99, 118, 119]))]
-
-
-def not_numbers(random) -> tuple:
-    coords = random.random((2, 3))
-    coords[1, 2] = random.choice([np.nan, np.inf])
-    return 4 * np.eye(3), coords, None
-
-
-def left_handed(random) -> tuple:
-    return 4.1 * np.eye(3)[[1, 0, 2]], np.array([[0, 0, 0], [0.5, 0.5, 0.5]]), [55, 17]
-
-
-def no_atoms(random) -> tuple:
-    return 4 * np.eye(3), np.zeros((0, 3)), []
-
-
-# What may become of each kind: a reason, or None where it is sound.
-HOSTILE = {
-    overlapping: ["atoms closer than 0.5"],
-    tiny_cell: ["its cell is flat", "atoms closer"],
-    huge_cell: ["no atom has a neighbour within 6 Å", None],
-    flat_cell: ["its cell is flat", "atoms closer"],
-    dense: ["out of memory"],
-    far_away: [None],
-    one_atom: [None, "its volume changed", "no atom has a neighbour"],
-    two_hundred_atoms: [None],
-    noble_gas: [None, "the potential does not know Rn"],
-    unknown_element: ["the potential does not know", None],
-    not_numbers: ["its lattice or coordinates are not numbers"],
-    left_handed: [None],
-    no_atoms: ["it has no atoms"],
-}
-
-
-def hostile(count: int, seed: int = 0) -> list[Crystal]:
-    """Crystals of the kinds that have broken relaxers before, one after the other; few of 200 atoms, they take long."""
-    random = np.random.default_rng(seed)
-    kinds, crystals = list(HOSTILE), []
-    for index in range(count):
-        kind = kinds[index % len(kinds)]
-        kind = one_atom if kind is two_hundred_atoms and index > 30 else kind
-        lattice, coords, numbers = kind(random)
-        numbers = random.integers(1, 84, len(coords)) if numbers is None else numbers
-        crystals.append(Crystal(f"{kind.__name__}-{index}", lattice, coords, np.array(numbers, dtype=int)))
-    return crystals
-
-
 def test_five_hundred_hostile_crystals_cost_no_line_and_no_more_memory_than_allowed(tmp_path):
     # Iron at high density comes close to what one crystal may take.
     edge, grid = 5 * 2.87, np.array(list(np.ndindex(5, 5, 5))) / 5
@@ -235,7 +126,7 @@ def test_five_hundred_hostile_crystals_cost_no_line_and_no_more_memory_than_allo
     script = f"""
 import resource, warnings
 from pathlib import Path
-from miad import relax
+from miad.relax import step as relax
 from miad.config.sections import Relax
 if __name__ == "__main__":
     warnings.simplefilter("ignore")

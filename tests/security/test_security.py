@@ -20,7 +20,7 @@ from tests.builders.symmetric import symmetric
 SALT = symmetric("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
 EVIL = "../../x; rm -rf $(touch pwned) `touch pwned`"
 # Where pickles are read: two unpicklers of our own that run nothing, and eqV2's weights after their checksum.
-READERS_OF_PICKLES = {"torch_file.py", "patched_diagram.py", "eqv2.py"}
+READERS_OF_PICKLES = {"torch_file.py", "patched_diagram.py", "eqv2_fairchem.py"}
 
 
 def calls(path: Path) -> list[ast.Call]:

@@ -1,7 +1,7 @@
 """Many relaxations that advance together: cell and positions of each, one call per evaluation of the potential.
 
-Every tensor holds one row per crystal or per atom, and no operation mixes crystals: what happens to a crystal does not
-depend on which others are beside it. The next move is chosen by the subclasses in miad.relax.optimisers.fire and
+Every tensor holds one row per crystal or per atom, and no operation mixes crystals: the path of a crystal does not
+depend on the others in the batch. The next move is chosen by the subclasses in miad.relax.optimisers.fire and
 miad.relax.optimisers.lbfgs. The generalised forces are those of ASE's `FrechetCellFilter`, which CHGNet's
 `StructOptimizer` uses.
 """
@@ -13,41 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True, eq=False)
-class Geometry:
-    """Crystals as a potential sees them, one after the other; float64, on the device of the potential.
-
-    Attributes:
-        lattices: (n_crystals, 3, 3) Å, rows are vectors.
-        frac_coords: (n_atoms, 3), any image; they change continuously while a crystal relaxes.
-        atomic_numbers: (n_atoms,).
-        sizes: (n_crystals,) numbers of atoms.
-        owners: (n_atoms,) which crystal an atom belongs to.
-    """
-
-    lattices: Tensor
-    frac_coords: Tensor
-    atomic_numbers: Tensor
-    sizes: Tensor
-    owners: Tensor
-
-
-def geometry_of(lattices: list[np.ndarray], frac_coords: list[np.ndarray], numbers: list[np.ndarray], device: str):
-    """A `Geometry` of arrays: (3, 3) Å, (n_atoms, 3) and (n_atoms,) of each crystal."""
-    sizes = torch.tensor([len(part) for part in numbers], device=device)
-    return Geometry(
-        lattices=torch.tensor(np.array(lattices, dtype=float), device=device),
-        frac_coords=torch.tensor(np.concatenate(frac_coords).astype(float), device=device),
-        atomic_numbers=torch.tensor(np.concatenate(numbers).astype(np.int64), device=device),
-        sizes=sizes,
-        owners=torch.repeat_interleave(torch.arange(len(numbers), device=device), sizes),
-    )
+from miad.relax.geometry import Geometry, owners_of
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """How far the relaxation of one crystal has come.
+    """State of the relaxation of one crystal.
 
     Attributes:
         deformation: (3, 3); its transpose times the initial lattice, from the right, is the lattice.
@@ -56,7 +27,7 @@ class Outcome:
         num_steps: moves made.
         rms_displacement: Å, in the undeformed cell and without the common drift.
         volume_ratio: current volume over initial volume.
-        is_converged: whether the forces are below the limit.
+        is_converged: True if the forces are below the limit.
     """
 
     deformation: np.ndarray
@@ -96,16 +67,15 @@ class Relaxations(ABC):
         """Crystals that start now; they come after those that are already here."""
         num_crystals, num_atoms = len(new.sizes), len(new.owners)
         positions = _rows_times(new.frac_coords, new.lattices, new.owners)
-        zeros = new.lattices.new_zeros
         crystal = {
             "sizes": new.sizes,
             "initial_lattice": new.lattices,
             "inverse": torch.linalg.inv(new.lattices),
-            "cell": zeros(num_crystals, 3, 3),
-            "deformation": torch.eye(3, dtype=torch.float64, device=self.device).repeat(num_crystals, 1, 1),
+            "cell": self._zeros(num_crystals, 3, 3),
+            "deformation": self._zeros(num_crystals, 3, 3) + torch.eye(3, device=self.device),
             "num_steps": torch.zeros_like(new.sizes),
-            "energy": zeros(num_crystals),
-            "initial_energy": zeros(num_crystals),
+            "energy": self._zeros(num_crystals),
+            "initial_energy": self._zeros(num_crystals),
             "is_converged": torch.zeros_like(new.sizes, dtype=torch.bool),
             "is_finite": torch.ones_like(new.sizes, dtype=torch.bool),
             **self._fresh_crystals(num_crystals),
@@ -116,18 +86,18 @@ class Relaxations(ABC):
             "position": positions.clone(),
             **self._fresh_atoms(num_atoms),
         }
-        self.crystal = {
-            name: torch.cat([self.crystal[name], part]) if self.crystal else part for name, part in crystal.items()
-        }
-        self.atom = {name: torch.cat([self.atom[name], part]) if self.atom else part for name, part in atom.items()}
-        self._index()
+        self.crystal, self.atom = (
+            {name: torch.cat([old[name], part]) if old else part for name, part in states.items()}
+            for old, states in ((self.crystal, crystal), (self.atom, atom))
+        )
+        self.owners = owners_of(self.crystal["sizes"])
 
     def select(self, kept: Tensor) -> None:
         """Forget all crystals but the kept ones, (n_crystals,) of bool."""
         atoms = kept[self.owners]
         self.crystal = {name: part[kept] for name, part in self.crystal.items()}
         self.atom = {name: part[atoms] for name, part in self.atom.items()}
-        self._index()
+        self.owners = owners_of(self.crystal["sizes"])
 
     def geometry(self) -> Geometry:
         """The current cells and coordinates."""
@@ -149,8 +119,8 @@ class Relaxations(ABC):
             virials: (n_crystals, 3, 3) eV, minus the derivative of the energy by strain.
 
         Returns:
-            Whether the relaxation of each crystal is over, converged or not, (n_crystals,). Those that were not
-            given finite numbers stay where they are, and `is_finite` says so.
+            True for each crystal whose relaxation is over, converged or not, (n_crystals,). Those that were not given
+            finite numbers stay at their geometry and are False in `crystal["is_finite"]`.
         """
         crystal, size = self.crystal, len(self)
         broken = torch.zeros(size, device=self.device).index_add(
@@ -174,7 +144,7 @@ class Relaxations(ABC):
         return torch.linalg.det(self.crystal["deformation"])
 
     def outcomes(self, chosen: list[int]) -> list[Outcome]:
-        """How far some of the crystals have come."""
+        """States of some of the crystals, by index and in that order."""
         kept = torch.zeros(len(self), dtype=torch.bool, device=self.device)
         kept[chosen] = True
         crystal = {name: part[kept].cpu().numpy() for name, part in self.crystal.items()}
@@ -220,8 +190,8 @@ class Relaxations(ABC):
     def _fresh_atoms(self, num_atoms: int) -> dict[str, Tensor]:
         return {}
 
-    def _index(self) -> None:
-        self.owners = torch.repeat_interleave(torch.arange(len(self), device=self.device), self.crystal["sizes"])
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=torch.float64, device=self.device)
 
     def _general_forces(self, forces: Tensor, virials: Tensor) -> tuple[Tensor, Tensor]:
         deformation = self.crystal["deformation"]

@@ -16,25 +16,22 @@ class Fire(Relaxations):
     """Relaxations whose moves FIRE chooses; see `Relaxations` for the arguments."""
 
     def _fresh_crystals(self, num_crystals: int) -> dict[str, Tensor]:
-        options = {"dtype": torch.float64, "device": self.device}
         return {
-            "time_step": torch.full((num_crystals,), TIME_STEP, **options),
-            "mixing": torch.full((num_crystals,), MIXING, **options),
-            "num_downhill": torch.zeros(num_crystals, dtype=torch.long, device=self.device),
-            "cell_velocity": torch.zeros(num_crystals, 3, 3, **options),
+            "time_step": self._zeros(num_crystals) + TIME_STEP,
+            "mixing": self._zeros(num_crystals) + MIXING,
+            "num_downhill": self._zeros(num_crystals).long(),
+            "cell_velocity": self._zeros(num_crystals, 3, 3),
         }
 
     def _fresh_atoms(self, num_atoms: int) -> dict[str, Tensor]:
-        return {"velocity": torch.zeros(num_atoms, 3, dtype=torch.float64, device=self.device)}
+        return {"velocity": self._zeros(num_atoms, 3)}
 
     def _moves(self, general: Tensor, cell: Tensor, is_moving: Tensor) -> tuple[Tensor, Tensor]:
         crystal, atom, owners = self.crystal, self.atom, self.owners
         velocity, cell_velocity = atom["velocity"], crystal["cell_velocity"]
         is_downhill = self._dot(general, cell, velocity, cell_velocity) > 0
-        force, speed = (
-            self._dot(general, cell, general, cell),
-            self._dot(velocity, cell_velocity, velocity, cell_velocity),
-        )
+        force = self._dot(general, cell, general, cell)
+        speed = self._dot(velocity, cell_velocity, velocity, cell_velocity)
         kept = torch.where(is_downhill, 1 - crystal["mixing"], 0.0)
         mixed = torch.where(is_downhill & (force > 0), crystal["mixing"] * (speed / force).sqrt(), 0.0)
         self._adapt(is_downhill)

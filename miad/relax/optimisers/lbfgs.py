@@ -20,15 +20,14 @@ class Lbfgs(Relaxations):
     has_cell = False
 
     def _fresh_crystals(self, num_crystals: int) -> dict[str, Tensor]:
-        return {"rho": torch.zeros(num_crystals, self._num_slots, dtype=torch.float64, device=self.device)}
+        return {"rho": self._zeros(num_crystals, self._num_slots)}
 
     def _fresh_atoms(self, num_atoms: int) -> dict[str, Tensor]:
-        options = {"dtype": torch.float64, "device": self.device}
         return {
-            "last_position": torch.zeros(num_atoms, 3, **options),
-            "last_force": torch.zeros(num_atoms, 3, **options),
-            "steps": torch.zeros(num_atoms, self._num_slots, 3, **options),
-            "changes": torch.zeros(num_atoms, self._num_slots, 3, **options),
+            "last_position": self._zeros(num_atoms, 3),
+            "last_force": self._zeros(num_atoms, 3),
+            "steps": self._zeros(num_atoms, self._num_slots, 3),
+            "changes": self._zeros(num_atoms, self._num_slots, 3),
         }
 
     @property

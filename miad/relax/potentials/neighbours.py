@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from miad.relax.optimisers.batch import Geometry
+from miad.relax.geometry import Geometry
 
 CHUNK = 2_000_000  # candidates looked at together; each takes about 100 bytes for a moment
 MAX_CANDIDATES = 20_000_000  # of one crystal: seconds of work, ten thousand times what a sound crystal needs
@@ -47,7 +47,7 @@ def joined(parts: list[Pairs]) -> Pairs:
 
 
 def num_candidates(geometry: Geometry, cutoff: float) -> Tensor:
-    """How many pairs and images `pairs_within` would look at, (n_crystals,) of float64; huge for flat cells."""
+    """Number of pairs and images that `pairs_within` tries, (n_crystals,) of float64; huge for flat cells."""
     reach = _reach(geometry.lattices, cutoff)
     images = (2 * reach + 1).prod(dim=1)
     sizes = geometry.sizes.double()
@@ -60,7 +60,7 @@ def pairs_within(geometry: Geometry, cutoff: float, chosen: Tensor) -> Pairs:
     Args:
         geometry: crystals.
         cutoff: Å.
-        chosen: (n_crystals,) of bool, the crystals whose pairs are wanted; `num_candidates` says what each costs.
+        chosen: (n_crystals,) of bool, the crystals whose pairs are wanted; each costs its `num_candidates`.
 
     Returns:
         Pairs in the order of their atoms; an atom and its own images are pairs, too.
@@ -71,7 +71,7 @@ def pairs_within(geometry: Geometry, cutoff: float, chosen: Tensor) -> Pairs:
     atoms = torch.arange(num_atoms, device=device)
     partners = torch.where(chosen[owners], stops - atoms, 0)
     starts = torch.repeat_interleave(atoms, partners)
-    ends = starts + _within(partners)
+    ends = starts + counted(partners)
     reach = torch.where(chosen[:, None], _reach(geometry.lattices, cutoff), 0).long()  # (n_crystals, 3)
     images = (2 * reach + 1).prod(dim=1)[owners[starts]]  # (n_pairs,)
     before = torch.cumsum(images, dim=0)
@@ -88,14 +88,11 @@ def pairs_within(geometry: Geometry, cutoff: float, chosen: Tensor) -> Pairs:
 def _near(geometry: Geometry, cutoff: float, starts: Tensor, ends: Tensor, num_images: Tensor, reach: Tensor) -> Pairs:
     """Those images of the pairs that are closer than the cutoff."""
     pair = torch.repeat_interleave(num_images)  # (n_candidates,)
-    starts, ends, rest = starts[pair], ends[pair], _within(num_images)
+    starts, ends, rest = starts[pair], ends[pair], counted(num_images)
     owners = geometry.owners[starts]
-    widths = 2 * reach + 1
-    cells = []
-    for axis in (2, 1, 0):
-        cells.insert(0, rest % widths[owners, axis] - reach[owners, axis])
-        rest = rest // widths[owners, axis]
-    offsets = torch.stack(cells, dim=1)  # (n_candidates, 3)
+    reach, widths = reach[owners], 2 * reach[owners] + 1  # (n_candidates, 3)
+    cells = rest // (widths[:, 1] * widths[:, 2]), rest // widths[:, 2] % widths[:, 1], rest % widths[:, 2]
+    offsets = torch.stack(cells, dim=1) - reach  # (n_candidates, 3)
     # An atom meets each of its own images twice, and itself: only what lies ahead counts.
     first, second, third = offsets.unbind(dim=1)
     is_ahead = (first > 0) | ((first == 0) & ((second > 0) | ((second == 0) & (third > 0))))
@@ -115,7 +112,7 @@ def _reach(lattices: Tensor, cutoff: float) -> Tensor:
     return torch.floor(cutoff / heights + 0.5)
 
 
-def _within(counts: Tensor) -> Tensor:
+def counted(counts: Tensor) -> Tensor:
     """0, 1, … up to each count, one after the other: (counts.sum(),)."""
     total = torch.arange(int(counts.sum()), device=counts.device)
     return total - torch.repeat_interleave(torch.cumsum(counts, dim=0) - counts, counts)

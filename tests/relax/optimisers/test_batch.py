@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from miad.relax.optimisers.batch import geometry_of
+from miad.relax.geometry import geometry_of
 from miad.relax.optimisers.fire import Fire
 
 

@@ -1,46 +1,13 @@
 """FIRE on cell and positions against ASE's, step by step, for one crystal and for several at once."""
 
-import ase
 import numpy as np
 import pytest
-import torch
-from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE
 
-from miad.relax.optimisers.batch import Outcome, Relaxations, geometry_of
 from miad.relax.optimisers.fire import Fire
-from miad.relax.potentials.engine import ListEngine
-from miad.relax.potentials.register import evaluate_with_ase
-
-
-def distorted(seed: int = 1, repeat: int = 1) -> ase.Atoms:
-    """Copper and gold, strained and rattled."""
-    atoms = bulk("Cu", "fcc", a=3.7, cubic=True) * (repeat, 1, 1)
-    atoms.set_cell(atoms.cell[:] @ np.array([[1.05, 0.02, 0], [0, 0.97, 0.01], [0.01, 0, 1.04]]), scale_atoms=True)
-    atoms.numbers[0] = 79
-    atoms.rattle(0.1, seed=seed)
-    return atoms
-
-
-def relaxed(relaxations: Relaxations, given: list[ase.Atoms]) -> list[Outcome]:
-    """The crystals after relaxation with EMT, each left where it is when it is done."""
-    engine = ListEngine(lambda batch: evaluate_with_ase(EMT(), batch), "cpu", 1.0)
-    relaxations.add(
-        geometry_of(
-            [atoms.cell[:] for atoms in given],
-            [atoms.get_scaled_positions(wrap=False) for atoms in given],
-            [atoms.numbers for atoms in given],
-            "cpu",
-        )
-    )
-    everything = torch.ones(len(given), dtype=torch.bool)
-    while True:
-        geometry = relaxations.geometry()
-        engine.refresh(geometry)
-        if bool(relaxations.update(*engine.evaluate(geometry, everything)).all()):
-            return relaxations.outcomes(list(range(len(given))))
+from tests.builders.emt import distorted, relaxed
 
 
 @pytest.mark.parametrize("steps", [1, 5, 30])

@@ -7,7 +7,7 @@ from ase.calculators.emt import EMT
 from ase.optimize import LBFGS
 
 from miad.relax.optimisers.lbfgs import Lbfgs
-from tests.relax.optimisers.test_fire import distorted, relaxed
+from tests.builders.emt import distorted, relaxed
 
 
 @pytest.mark.parametrize("fmax", [0.3, 0.02])

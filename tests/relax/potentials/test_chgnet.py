@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from miad.relax.potentials.engine import single_points
-from miad.relax.potentials.register import Atoms, Chgnet, evaluate_with_ase
+from miad.relax.potentials.chgnet import Chgnet
+from miad.relax.potentials.engine import AseEngine
+from tests.builders.potentials import Atoms, single_points
 
 
 def rattled(seed: int, numbers: list[int], edge: float) -> Atoms:
@@ -35,7 +36,7 @@ def evaluate():
 
 
 def test_agrees_with_chgnets_own_calculator(evaluate):
-    theirs = evaluate_with_ase(Chgnet().ase_calculator("cpu"), CRYSTALS)
+    theirs = single_points(AseEngine(Chgnet().ase_calculator("cpu"), "cpu"), CRYSTALS)
     for crystal, our, their in zip(CRYSTALS, evaluate(CRYSTALS), theirs, strict=True):
         assert our.energy == pytest.approx(their.energy, abs=2e-5 * len(crystal.atomic_numbers))
         np.testing.assert_allclose(our.forces, their.forces, atol=5e-4)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from miad.relax.optimisers.batch import Geometry, geometry_of
+from miad.relax.geometry import Geometry, geometry_of
 from miad.relax.potentials.chgnet_graph import ANGLE_CUTOFF, BOND_CUTOFF, Graph, Lists
 
 SIZES = (1, 4, 7)

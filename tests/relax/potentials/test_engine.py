@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from miad.relax.optimisers.batch import Geometry, geometry_of
-from miad.relax.potentials.engine import ListEngine, atoms_of, single_points
-from miad.relax.potentials.register import Atoms, Evaluation
+from miad.relax.geometry import Geometry, geometry_of
+from tests.builders.potentials import Atoms, Evaluation, ListEngine, single_points
 
 SIZES = (1, 3, 2)
 
@@ -36,11 +35,11 @@ def telling(given: list[Atoms]) -> list[Evaluation]:
 def test_atoms_of_some_crystals_are_theirs():
     given = crystals()
     geometry = together(given)
-    found = atoms_of(geometry, torch.tensor([True, False, True]))
-    for one, expected in zip(found, (given[0], given[2]), strict=True):
-        np.testing.assert_array_equal(one.lattice, expected.lattice)
-        np.testing.assert_array_equal(one.frac_coords, expected.frac_coords)
-        np.testing.assert_array_equal(one.atomic_numbers, expected.atomic_numbers)
+    found = geometry.arrays(torch.tensor([True, False, True]))
+    for (lattice, frac_coords, numbers), expected in zip(found, (given[0], given[2]), strict=True):
+        np.testing.assert_array_equal(lattice, expected.lattice)
+        np.testing.assert_array_equal(frac_coords, expected.frac_coords)
+        np.testing.assert_array_equal(numbers, expected.atomic_numbers)
 
 
 def test_results_of_some_crystals_are_in_their_order():

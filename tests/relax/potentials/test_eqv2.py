@@ -9,10 +9,13 @@ from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.energy_frames import correction_per_atom
 from miad.core.errors import MiadError
 from miad.relax import step as relax
-from miad.relax.potentials.eqv2 import edge_rotations
-from miad.relax.potentials.register import Atoms, evaluate_with_ase, potential
+from miad.relax.potentials.engine import AseEngine
+from miad.relax.potentials.eqv2_fairchem import edge_rotations
+from miad.relax.potentials.register import potential
 from tests.builders import tiny_eqv2
-from tests.relax.test_step import SETTINGS, hostile, rocksalt
+from tests.builders.hostile import hostile
+from tests.builders.potentials import Atoms, Evaluation, single_points
+from tests.builders.relaxation import SETTINGS, rocksalt
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +34,13 @@ def crystals(count: int = 3) -> list[Crystal]:
 
 
 def atoms_of(given: list[Crystal]) -> list[Atoms]:
-    """What a potential sees of them."""
+    """Crystals as a potential sees them."""
     return [Atoms(crystal.lattice, crystal.frac_coords, crystal.atomic_numbers) for crystal in given]
+
+
+def evaluations(options: dict, given: list[Crystal]) -> list[Evaluation]:
+    """Single points of crystals by eqV2 with these options."""
+    return single_points(potential("eqv2", options).engine("cpu", 1e9), atoms_of(given))
 
 
 def with_eqv2(checkpoint, mode: str, **common):
@@ -42,8 +50,8 @@ def with_eqv2(checkpoint, mode: str, **common):
 
 
 def test_agrees_with_fairchems_own_calculator_alone_and_in_a_batch(checkpoint, monkeypatch, tmp_path):
-    evaluate = potential("eqv2", {"checkpoint": str(checkpoint)}).evaluator("cpu")
-    together = evaluate(atoms_of(crystals()))
+    engine = potential("eqv2", {"checkpoint": str(checkpoint)}).engine("cpu", 1e9)
+    together = single_points(engine, atoms_of(crystals()))
     import torch
     from fairchem.core.common.relaxation.ase_utils import OCPCalculator
 
@@ -51,9 +59,10 @@ def test_agrees_with_fairchems_own_calculator_alone_and_in_a_batch(checkpoint, m
     plain = torch.load(checkpoint, weights_only=True)
     plain["config"]["is_debug"] = True
     torch.save(plain, "plain.pt")
-    theirs = evaluate_with_ase(OCPCalculator(checkpoint_path="plain.pt", cpu=True, seed=0), atoms_of(crystals()))
+    theirs = AseEngine(OCPCalculator(checkpoint_path="plain.pt", cpu=True, seed=0), "cpu")
+    theirs = single_points(theirs, atoms_of(crystals()))
     for crystal, our, their in zip(crystals(), together, theirs, strict=True):
-        [alone] = evaluate(atoms_of([crystal]))
+        [alone] = single_points(engine, atoms_of([crystal]))
         assert our.energy == pytest.approx(their.energy, abs=1e-6)
         assert our.energy == pytest.approx(alone.energy, abs=1e-7)
         np.testing.assert_allclose(our.forces, their.forces, atol=1e-5)
@@ -62,8 +71,8 @@ def test_agrees_with_fairchems_own_calculator_alone_and_in_a_batch(checkpoint, m
 
 
 def test_twice_the_same_is_the_same(checkpoint):
-    evaluate = potential("eqv2", {"checkpoint": str(checkpoint)}).evaluator("cpu")
-    first, second = evaluate(atoms_of(crystals())), evaluate(atoms_of(crystals()))
+    engine = potential("eqv2", {"checkpoint": str(checkpoint)}).engine("cpu", 1e9)
+    first, second = (single_points(engine, atoms_of(crystals())) for _ in range(2))
     assert [one.energy for one in first] == [one.energy for one in second]
     np.testing.assert_array_equal(first[2].forces, second[2].forces)
 
@@ -84,11 +93,11 @@ def test_as_paper_is_at_fixed_cell_and_uncorrected(checkpoint):
     chosen = potential("eqv2", {"checkpoint": str(checkpoint), "mode": "as_paper"})
     settings = dataclasses.replace(SETTINGS, fmax=1e-6, max_steps=3)
     salt = rocksalt("salt", 5.5, (12, 8), apart=0.45)
-    [found] = relax.relax_batched([salt], settings, chosen, "cpu", limit=1e9)
+    [found] = relax.in_flight([salt], settings, chosen, "cpu", limit=1e9)
     assert found.energy_frame == "uncorrected" and found.calculator.startswith("tiny (fairchem-core 1.")
     assert found.num_steps == 3 and found.rms_displacement > 0
     np.testing.assert_array_equal(found.lattice, salt.lattice)
-    [evaluation] = potential("eqv2", {"checkpoint": str(checkpoint)}).evaluator("cpu")(atoms_of([found]))
+    [evaluation] = evaluations({"checkpoint": str(checkpoint)}, [found])
     assert found.energy_per_atom == pytest.approx(evaluation.energy / 2, abs=1e-6)
 
 
@@ -102,7 +111,7 @@ def test_the_whole_step_relaxes_the_cell_and_corrects_once(checkpoint, tmp_path)
     mgo = found[0]
     assert mgo.failure is None and mgo.energy_frame == "mp2020"
     assert mgo.num_steps == 4 and mgo.volume_change != 0  # its own max_steps, not that of relax
-    [evaluation] = potential("eqv2", {"checkpoint": str(checkpoint)}).evaluator("cpu")(atoms_of([mgo]))
+    [evaluation] = evaluations({"checkpoint": str(checkpoint)}, [mgo])
     added = mgo.energy_per_atom - evaluation.energy / 2
     assert added == pytest.approx(correction_per_atom(mgo.structure), abs=1e-6)
     assert added == pytest.approx(-0.34, abs=0.01)
@@ -114,13 +123,13 @@ def test_hostile_crystals_fail_alone(checkpoint):
     # Those are sound to any potential, or take too long for a test.
     given = [one for one in hostile(26) if one.crystal_id.split("-")[0] not in ("dense", "two_hundred_atoms")]
     settings = dataclasses.replace(SETTINGS, max_steps=1)
-    together = {one.crystal_id: one for one in relax.relax_batched(given, settings, chosen, "cpu", limit=1e9)}
+    together = {one.crystal_id: one for one in relax.in_flight(given, settings, chosen, "cpu", limit=1e9)}
     assert together.keys() == {one.crystal_id for one in given}
     assert {name.split("-")[0] for name, one in together.items() if not one.failure} >= {"far_away", "left_handed"}
     for name in ("overlapping-0", "tiny_cell-1", "huge_cell-2", "flat_cell-3", "not_numbers-10", "no_atoms-12"):
         assert together[name].failure.step == "relax"
     for one in given[4:8]:
-        [alone] = relax.relax_batched([one], settings, chosen, "cpu", limit=1e9)
+        [alone] = relax.in_flight([one], settings, chosen, "cpu", limit=1e9)
         assert alone.failure == together[one.crystal_id].failure
         if not alone.failure:
             assert alone.energy_per_atom == pytest.approx(together[one.crystal_id].energy_per_atom, abs=1e-6)
@@ -156,9 +165,9 @@ def test_a_file_that_would_run_code_is_opened_only_after_its_checksum(checkpoint
     odd = torch.load(checkpoint, weights_only=True) | {"odd": np.random.default_rng(0)}
     torch.save(odd, tmp_path / "odd.pt")
     with pytest.raises(MiadError, match="checksum"):
-        potential("eqv2", {"checkpoint": str(tmp_path / "odd.pt")}).evaluator("cpu")
+        potential("eqv2", {"checkpoint": str(tmp_path / "odd.pt")}).engine("cpu", 1e9)
     named = {"checkpoint": str(tmp_path / "odd.pt"), "checksum": "sha256:" + checksum(tmp_path / "odd.pt", "sha256")}
-    assert potential("eqv2", named).evaluator("cpu")(atoms_of(crystals(1)))
+    assert evaluations(named, crystals(1))
 
 
 def test_another_file_is_told_from_a_checkpoint(tmp_path):
@@ -166,10 +175,10 @@ def test_another_file_is_told_from_a_checkpoint(tmp_path):
 
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
     with pytest.raises(MiadError, match="not a checkpoint of eqV2"):
-        potential("eqv2", {"checkpoint": str(tmp_path / "other.pt")}).evaluator("cpu")
+        potential("eqv2", {"checkpoint": str(tmp_path / "other.pt")}).engine("cpu", 1e9)
     (tmp_path / "text.pt").write_text("<html>")
     with pytest.raises(MiadError, match=r"text\.pt"):
-        potential("eqv2", {"checkpoint": str(tmp_path / "text.pt")}).evaluator("cpu")
+        potential("eqv2", {"checkpoint": str(tmp_path / "text.pt")}).engine("cpu", 1e9)
 
 
 def test_unknown_mode_and_key_are_refused():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from miad.relax.optimisers.batch import Geometry, geometry_of
+from miad.relax.geometry import Geometry, geometry_of
 from miad.relax.potentials.neighbours import num_candidates, pairs_within
 
 

@@ -12,13 +12,13 @@ import yaml
 
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
-from miad.relax.potentials import register
+from miad.relax.potentials import potential as module
 from miad.relax.potentials.register import potential, settings_of
+from tests.builders.relaxation import SETTINGS
 from tests.builders.tiny import ROOT
-from tests.relax.test_step import SETTINGS
 
 CLASS = """
-from miad.relax.potentials.register import Potential
+from miad.relax.potentials.potential import Potential
 
 
 class Argon(Potential):
@@ -79,7 +79,7 @@ def test_the_class_is_found_however_miad_is_called(tmp_path, how):
 
 
 def test_the_documented_example_is_a_potential():
-    text = register.__doc__
+    text = module.__doc__
     body = text.split("beside config.yaml:\n")[1].split("and the entry")[0]
     names: dict = {}
     exec("\n".join(line[4:] for line in body.splitlines()), names)  # noqa: S102

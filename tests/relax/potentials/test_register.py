@@ -3,7 +3,8 @@
 import pytest
 
 from miad.core.errors import MiadError
-from miad.relax.potentials.register import POTENTIALS, Chgnet, potential
+from miad.relax.potentials.chgnet import Chgnet
+from miad.relax.potentials.register import POTENTIALS, potential
 
 
 def test_label_names_version_and_weights():

@@ -18,9 +18,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from miad.cancel import steps_at_work
 from miad.core.crystal import read_crystals
-from miad.machine.os_processes import processes
+from miad.machine.os_processes import processes, steps
 from miad.machine.slurm import jobs_of as jobs_in_queue
 from tests.builders.tiny import ROOT, Project
 from tests.builders.vasp_stand_in.site import calls
@@ -110,7 +109,7 @@ def hold(project: Project, num: int, is_ready: Callable[[], object]) -> None:
 
     def are_held() -> bool:
         if is_ready():
-            for pid in set(steps_at_work(project.folder)) - held:
+            for pid in set(steps(project.folder)) - held:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGSTOP)
                     held.add(pid)
@@ -259,7 +258,7 @@ def test_ctrl_c_cancels_the_queue_and_a_killed_snakemake_is_cleaned_up_by_one_co
     os.killpg(process.pid, signal.SIGINT)
     assert finish(process)[0] != 0
     wait_until(lambda: not jobs_in_queue(project.folder), "an empty queue")
-    assert not steps_at_work(project.folder)
+    assert not steps(project.folder)
     # The same, but snakemake is killed: its jobs go on.
     process = project.start(*SNAKEMAKE, *SAMPLES)
     hold(project, 2, lambda: True)

@@ -1,0 +1,96 @@
+"""Cells and atoms of the crystals that are relaxed: as the tensors of a batch, and as sound enough to begin with."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from miad.core.cells import closest_distance
+from miad.core.crystal import Crystal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from miad.relax.potentials.potential import Potential
+
+MIN_VOLUME = 0.1  # Å³ per crystal
+MIN_FILL = 1e-6  # volume over the product of the edges; below, a cell is flat to rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Crystals as a potential sees them, one after the other; float64, on the device of the potential.
+
+    Attributes:
+        lattices: (n_crystals, 3, 3) Å, rows are vectors.
+        frac_coords: (n_atoms, 3), any image; they change continuously while a crystal relaxes.
+        atomic_numbers: (n_atoms,).
+        sizes: (n_crystals,) numbers of atoms.
+        owners: (n_atoms,) index of the crystal that an atom belongs to.
+    """
+
+    lattices: "Tensor"
+    frac_coords: "Tensor"
+    atomic_numbers: "Tensor"
+    sizes: "Tensor"
+    owners: "Tensor"
+
+    def arrays(self, chosen: "Tensor") -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Lattice (3, 3), frac_coords (n_atoms, 3) and atomic_numbers of each chosen crystal; mask (n_crystals,)."""
+        atoms = chosen[self.owners]
+        ends = np.cumsum(self.sizes[chosen].cpu().numpy())[:-1]
+        coords, numbers = (part[atoms].cpu().numpy() for part in (self.frac_coords, self.atomic_numbers))
+        lattices = self.lattices[chosen].cpu().numpy()
+        return list(zip(lattices, np.split(coords, ends), np.split(numbers, ends), strict=True))
+
+
+def owners_of(sizes: "Tensor") -> "Tensor":
+    """Index of the crystal of each atom, (n_atoms,), from numbers of atoms (n_crystals,)."""
+    import torch
+
+    return torch.repeat_interleave(torch.arange(len(sizes), device=sizes.device), sizes)
+
+
+def geometry_of(
+    lattices: list[np.ndarray], frac_coords: list[np.ndarray], numbers: list[np.ndarray], device: str
+) -> Geometry:
+    """A `Geometry` of arrays: (3, 3) Å, (n_atoms, 3) and (n_atoms,) of each crystal."""
+    import torch
+
+    sizes = torch.tensor([len(part) for part in numbers], device=device)
+    return Geometry(
+        lattices=torch.tensor(np.array(lattices, dtype=float), device=device),
+        frac_coords=torch.tensor(np.concatenate(frac_coords).astype(float), device=device),
+        atomic_numbers=torch.tensor(np.concatenate(numbers).astype(np.int64), device=device),
+        sizes=sizes,
+        owners=owners_of(sizes),
+    )
+
+
+def problem_of(crystal: Crystal, potential: "Potential", min_distance: float) -> str | None:
+    """Reason for which a crystal cannot be relaxed at all, or None.
+
+    Args:
+        crystal: before its relaxation.
+        potential: knows some elements, and looks for neighbours up to its reach.
+        min_distance: Å, between any two atoms.
+    """
+    from pymatgen.core import Element
+
+    numbers = crystal.atomic_numbers
+    if len(numbers) == 0:
+        return "it has no atoms"
+    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
+        return "its lattice or coordinates are not numbers"
+    unknown = sorted({int(z) for z in numbers} - potential.elements)
+    if unknown:
+        names = [Element.from_Z(z).symbol if 1 <= z <= 118 else f"Z={z}" for z in unknown]
+        return f"the potential does not know {', '.join(names)}"
+    if crystal.volume < max(MIN_VOLUME, MIN_FILL * np.prod(np.linalg.norm(crystal.lattice, axis=1))):
+        return f"its cell is flat ({crystal.volume:.3g} Å³)"
+    distance = closest_distance(crystal.lattice, crystal.frac_coords)
+    if distance < min_distance:
+        return f"atoms closer than {min_distance} Å at the start ({distance:.3f} Å)"
+    if distance > potential.reach:
+        return f"no atom has a neighbour within {potential.reach:g} Å"
+    return None

@@ -1,0 +1,178 @@
+"""fairchem-core 1.x as far as eqV2 needs it: its checkpoints and private parts, checked on version 1.10.0."""
+
+import importlib
+import importlib.util
+import logging
+import pickle  # for the name of its error only
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from miad.core.errors import MiadError
+from miad.relax.geometry import Geometry
+from miad.relax.potentials.engine import Engine
+
+# The parts that eqV2 is made of; fairchem's own set-up imports every model, also those whose packages are absent.
+_MODULES = (
+    "common.logger",
+    "datasets",
+    "trainers.ocp_trainer",
+    "models.base",
+    "models.equiformer_v2.equiformer_v2",
+    "models.equiformer_v2.heads",
+    "models.equiformer_v2.trainers.forces_trainer",
+)
+
+
+class Eqv2Engine(Engine):
+    """Energies, forces and virials by a trainer of fairchem, which finds the neighbours itself.
+
+    Args:
+        path: a checkpoint of fairchem-core 1.x: weights, settings, normalizers and element references.
+        device: as torch names it.
+        is_trusted: True after its checksum was verified: it may be opened as a pickle.
+
+    Raises:
+        MiadError: not such a file, or one that would run code when it is opened.
+    """
+
+    def __init__(self, path: Path, device: str, *, is_trusted: bool) -> None:
+        super().__init__(device)
+        import_fairchem()
+        self.trainer = _at_rest(_trainer(path, _open(path, is_trusted), device))
+
+    def evaluate(self, geometry: Geometry, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `Engine`."""
+        from torch_geometric.data import Batch
+
+        batch = Batch.from_data_list([_data(*crystal) for crystal in geometry.arrays(chosen)]).to(self.device)
+        found = self.trainer.predict(batch, per_image=False, disable_tqdm=True)
+        volumes = torch.linalg.det(geometry.lattices[chosen]).abs()
+        virials = -volumes[:, None, None] * found["stress"].double().reshape(-1, 3, 3)  # of stresses in eV/Å³
+        return found["energy"].double().reshape(-1), found["forces"].double(), virials
+
+
+def _data(lattice: np.ndarray, frac_coords: np.ndarray, numbers: np.ndarray) -> Any:
+    """A crystal as fairchem takes it, a `torch_geometric.data.Data`."""
+    from torch_geometric.data import Data
+
+    return Data(
+        pos=torch.tensor(np.mod(frac_coords, 1.0) @ lattice, dtype=torch.float32),
+        cell=torch.tensor(lattice, dtype=torch.float32)[None],
+        atomic_numbers=torch.tensor(numbers, dtype=torch.uint8),
+        natoms=len(numbers),
+        tags=torch.zeros(len(numbers), dtype=torch.int),
+        fixed=torch.zeros(len(numbers), dtype=torch.int),
+        pbc=torch.ones(1, 3, dtype=torch.bool),
+    )
+
+
+def _trainer(path: Path, checkpoint: dict, device: str) -> Any:
+    """The trainer of fairchem that holds the model of a checkpoint."""
+    from fairchem.core.common.registry import registry
+    from fairchem.core.common.utils import update_config
+
+    try:
+        config = update_config(checkpoint["config"])
+        config["model"]["otf_graph"] = True  # neighbours on the fly
+        [dataset, *_] = config["dataset"] if isinstance(config["dataset"], list) else [config["dataset"]]
+        # Of the training set only its settings, which the normalizers may be part of; no data are read.
+        dataset = {key: value for key, value in dataset.get("train", dataset).items() if key != "src"}
+        trainer = registry.get_trainer_class(config.get("trainer", "ocp"))(
+            task=config.get("task", {}),
+            model=config["model"],
+            dataset=[dataset],
+            outputs=config["outputs"],
+            loss_functions=config["loss_functions"],
+            evaluation_metrics=config["evaluation_metrics"],
+            optimizer=config["optim"],
+            identifier="",
+            slurm={},
+            local_rank=torch.device(device).index or 0,
+            is_debug=True,  # no folders, no loggers
+            cpu=device == "cpu",
+            amp=False,
+            inference_only=True,
+        )
+        trainer.load_checkpoint(str(path), checkpoint, inference_only=True)
+    except (KeyError, TypeError, AttributeError, NotImplementedError) as error:
+        raise MiadError(
+            f"{path} is not a checkpoint of eqV2 in the layout of fairchem-core 1.x ({type(error).__name__}: {error})."
+            f" Correct relax.potentials.eqv2.checkpoint."
+        ) from error
+    return trainer
+
+
+def _at_rest(trainer: Any) -> Any:
+    """The trainer with its averaged weights for good, and rotations that do not depend on chance."""
+    if trainer.ema is not None:
+        trainer.ema.copy_to()
+        trainer.ema = None  # else they are copied at every prediction
+    trainer.scaler = None  # single precision
+    trainer.model.eval().requires_grad_(False)
+    for module in trainer.model.modules():
+        if hasattr(module, "_init_edge_rot_mat"):
+            module._init_edge_rot_mat = lambda data, edges, vectors: edge_rotations(vectors)
+    return trainer
+
+
+def edge_rotations(vectors: Tensor) -> Tensor:
+    """Rotations that turn each edge onto the y axis, (n_edges, 3, 3), for edge vectors (n_edges, 3).
+
+    The angle around the edge is free. fairchem draws it at random at every evaluation, so that energies change
+    and depend on the other crystals of the batch; here it follows from the edge alone.
+    """
+    y = vectors / torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
+    aside = torch.nn.functional.one_hot(y.abs().argmin(dim=1), 3).to(y)
+    x = torch.linalg.cross(y, aside)
+    x = x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=1).detach()
+
+
+def _open(path: Path, is_trusted: bool) -> dict:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=not is_trusted)
+    except pickle.UnpicklingError as error:
+        raise MiadError(
+            f"{path} holds more than tensors and plain settings, and opening it would run what it says. If you trust"
+            f" where it is from, set relax.potentials.eqv2.checksum in config.yaml to its checksum (sha256:…)."
+        ) from error
+    except (RuntimeError, EOFError, OSError) as error:
+        raise MiadError(f"{path} cannot be read ({error}). Download it again.") from error
+
+
+def import_fairchem() -> None:
+    """Import what eqV2 needs, nothing else.
+
+    Raises:
+        MiadError: fairchem-core 1.x is not installed.
+    """
+    if "torch_scatter" not in sys.modules and importlib.util.find_spec("torch_scatter") is None:
+        # A compiled package that fairchem imports without depending on it; torch_geometric can do the same.
+        sys.modules["torch_scatter"] = stand_in = ModuleType("torch_scatter")
+        vars(stand_in)["scatter"] = _scatter
+    try:
+        registry = importlib.import_module("fairchem.core.common.registry").registry
+        registry.register("imports_setup", True)
+        for name in _MODULES:
+            importlib.import_module(f"fairchem.core.{name}")
+    except ImportError as error:
+        raise MiadError(
+            f"relax.calculators names eqv2, but fairchem-core 1.x cannot be imported ({error}). Install"
+            " envs/requirements.txt; fairchem-core 2 has no eqV2."
+        ) from error
+    logging.getLogger("fairchem").setLevel(logging.WARNING)
+
+
+def _scatter(
+    src: Tensor, index: Tensor, dim: int = -1, out: None = None, dim_size: int | None = None, reduce: str = "sum"
+) -> Tensor:
+    """`torch_scatter.scatter` by torch_geometric."""
+    from torch_geometric.utils import scatter
+
+    return scatter(src, index, dim=dim % src.dim(), dim_size=dim_size, reduce=reduce)
