@@ -185,7 +185,7 @@ def _settings(config: str | None, calculator: str, protocols: str | None) -> tup
     if protocols not in (None, "headline", "all"):
         raise MiadError(f"--protocols is '{protocols}'; use headline or all. What they are is in config.yaml: sun.")
     if not (config and config.lstrip().startswith("{")):
-        shipped = Path(miad.__file__).resolve().parent.parent / "config.yaml"
+        shipped = Path(miad.__file__).with_name("config.yaml")
         places = [Path(config)] if config else [Path("config.yaml"), shipped]
         config = next((str(place) for place in places if place.is_file()), None)
         if config is None:
