@@ -61,7 +61,7 @@ def config(**changes) -> dict:
 
 
 def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
-    """What the steps before the report write of one run."""
+    """Files of one run that the steps before the report write."""
     elements = {*METALS, *ANIONS, "Mg", "S"}
     entries = [Entry(name, -2.5) for name in sorted(elements)]
     home = folder / run
@@ -94,7 +94,7 @@ def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
 
 
 def write_candidates(judged: dict[str, Path], folder: Path, run: str | None = None) -> None:
-    """What people take away of one run, from the `ledger`, `verdicts` and `row` that `miad sun` wrote."""
+    """Candidates and ledger of one run, from the `ledger`, `verdicts` and `row` that `miad sun` wrote."""
     candidates.run(
         ledgers=[judged["ledger"]],
         verdicts=[judged["verdicts"]],
