@@ -50,9 +50,10 @@ class Eqv2Engine(Engine):
         """See `Engine`."""
         from torch_geometric.data import Batch
 
-        batch = Batch.from_data_list([_data(*crystal) for crystal in geometry.arrays(chosen)]).to(self.device)
+        crystals = geometry.arrays(chosen)
+        batch = Batch.from_data_list([_data(*crystal) for crystal in crystals]).to(self.device)
         found = self.trainer.predict(batch, per_image=False, disable_tqdm=True)
-        volumes = torch.linalg.det(geometry.lattices[chosen]).abs()
+        volumes = torch.tensor([abs(np.linalg.det(lattice)) for lattice, *_ in crystals], device=self.device)
         virials = -volumes[:, None, None] * found["stress"].double().reshape(-1, 3, 3)  # of stresses in eV/Å³
         return found["energy"].double().reshape(-1), found["forces"].double(), virials
 
