@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +37,7 @@ class Job:
 
     def run(self, **changes) -> dict:
         """Run in this process; the calculations by id."""
-        settings = vasp.Vasp(**{**asdict(self.settings), **changes})
+        settings = replace(self.settings, **changes)
         arguments = {"queue": self.folder / "queue.jsonl", "folder": self.folder / "vasp", "chunk": 0}
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
