@@ -18,7 +18,7 @@ import numpy as np
 
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.files import open_text
-from miad.hull.convex import ConvexHull, atom_fractions, element_counts, energy_above, read_table
+from miad.hull.convex import ConvexHull, atom_fractions, energy_above, read_table
 from miad.sun.matching.groups import Matches, Rule, compare
 from miad.sun.matching.reduced import reduce
 from miad.sun.step import reduced_path
@@ -77,7 +77,7 @@ def members_found(test: list[Crystal], table: Path, entries: Path) -> str:
     with open_text(table) as text:
         members = {row["material_id"] for row in csv.DictReader(text) if row["e_above_hull"] in ("0", "0.0")}
     chosen = [one for one in test if one.source_id in members and one.energy_per_atom is not None]
-    energies = np.array([energy_above(one, hull.height(element_counts(one))) for one in chosen], dtype=float)
+    energies = np.array([energy_above(one, hull.height(one.element_counts)) for one in chosen], dtype=float)
     found = int((energies <= ON_HULL).sum())
     return f"hull members of the test split on our hull within {1000 * ON_HULL:g} meV/atom: {found} of {len(chosen)}"
 

@@ -24,7 +24,7 @@ import numpy as np
 from miad.config.resolve import read_settings
 from miad.config.sections import Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.hull.convex import ConvexHull, element_counts, read_table
+from miad.hull.convex import ConvexHull, read_table
 from miad.sun.matching import groups
 from miad.sun.matching.comparisons import Screen, fits
 from miad.sun.matching.reduced import content_key, read_reduced, reduce, write_reduced
@@ -53,7 +53,7 @@ def make_samples(pool: list[Crystal], alike: list[Crystal], sizes: tuple[int, in
     samples = []
     for number, crystal in enumerate(chosen):
         sample = shaken(crystal, f"b-0-{number}", generator)
-        height = hull.height(element_counts(sample)).energy_per_atom
+        height = hull.height(sample.element_counts).energy_per_atom
         energy = (height or 0.0) + float(generator.normal(0.05, 0.1))
         samples.append(sample.replace(energy_per_atom=energy, energy_frame=hull.table.energy_frame, converged=True))
     return samples

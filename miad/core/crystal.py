@@ -101,21 +101,24 @@ class Crystal:
         return Structure(Lattice(self.lattice), self.atomic_numbers.tolist(), self.frac_coords)
 
     @property
-    def reduced_formula(self) -> str:
-        """Reduced formula, e.g. NaCl for Na4Cl4: the one key by which crystals are grouped."""
-        from pymatgen.core import Composition, Element
+    def element_counts(self) -> dict[str, int]:
+        """{element symbol: number of atoms in the cell}."""
+        from pymatgen.core import Element
 
         numbers, counts = np.unique(self.atomic_numbers, return_counts=True)
-        return Composition(
-            {Element.from_Z(int(z)): int(n) for z, n in zip(numbers, counts, strict=True)}
-        ).reduced_formula
+        return {Element.from_Z(int(z)).symbol: int(n) for z, n in zip(numbers, counts, strict=True)}
+
+    @property
+    def reduced_formula(self) -> str:
+        """Reduced formula, e.g. NaCl for Na4Cl4: the one key by which crystals are grouped."""
+        from pymatgen.core import Composition
+
+        return Composition(self.element_counts).reduced_formula
 
     @property
     def chemical_system(self) -> str:
         """Element symbols in alphabetical order, joined by hyphens, e.g. Cl-Na."""
-        from pymatgen.core import Element
-
-        return "-".join(sorted(Element.from_Z(int(z)).symbol for z in set(self.atomic_numbers.tolist())))
+        return "-".join(sorted(self.element_counts))
 
     @classmethod
     def from_structure(cls, crystal_id: str, structure: "Structure", **known: Any) -> "Crystal":

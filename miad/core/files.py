@@ -240,9 +240,7 @@ def checksum(path: Path, kind: str) -> str:
     if kind == "git":
         digest.update(b"blob %d\0" % Path(path).stat().st_size)
     with Path(path).open("rb") as content:
-        for block in iter(lambda: content.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(content, lambda: digest).hexdigest()
 
 
 def verify(path: Path, expected: str, *, remedy: str) -> None:

@@ -119,16 +119,6 @@ class ConvexHull:
         }
         return HullPoint(float(solution.fun), shares)
 
-    def energy_above_hull(self, crystal: Crystal) -> tuple[float | None, HullPoint]:
-        """Energy above the hull, eV/atom, and the point of the hull below (or above) the crystal.
-
-        Raises:
-            MiadError: the crystal's energy is in another frame than the hull.
-        """
-        self.check_frame(crystal)
-        point = self.height(element_counts(crystal))
-        return energy_above(crystal, point), point
-
     def check_frame(self, crystal: Crystal) -> None:
         """Refuse to compare energies of two frames.
 
@@ -168,14 +158,6 @@ def atom_fractions(formula: str) -> dict[str, float]:
 def formula_of(amounts: Mapping[str, float]) -> str:
     """A formula that keeps the amounts, e.g. {'Na': 4.0, 'Cl': 4.0} as Na4Cl4."""
     return "".join(f"{symbol}{amount:g}" for symbol, amount in amounts.items())
-
-
-def element_counts(crystal: Crystal) -> dict[str, int]:
-    """{element symbol: number of atoms in the cell} of a crystal."""
-    from pymatgen.core import Element
-
-    numbers, counts = np.unique(crystal.atomic_numbers, return_counts=True)
-    return {Element.from_Z(int(z)).symbol: int(n) for z, n in zip(numbers, counts, strict=True)}
 
 
 def lowest_entries(entries: Iterable[Entry]) -> list[Entry]:

@@ -6,7 +6,7 @@ from miad.config.sections import Hull
 from miad.core.crystal import read_crystals
 from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
-from miad.hull.convex import ConvexHull, element_counts, write_table
+from miad.hull.convex import ConvexHull, write_table
 from miad.hull.sources import read_source
 
 
@@ -41,7 +41,7 @@ def run(
     convex = ConvexHull(table)
     if settings.missing == "stop":
         for crystal in crystals:
-            absent = sorted(set(element_counts(crystal)) - convex.elements)
+            absent = sorted(set(crystal.element_counts) - convex.elements)
             if absent:
                 raise MiadError(
                     f"{crystal.crystal_id} of the data set contains {', '.join(absent)}, but the hull {table.name} has"

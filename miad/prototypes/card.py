@@ -4,7 +4,6 @@ from collections import Counter
 from importlib.metadata import version
 
 from miad.core.crystal import Crystal
-from miad.hull.convex import element_counts
 from miad.prototypes.selection import MAX_ATOMS, MAX_E_ABOVE_HULL
 
 
@@ -19,7 +18,7 @@ def text(kept: dict[str, list[Crystal]], *, num_candidates: int, seed: int, fmax
         max_steps: limit of the relaxation.
     """
     crystals = [crystal for part in kept.values() for crystal in part]
-    elements = Counter(symbol for crystal in crystals for symbol in element_counts(crystal))
+    elements = Counter(symbol for crystal in crystals for symbol in crystal.element_counts)
     by_split = {name: Counter(map(_structure_type, part)) for name, part in kept.items()}
     kinds = sum(by_split.values(), Counter())
     num_on_hull = sum(crystal.e_above_hull is not None and crystal.e_above_hull <= 1e-6 for crystal in crystals)

@@ -7,7 +7,7 @@ import numpy as np
 
 from miad.core.crystal import Crystal
 from miad.dataset.step import standardise
-from miad.hull.convex import ConvexHull, Entry, HullTable, element_counts, energy_above, lowest_entries
+from miad.hull.convex import ConvexHull, Entry, HullTable, energy_above, lowest_entries
 from miad.prototypes.properties import VOLUMES
 from miad.sun.matching.groups import Rule, compare
 
@@ -48,7 +48,7 @@ def is_sane(crystal: Crystal) -> bool:
     """True if a candidate relaxed, to a volume that its elements can have."""
     if crystal.failure or not crystal.converged:
         return False
-    counts = element_counts(crystal)
+    counts = crystal.element_counts
     if len(counts) == 1:  # molecular crystals are mostly empty, and every element needs a reference
         return True
     expected = sum(VOLUMES[symbol] * count for symbol, count in counts.items())
@@ -83,13 +83,13 @@ def energies_above_hull(crystals: list[Crystal]) -> list[float]:
     Raises:
         ValueError: an element is in compounds only. Each of them would lie on a hull made of itself.
     """
-    contents = [set(element_counts(crystal)) for crystal in crystals]
+    contents = [set(crystal.element_counts) for crystal in crystals]
     absent = set[str]().union(*contents).difference(*(symbols for symbols in contents if len(symbols) == 1))
     if absent:
         raise ValueError(f"no pure {', '.join(sorted(absent))} among the sane candidates, so there is no hull")
     entries = [Entry(one.reduced_formula, _known(one.energy_per_atom), one.crystal_id) for one in crystals]
     hull = ConvexHull(HullTable(NAME, crystals[0].energy_frame or "", NAME, lowest_entries(entries)))
-    compositions = {crystal.reduced_formula: element_counts(crystal) for crystal in crystals}
+    compositions = {crystal.reduced_formula: crystal.element_counts for crystal in crystals}
     points = {formula: hull.height(counts) for formula, counts in compositions.items()}
     return [_known(energy_above(crystal, points[crystal.reduced_formula])) for crystal in crystals]
 

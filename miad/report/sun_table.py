@@ -94,8 +94,6 @@ def run(settings: Report, *, rows: list[Path], table: Path, readable: Path, name
     Raises:
         MiadError: a row file is damaged, or there are not as many names as rows.
     """
-    if settings.protocols not in ("headline", "all"):
-        raise MiadError(f"report.protocols is '{settings.protocols}'; use headline or all.")
     if names is not None and len(names) != len(rows):
         raise MiadError("--names and --rows must name one run and one file each per row, in the same order.")
     records = [read_row(path) for path in rows]

@@ -14,7 +14,7 @@ from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.provenance import versions
 from miad.core.sound import is_broken, is_decoded, is_relaxed
-from miad.hull.convex import ConvexHull, HullPoint, element_counts, energy_above, read_table
+from miad.hull.convex import ConvexHull, HullPoint, energy_above, read_table
 from miad.machine.progress import track
 from miad.relax.potentials.register import settings_of
 from miad.sun.judge import count, judge, rates
@@ -173,7 +173,7 @@ def heights(crystals: list[Crystal], hull: ConvexHull, missing: str) -> list[Hul
         if not is_relaxed(crystal):
             points.append(HullPoint(None))
             continue
-        point = hull.height(element_counts(crystal))
+        point = hull.height(crystal.element_counts)
         if point.problem and missing == "stop":
             raise MiadError(
                 f"{crystal.crystal_id}: the hull {hull.table.name} has {point.problem}. Add entries to hull.source, or"

@@ -9,7 +9,6 @@ import pytest
 
 from miad.core.crystal import Crystal, read_crystals
 from miad.dataset.step import standardise
-from miad.hull.convex import element_counts
 from miad.prototypes import selection
 from miad.prototypes.step import relax_settings
 
@@ -33,7 +32,7 @@ def test_size_types_elements_and_splits(shipped, crystals):
     assert len(crystals) >= 2500
     assert len({crystal.crystal_id for crystal in crystals}) == len(crystals)
     assert len({crystal.source_id.split(":")[0] for crystal in crystals}) >= 18
-    assert len({symbol for crystal in crystals for symbol in element_counts(crystal)}) >= 50
+    assert len({symbol for crystal in crystals for symbol in crystal.element_counts}) >= 50
     assert len(shipped["train"]) == pytest.approx(0.6 * len(crystals), abs=1)
     assert len(shipped["val"]) == pytest.approx(0.2 * len(crystals), abs=1)
     assert max(crystal.num_atoms for crystal in crystals) <= selection.MAX_ATOMS
@@ -58,7 +57,7 @@ def test_hull_of_the_shipped_crystals_is_the_hull_they_were_sifted_by(crystals):
         ::200
     ]:
         inside = [c for c in crystals if set(c.chemical_system.split("-")) <= set(system.split("-"))]
-        entries = [PDEntry(Composition(element_counts(c)), c.energy_per_atom * c.num_atoms) for c in inside]
+        entries = [PDEntry(Composition(c.element_counts), c.energy_per_atom * c.num_atoms) for c in inside]
         diagram = PhaseDiagram(entries)
         for crystal, entry in zip(inside, entries, strict=True):
             assert diagram.get_e_above_hull(entry) == pytest.approx(crystal.e_above_hull, abs=1e-5)
