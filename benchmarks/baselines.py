@@ -44,14 +44,13 @@ def mean_losses(network, process, clean, rounds: int = 4) -> dict[str, float]:
     """Losses of the infused crystals, with random numbers of their own that are the same for every network."""
     import torch
 
-    from miad.model.diffusion.process import Noise
+    from miad.model.process import Noise
 
-    means, num = dict.fromkeys(("lattice", "coords", "species"), 0.0), len(clean.lattice)
+    means, num = dict.fromkeys(process.loss_names, 0.0), len(clean)
     with torch.no_grad():
         for seed in range(rounds):
             noise = Noise([torch.Generator().manual_seed(seed)], [num])
-            infused = process.infuse(clean, noise)
-            losses = process.losses(network, infused, process.times(noise, True, num), noise, process.counts(infused))
+            losses = process.losses(network, clean, noise, True)
             means = {name: mean + losses[name].item() / rounds for name, mean in means.items()}
     return means
 
@@ -59,9 +58,9 @@ def mean_losses(network, process, clean, rounds: int = 4) -> dict[str, float]:
 def validation_loss(network, trained, run: Path) -> float:
     """Sum of the three losses of the validation crystals."""
     from miad.infuse.step import read_state
-    from miad.model.diffusion.process import JointDiffusion
+    from miad.model.register import make_process
 
-    process = JointDiffusion(trained.diffusion, trained.mirage, center_scores=trained.center_scores)
+    process = make_process(trained.diffusion, trained.mirage, center_scores=trained.center_scores)
     clean = read_state(run / "infuse" / "val.safetensors", trained.mirage.num_atoms)
     return sum(mean_losses(network, process, clean).values())
 
@@ -119,7 +118,7 @@ def main() -> None:
     from miad.config.sections import Sample, build
     from miad.core.crystal import read_crystals, write_crystals
     from miad.core.statistics import wilson
-    from miad.model.network import CSPNet
+    from miad.model.register import make_network
     from miad.model.weights import load, save
     from miad.sample import step as sample
 
@@ -132,7 +131,7 @@ def main() -> None:
 
     folder = run / "benchmark" / "untrained"
     torch.manual_seed(settings["seed"])
-    blank = CSPNet(trained.network).eval()
+    blank = make_network(trained.network).eval()
     losses["untrained"] = validation_loss(blank, trained, run)
     save(folder / "model.safetensors", blank.state_dict(), trained)
     one_shard = build({**settings, "sample": {**settings["sample"], "num_shards": 1}}, Sample)

@@ -22,9 +22,8 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-import toy  # noqa: E402
-
 from miad.config.sections import Diffusion, Mirage, Network, Sample  # noqa: E402
+from tests.builders import toy  # noqa: E402
 
 SAMPLES, STEPS = 10_000, 1000  # of the paper
 
@@ -95,7 +94,7 @@ def product_rate(precision: str, device: str) -> float:
 
 def training_step(case: Case, precision: str, device: str, folder: Path) -> float:
     """Seconds of a step of the train command: data on the device, noise, losses, gradients, clipping, Adam, average."""
-    from miad.train.step import Trainer
+    from miad.train.trainer import Trainer
 
     mirage = Mirage(case.atoms, "uniform", True)
     data = toy.infused(folder / "data", mirage, num=2 * case.batch)
@@ -112,8 +111,8 @@ def training_step(case: Case, precision: str, device: str, folder: Path) -> floa
 def sampling_step(case: Case, precision: str, device: str) -> float:
     """Seconds of a step of the sampler, corrector and predictor, for `case.samples` crystals together."""
     from miad.core.seeding import generator
-    from miad.model.diffusion.process import JointDiffusion, Noise
-    from miad.model.network import CSPNet
+    from miad.model.process import Noise
+    from miad.model.register import make_network, make_process
     from miad.model.weights import Model
     from miad.sample.cuda_graph import Predictor
     from miad.sample.step import BLOCK, generate
@@ -122,8 +121,8 @@ def sampling_step(case: Case, precision: str, device: str) -> float:
     model = Model(Mirage(case.atoms, "uniform", True), diffusion, case.network, True, [], None, 0, "benchmark")
     settings = Sample(0, case.samples, 1, 1, 1e-5, None, False, None, 0, None, precision, device)
     torch.manual_seed(0)
-    network = CSPNet(case.network).to(device).eval().requires_grad_(False)
-    predictor, process = Predictor(network, precision), JointDiffusion(diffusion, model.mirage, device, True)
+    network = make_network(case.network).to(device).eval().requires_grad_(False)
+    predictor, process = Predictor(network, precision), make_process(diffusion, model.mirage, device, True)
     firsts = range(0, case.samples, BLOCK)
     noise = Noise(
         [generator(0, first, device=device) for first in firsts],
@@ -163,10 +162,7 @@ def absolutes(case: Case, device: str) -> None:
 
 def choose_path(path: str) -> None:
     """Select the edge block of the following measurements: `kernel` or `plain`."""
-    from miad.model.edges import has_kernel
-
     os.environ["MIAD_EDGES"] = path
-    has_kernel.cache_clear()
 
 
 def command(*words: str) -> None:

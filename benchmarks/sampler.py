@@ -56,7 +56,8 @@ def main() -> None:
         counts = judged(folder / "samples.jsonl", run, settings, folder, options.calculator)
         rates = [wilson(counts[key], options.number).percent() for key in ("relaxed", "metastable", "stable", "sun")]
         cells = " | ".join(f"{rate.value:.1f} [{rate.low:.1f}, {rate.high:.1f}]" for rate in rates)
-        print(f"| {name} | {sample.num_network_calls(num_timesteps, chosen)} | {seconds:.0f} | {cells} |", flush=True)
+        calls = sum(1 + is_corrected for _, _, is_corrected in sample.plan(num_timesteps, chosen))
+        print(f"| {name} | {calls} | {seconds:.0f} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The import-weights step: weights published by the authors of MiAD as a model of ours.
+"""The import-weights step: weights published by the authors of MiAD, as a model of miad.
 
 Also those of their baseline without mirage atoms, but not those of DiffCSP's own program: its network is the same, and
 diffuses species as continuous vectors, which the D3PM of MiAD cannot sample.
@@ -7,8 +7,6 @@ diffuses species as continuous vectors, which the D3PM of MiAD cannot sample.
 import re
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from miad.config.sections import Diffusion, Mirage, Network
 from miad.core.crystal import read_crystals
@@ -23,7 +21,7 @@ DIFFUSION = Diffusion(num_timesteps=1000, cosine_offset=0.008, sigma_min=0.005, 
 
 
 def run(file: Path, *, out: Path, num_atoms: int = 25, train: Path | None = None) -> None:
-    """Reads the authors' torch file without executing code in it.
+    """Read the authors' torch file without executing code in it.
 
     Args:
         file: the published weights.
@@ -41,6 +39,7 @@ def run(file: Path, *, out: Path, num_atoms: int = 25, train: Path | None = None
             f"--num-atoms {num_atoms} is no number of atoms after infusion. Weights without mirage atoms are read with:"
             " --num-atoms 0 --train results/{run}/dataset/train.jsonl.gz (what they were trained on)."
         )
+    from miad.model.register import make_network
     from miad.model.torch_file import read_torch_file
 
     weights = rename(find_weights(read_torch_file(file), file), file)
@@ -48,22 +47,18 @@ def run(file: Path, *, out: Path, num_atoms: int = 25, train: Path | None = None
     # Their coordinate head predicts minus score/√λ, ours plus.
     weights["coord_out.weight"] = -weights["coord_out.weight"]
     variant = Mirage(num_atoms=num_atoms or None, coordinates="uniform", mask_loss=True)
-    counts, longest = histogram(train, num_atoms) if train else ([0] * (num_atoms + 1), None)
-    about = Model(variant, DIFFUSION, network, False, counts, longest, 0, f"imported from {Path(file).name}")
-    check(weights, network, file)
+    counts: tuple[list[int], float | None] = [0] * (num_atoms + 1), None
+    if train:
+        crystals = read_crystals(train)
+        infuse.check(crystals, train, variant.num_atoms)
+        tensors = infuse.to_tensors(crystals, max(crystal.num_atoms for crystal in crystals))
+        counts = infuse.sizes(tensors["num_atoms"], tensors["lattice"], num_atoms)
+    about = Model(variant, DIFFUSION, network, False, *counts, 0, f"imported from {Path(file).name}")
+    try:
+        make_network(network).load_state_dict(weights)
+    except RuntimeError as error:
+        raise MiadError(f"{file}: the weights do not fit CSPNet: {error}") from error
     save(Path(out) / "model.safetensors", weights, about)
-
-
-def histogram(train: Path, num_atoms: int) -> tuple[list[int], float]:
-    """How many crystals have 0, 1, 2 … atoms, up to at least `num_atoms`, and the longest lattice vector, Å.
-
-    Raises:
-        MiadError: there are none, or one has more atoms than `num_atoms`, if that is not 0.
-    """
-    crystals = read_crystals(train)
-    infuse.check(crystals, train, num_atoms or None)
-    counts = np.bincount([crystal.num_atoms for crystal in crystals], minlength=num_atoms + 1).tolist()
-    return counts, max(float(np.linalg.norm(crystal.lattice, axis=1).max()) for crystal in crystals)
 
 
 def find_weights(content: Any, file: Path) -> dict[str, Any]:
@@ -111,7 +106,7 @@ def rename(weights: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def infer_network(weights: dict[str, Any], file: Path) -> Network:
-    """Sizes of the network from the shapes of its weights.
+    """Sizes of the network, from the shapes of its weights.
 
     Raises:
         MiadError: a weight is missing or the shapes contradict each other.
@@ -130,17 +125,3 @@ def infer_network(weights: dict[str, Any], file: Path) -> Network:
             " features and the inner product of the lattice (dis_emb: sin, ip: true)."
         )
     return Network(hidden, layers, frequencies, time, gram_scale=1.0)
-
-
-def check(weights: dict[str, Any], network: Network, file: Path) -> None:
-    """Load the weights once, so that a misfit is told now.
-
-    Raises:
-        MiadError: names or shapes do not fit.
-    """
-    from miad.model.network import CSPNet
-
-    try:
-        CSPNet(network).load_state_dict(weights)
-    except RuntimeError as error:
-        raise MiadError(f"{file}: the weights do not fit CSPNet: {error}") from error

@@ -78,6 +78,7 @@ class Diffusion:
     cosine_offset: Annotated[float, Field(gt=0, le=0.1, description="s of the cosine schedules.")]
     sigma_min: Annotated[float, Field(gt=0, le=0.1, description="Cells; coordinate noise at t = 1.")]
     sigma_max: Annotated[float, Field(ge=0.3, le=2, description="Cells; at t = T; below 0.3 the prior is not uniform.")]
+    process: Annotated[str, Field(description="Name in miad/model/register.py.")] = "joint_diffusion"
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -89,6 +90,7 @@ class Network:
     num_frequencies: Annotated[int, Field(ge=1, le=1024, description="Fourier frequencies per axis.")]
     time_dim: Annotated[int, Field(ge=4, le=4096, multiple_of=2, description="Width of the time embedding.")]
     gram_scale: Annotated[float, Field(gt=0, le=1, description="1/Å²; factor on L Lᵀ as input; paper: 1.")]
+    kind: Annotated[str, Field(description="Name in miad/model/register.py.")] = "cspnet"
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -112,7 +114,7 @@ class Train:
     stratified_times: Annotated[bool, Field(description="Whether the times of a batch are spread evenly.")]
     cross_entropy: Annotated[NotNegative, Field(description="Per nat; weight of the species' auxiliary cross entropy.")]
     precision: Precision
-    loss_weights: Annotated[dict[str, NotNegative], Field(description="κ of lattice, coords and species.")]
+    loss_weights: Annotated[dict[str, NotNegative], Field(description="κ of each loss of the process.")]
     checkpoint_minutes: Annotated[Positive, Field(description="Minutes between checkpoints.")]
     keep_every: Annotated[Count | None, Field(description="Epochs between models that are kept; null: none.")]
     validate_every: Annotated[Count, Field(description="Epochs between validations.")]

@@ -20,7 +20,7 @@ from miad.core.sound import fault
 if TYPE_CHECKING:
     import torch
 
-    from miad.model.diffusion.process import State
+    from miad.model.process import State
 
 
 def to_tensors(crystals: list[Crystal], num_atoms: int) -> dict:
@@ -62,10 +62,24 @@ def to_tensors(crystals: list[Crystal], num_atoms: int) -> dict:
 
 
 def padding_mask(num_atoms: "torch.Tensor", width: int) -> "torch.Tensor":
-    """Which of `width` places hold an atom, (n, width), given the numbers of atoms, (n,)."""
+    """Mask of the places that hold an atom, (n, width), from the numbers of atoms, (n,)."""
     import torch
 
     return torch.arange(width, device=num_atoms.device) < num_atoms[:, None]
+
+
+def sizes(num_atoms: "torch.Tensor", lattice: "torch.Tensor", at_least: int = 0) -> tuple[list[int], float]:
+    """Statistics of training crystals that sampling needs.
+
+    Args:
+        num_atoms: (n,).
+        lattice: (n, 3, 3) Å.
+        at_least: numbers of atoms to count up to.
+
+    Returns:
+        Crystals of 0, 1, 2 … atoms, and the longest lattice vector, Å.
+    """
+    return num_atoms.bincount(minlength=at_least + 1).tolist(), float(lattice.norm(dim=-1).max())
 
 
 def check(crystals: list[Crystal], path: Path, num_atoms: int | None) -> None:
@@ -122,7 +136,7 @@ def read_state(path: Path, num_atoms: int | None, device: "torch.device | str" =
     Raises:
         MiadError: the file is missing, damaged, or infused otherwise.
     """
-    from miad.model.diffusion.process import State
+    from miad.model.process import State
 
     tensors, about = load(path)
     if about["num_atoms"] != num_atoms:
@@ -137,7 +151,7 @@ def read_state(path: Path, num_atoms: int | None, device: "torch.device | str" =
 
 
 def run(settings: Mirage, *, train: Path, val: Path, infused_train: Path, infused_val: Path) -> None:
-    """Both splits are padded to the same number of atoms, that of the largest crystal of the two where N_m is null.
+    """Pad both splits to the same number of atoms, that of the largest crystal of the two where N_m is null.
 
     Args:
         train: training crystals, JSON lines.

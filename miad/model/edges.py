@@ -6,41 +6,103 @@ projections per atom, and of the Fourier features of d = F_j − F_i the cosines
 each unordered pair is projected once. No edge list, no scatter: every crystal has the same number of atoms.
 
 The backward pass is written out. It keeps two tensors per edge (u and v = W₂ SiLU(u)) where the plain formulation
-keeps about nine, and it works in pieces that stay in a processor's cache. What lies between the matrix products is in
-miad/model/kernels/edge_loops.py, compiled for a processor where that can be done.
+keeps about nine, and it works in pieces that stay in a processor's cache.
 
-On a GPU the kernels of miad/model/kernels/edge_kernel.py take its place.
+This module is complete. Where there is something faster for a device, `miad.model.kernels` gives it; that folder may be
+left out.
 """
-
-import functools
-import importlib.util
-import logging
-import os
-import shutil
 
 import torch
 from torch import Tensor
+from torch.nn.functional import silu
 
-from miad.model.kernels.edge_loops import PairIndex, loops_for
+try:
+    from miad.model.kernels import fast_edges
+except ImportError:
 
-log = logging.getLogger("miad")
+    def fast_edges(receiver: Tensor) -> None:  # type: ignore[misc]  # narrower than the one it stands in for
+        """Nothing is faster without the folder."""
+
+
 # Numbers per piece on a CPU. Measured from 2^17 to 2^23: smaller pieces pay in calls (bf16 most of all, by a quarter),
 # larger ones leave the cache.
 PIECE = 1 << 19
+
+
+class PairIndex:
+    """Places of the unordered pairs i < j of n atoms among the n² ordered ones (row-major).
+
+    Attributes:
+        first, second: i and j of each pair, (n_pairs,).
+        forward: index of (receiver i, sender j), (n_pairs,).
+        backward: index of (receiver j, sender i), (n_pairs,).
+        diagonal: index of (i, i), (n_atoms,).
+    """
+
+    def __init__(self, num_atoms: int, device: torch.device | str = "cpu") -> None:
+        self.num_atoms = num_atoms
+        self.first, self.second = torch.triu_indices(num_atoms, num_atoms, 1, device=device)
+        self.forward = self.first * num_atoms + self.second
+        self.backward = self.second * num_atoms + self.first
+        self.diagonal = torch.arange(num_atoms, device=device) * (num_atoms + 1)
+
+
+class Loops:
+    """The elementwise parts of the edge block, between its matrix products; in torch, on any device.
+
+    Outputs come first and are filled; sums over all edges are returned in float32 or wider. All tensors are contiguous:
+    receiver, sender, mean, grad (n_crystals, n_atoms, hidden); even, odd (n_crystals, n_pairs, hidden); u, a, v and
+    their gradients d_… (n_crystals, n_atoms², hidden), receivers before senders; share (n_crystals, n_atoms), float32
+    or wider; alone, bias (hidden,).
+    """
+
+    def first(self, u, a, receiver, sender, even, odd, alone, pairs) -> None:
+        """u_ij = receiver_i + sender_j + even_ij ± odd_ij, and a = SiLU(u)."""
+        num, atoms, hidden = receiver.shape
+        u.index_copy_(1, pairs.forward, even + odd)
+        u.index_copy_(1, pairs.backward, even - odd)
+        u.index_copy_(1, pairs.diagonal, alone.expand(num, atoms, hidden))
+        grid = u.view(num, atoms, atoms, hidden)
+        grid += receiver[:, :, None]
+        grid += sender[:, None]
+        torch.ops.aten.silu.out(u, out=a)
+
+    def second(self, mean, v, bias, share) -> None:
+        """Mean over senders of SiLU(v + bias), weighted by `share`."""
+        atoms = mean.shape[1]
+        message = silu(v + bias).view(-1, atoms, atoms, len(bias))
+        torch.sum(message * share[:, None, :, None].to(message.dtype), 2, out=mean)
+
+    def second_backward(self, d_v, a, grad, u, v, bias, share) -> Tensor:
+        """Gradient with respect to v from that of the mean, and a = SiLU(u) once more; returns that of the bias."""
+        d_message = grad[:, :, None] * share[:, None, :, None].to(grad.dtype)  # (n_crystals, n_atoms, n_atoms, hidden)
+        torch.ops.aten.silu_backward.grad_input(d_message.view(v.shape), v + bias, grad_input=d_v)
+        torch.ops.aten.silu.out(u, out=a)
+        return d_v.sum((0, 1), dtype=share.dtype)
+
+    def first_backward(self, receiver, sender, even, odd, d_a, u, pairs) -> Tensor:
+        """Gradients of what u consists of from that of a; returns that of `alone`."""
+        atoms = receiver.shape[1]
+        d_u = torch.ops.aten.silu_backward(d_a, u)
+        grid = d_u.view(-1, atoms, atoms, d_u.shape[-1])
+        torch.sum(grid, 2, out=receiver)
+        torch.sum(grid, 1, out=sender)
+        forward, backward = d_u.index_select(1, pairs.forward), d_u.index_select(1, pairs.backward)
+        torch.add(forward, backward, out=even)
+        torch.sub(forward, backward, out=odd)
+        wide = torch.promote_types(d_u.dtype, torch.float32)
+        return d_u.index_select(1, pairs.diagonal).sum((0, 1), dtype=wide)
 
 
 class EdgeMean(torch.autograd.Function):
     """Mean over senders of SiLU(W₂ SiLU(u) + b₂), with a hand-written backward pass."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx, receiver, sender, even, odd, alone, weight, bias, share, pairs, has_backward
-    ):
+    def forward(ctx, receiver, sender, even, odd, alone, weight, bias, share, pairs, loops, has_backward):
         """See `edge_mean`; tensors are contiguous and have the dtype of the computation, `weight` and `share` maybe a
         wider one."""
         num, atoms, hidden = receiver.shape
         low_weight = weight.to(receiver.dtype)
-        loops = loops_for(receiver)
         step = max(1, PIECE // (atoms * atoms * hidden)) if receiver.device.type == "cpu" else max(1, num)
         first = receiver.new_empty(num if has_backward else min(num, step), atoms * atoms, hidden)
         second, mean = torch.empty_like(first), torch.empty_like(receiver)
@@ -58,7 +120,7 @@ class EdgeMean(torch.autograd.Function):
         return mean
 
     @staticmethod
-    def backward(ctx, grad):  # type: ignore[override]
+    def backward(ctx, grad):
         """Gradients with respect to the projections and the second layer."""
         first, second, weight, bias, share = ctx.saved_tensors
         num, _, hidden = grad.shape
@@ -80,27 +142,7 @@ class EdgeMean(torch.autograd.Function):
             torch.mm(d_second, low_weight, out=d_first.view(-1, hidden))
             d_alone += loops.first_backward(receiver[part], sender[part], even[part], odd[part], d_first, u, ctx.pairs)
         ends = d_alone.to(grad.dtype), d_weight.to(weight.dtype), d_bias.to(bias.dtype)
-        return receiver, sender, even, odd, *ends, None, None, None
-
-
-@functools.cache
-def has_kernel() -> bool:
-    """Whether the kernels can be had, and MIAD_EDGES=plain does not forbid them."""
-    if os.environ.get("MIAD_EDGES") == "plain" or importlib.util.find_spec("triton") is None:
-        return False
-    has_compiler = any((os.environ.get("CC"), shutil.which("gcc"), shutil.which("clang")))
-    if not has_compiler:
-        log.warning(
-            "no C compiler, with which Triton builds its kernels on first use: the network runs without them, slower."
-            " Install gcc, or set CC."
-        )
-    return has_compiler
-
-
-def fits_kernel(receiver: Tensor) -> bool:
-    """Whether the GPU kernels do this block: on a GPU with Triton, not in double precision."""
-    is_fit = receiver.device.type == "cuda" and receiver.dtype != torch.float64 and receiver.shape[-1] % 16 == 0
-    return is_fit and receiver.numel() > 0 and has_kernel()
+        return receiver, sender, even, odd, *ends, None, None, None, None
 
 
 def edge_mean(
@@ -133,11 +175,11 @@ def edge_mean(
     to = receiver.dtype
     tensors = [tensor.to(to).contiguous() for tensor in (receiver, sender, even, odd, alone)]
     tensors += [weight, bias.to(to)]
-    if fits_kernel(receiver):
-        from miad.model.kernels.edge_kernel import EdgeKernel
-
-        return EdgeKernel.apply(*tensors, share)
+    fast = fast_edges(receiver)
+    if callable(fast):
+        return fast(*tensors, share)
     wide = torch.promote_types(to, torch.float32)
     if share is None:
         share = torch.full(receiver.shape[:2], 1 / max(1, receiver.shape[1]), dtype=wide, device=receiver.device)
-    return EdgeMean.apply(*tensors, share.to(wide).contiguous(), pairs, torch.is_grad_enabled())
+    loops = fast or Loops()
+    return EdgeMean.apply(*tensors, share.to(wide).contiguous(), pairs, loops, torch.is_grad_enabled())

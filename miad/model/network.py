@@ -1,4 +1,4 @@
-"""CSPNet on dense batches: predicts lattice noise, coordinate score and species of noisy crystals.
+"""CSPNet on dense batches: lattice noise, coordinate score and species of noisy crystals.
 
 The same function of the same parameters as the published network, arranged so that nothing is computed twice; the
 plain formulation, edge by edge, lives in tests/builders/reference.py and agrees to 1e-10.
@@ -75,8 +75,9 @@ class CSPLayer(nn.Module):
     ) -> Tensor:
         """Update of the atom features, (n_crystals, n_atoms, hidden)."""
         x = self.layer_norm(h)
-        w_i, w_j, w_gram, w_sine, w_cosine = self.edge_mlp[0].weight.split(self.sizes, 1)
-        of_crystal = linear(gram, w_gram, self.edge_mlp[0].bias)  # (n_crystals, hidden)
+        first, second = (part for part in self.edge_mlp if isinstance(part, nn.Linear))
+        w_i, w_j, w_gram, w_sine, w_cosine = first.weight.split(self.sizes, 1)
+        of_crystal = linear(gram, w_gram, first.bias)  # (n_crystals, hidden)
         receiver = linear(x, w_i)  # (n_crystals, n_atoms, hidden)
         mean = edge_mean(
             receiver + of_crystal[:, None].to(receiver.dtype),
@@ -84,8 +85,8 @@ class CSPLayer(nn.Module):
             linear(cosine, w_cosine),
             linear(sine, w_sine),
             w_cosine.sum(1),
-            self.edge_mlp[2].weight,
-            self.edge_mlp[2].bias,
+            second.weight,
+            second.bias,
             share,
             pairs,
         )  # (n_crystals, n_atoms, hidden)
@@ -164,8 +165,3 @@ class CSPNet(nn.Module):
             mean = h.mean(1) if share is None else (h * share[..., None]).sum(1)  # (n_crystals, hidden)
             noise = linear(mean, self.lattice_out.weight).view(-1, 3, 3) @ lattice  # (n_crystals, 3, 3)
             return noise, self.coord_out(h), self.type_out(h)
-
-
-def count_parameters(network: nn.Module) -> int:
-    """Number of trainable parameters."""
-    return sum(parameter.numel() for parameter in network.parameters())

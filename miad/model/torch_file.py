@@ -1,4 +1,4 @@
-"""Torch files of other programs, read without running anything that they ask for.
+"""Torch files of other programs, read without running any code that they name.
 
 torch.load(weights_only=True) is safe but refuses a file that mentions any class it does not know, such as the
 ConfigDict of the authors' weights. Here tensors are rebuilt from the raw storages of the archive, and every other
@@ -47,7 +47,7 @@ class _Unpickler(pickle.Unpickler):
         self.archive, self.root = archive, root
 
     def find_class(self, module: str, name: str) -> Any:
-        """Constructors of tensors are ours; any other class is a record that bears its name."""
+        """A function of this module in place of torch's constructors, a record in place of any other class."""
         if (module, name) in REAL:
             return REAL[module, name]
         if module == "torch._utils" and name in ("_rebuild_tensor_v2", "_rebuild_parameter"):

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic.dataclasses import dataclass
 
@@ -15,12 +15,14 @@ from miad.core.files import atomic_path, write_text
 if TYPE_CHECKING:
     import torch
 
-    from miad.model.network import CSPNet
+
+# The process and the network of the first version. Left out of files, which so keep their bytes and are still read.
+FIRST = {"process": "joint_diffusion", "kind": "cspnet"}
 
 
 @dataclass(frozen=True, config=STRICT)
 class Model:
-    """What sampling needs besides the weights.
+    """Settings that sampling needs besides the weights.
 
     Attributes:
         mirage, diffusion, network: settings of the training.
@@ -40,18 +42,33 @@ class Model:
     num_epochs: int
     origin: str
 
+    @property
+    def width(self) -> int:
+        """Places for atoms of every sample: N_m, or without mirage infusion the largest training crystal's."""
+        return self.mirage.num_atoms or len(self.atom_counts) - 1
+
+
+def record_of(settings: Any) -> dict[str, Any]:
+    """Settings as they are written into files: all but the names of `FIRST`."""
+
+    def shortened(record: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in record.items() if (key, value) not in FIRST.items()}
+        return {key: shortened(value) if isinstance(value, dict) else value for key, value in kept.items()}
+
+    return shortened(dataclasses.asdict(settings))
+
 
 def save(path: Path, weights: "dict[str, torch.Tensor]", model: Model) -> None:
     """Write `path` (safetensors) and, beside it for reading by eye, the same settings as .json."""
     from safetensors.torch import save_file
 
-    record = json.dumps(dataclasses.asdict(model), indent=1)
+    record = json.dumps(record_of(model), indent=1)
     with atomic_path(path) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary, {"miad": record})
     write_text(Path(path).with_suffix(".json"), record + "\n")
 
 
-def load(path: Path, device: "torch.device | str" = "cpu") -> "tuple[CSPNet, Model]":
+def load(path: Path, device: "torch.device | str" = "cpu") -> "tuple[torch.nn.Module, Model]":
     """The network with its weights, in evaluation mode and float32, and its settings.
 
     Raises:
@@ -59,14 +76,14 @@ def load(path: Path, device: "torch.device | str" = "cpu") -> "tuple[CSPNet, Mod
     """
     from safetensors import SafetensorError, safe_open
 
-    from miad.model.network import CSPNet
+    from miad.model.register import make_network
 
     try:
         with safe_open(path, framework="pt") as file:
             record = json.loads(file.metadata()["miad"])
             weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         model = from_record(Model, record)
-        network = CSPNet(model.network)
+        network = make_network(model.network)
         network.load_state_dict(weights)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, MiadError) as error:
         reason = " ".join(str(error).split("\n\t")[:2])  # torch names every weight that does not fit

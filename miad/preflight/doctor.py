@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from miad.config.resolve import read_config, resolve
-from miad.config.sections import Dft, Hull, Vasp, build
+from miad.config.sections import Dft, Hull, Train, Vasp, build
 from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import verify
@@ -21,6 +21,7 @@ from miad.dft.vasp.flow import use_potcars
 from miad.dft.vasp.store import open_store
 from miad.hull.sources import MATERIALS_PROJECT, MATERIALS_PROJECT_CHECKSUM, MATERIALS_PROJECT_URL
 from miad.io.download import cache_path, is_url
+from miad.model import register
 from miad.preflight.checks import check_runs, own_files
 from miad.relax.potentials.register import potential
 
@@ -83,6 +84,7 @@ def of_run(name: str, sections: dict) -> Iterator[Check]:
     for calculator in sections["relax"]["calculators"]:
         yield weights(calculator, sections["relax"]["potentials"].get(calculator))
     yield own_data(sections)
+    yield attempt("model", lambda: register.check(build(sections, Train)))
     yield gpus(sections)
     yield hull(build(sections, Hull))
     if not build(sections, Dft).enabled:

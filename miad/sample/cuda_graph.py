@@ -1,7 +1,5 @@
 """The network as the sampler calls it: thousands of times with the same shapes, and without gradients."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +11,7 @@ class Predictor:
     processor; as a graph they are one start. On a CPU this is the network itself.
 
     Args:
-        network: CSPNet in evaluation mode.
+        network: in evaluation mode.
         precision: float32; tf32: products on tensor cores with 10 bits of mantissa, float32 where there are none; bf16:
             autocast, 8 bits, the heads in float32.
     """
@@ -22,21 +20,23 @@ class Predictor:
         self.network, self.precision = network, precision
         self.graphs: dict[tuple, tuple] = {}  # by shapes: the graph, where its inputs and outputs lie
 
-    def __call__(self, *inputs: Tensor | None) -> tuple[Tensor, ...]:
-        """What the network returns for `inputs`."""
-        if inputs[0].device.type != "cuda":
+    def __call__(
+        self, lattice: Tensor, frac_coords: Tensor, species: Tensor, times: Tensor, is_atom: Tensor | None = None, /
+    ) -> tuple[Tensor, ...]:
+        """Predictions of the network, see `miad.model.process.Predict`."""
+        inputs = (lattice, frac_coords, species, times, *([] if is_atom is None else [is_atom]))
+        if lattice.device.type != "cuda":
             return self._predict(inputs)
-        shapes = tuple(None if tensor is None else (tensor.shape, tensor.dtype) for tensor in inputs)
+        shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
         if shapes not in self.graphs:
             self.graphs[shapes] = self._record(inputs)
         graph, places, outputs = self.graphs[shapes]
         for place, tensor in zip(places, inputs, strict=True):
-            if place is not None:
-                place.copy_(tensor)
+            place.copy_(tensor)
         graph.replay()
         return tuple(output.clone() for output in outputs)  # the next call overwrites them
 
-    def _predict(self, inputs: Sequence[Tensor | None]) -> tuple[Tensor, ...]:
+    def _predict(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         before = torch.backends.cuda.matmul.allow_tf32
         torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
         try:
@@ -46,9 +46,9 @@ class Predictor:
         finally:
             torch.backends.cuda.matmul.allow_tf32 = before
 
-    def _record(self, inputs: tuple[Tensor | None, ...]) -> tuple:
+    def _record(self, inputs: tuple[Tensor, ...]) -> tuple:
         with torch.cuda.device(inputs[0].device):
-            places = [None if tensor is None else tensor.clone() for tensor in inputs]
+            places = tuple(tensor.clone() for tensor in inputs)
             here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
             aside.wait_stream(here)
             with torch.cuda.stream(aside):

@@ -8,7 +8,7 @@ from miad.core.energy_frames import FRAMES, must_match
 from miad.core.errors import MiadError
 from miad.hull.convex import read_table
 from miad.io.any_format import read_any
-from miad.sample.step import write_trajectories
+from miad.sample import trajectories as snapshots
 
 log = logging.getLogger("miad")
 # What an as-generated crystal cannot know.
@@ -70,7 +70,7 @@ def run(
     write_crystals(given, ones)
     write_crystals(crystals, before)
     if trajectories:
-        write_trajectories(trajectories, [])
+        snapshots.write(trajectories, {})
     log.info("%d crystals, %s", len(ones), "taken as relaxed" if is_relaxed else "to be relaxed")
 
 

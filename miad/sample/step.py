@@ -8,24 +8,22 @@ same again on the same card, and of the same number of crystals.
 """
 
 import dataclasses
-import itertools
 import logging
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miad.config.sections import Sample
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
-from miad.core.files import atomic_path
 from miad.core.seeding import generator
 from miad.machine.device import pick_device
 from miad.model.weights import Model, load
+from miad.sample.trajectories import write
 
 if TYPE_CHECKING:
     import torch
 
-    from miad.model.diffusion.process import JointDiffusion, Noise, State
+    from miad.model.process import Noise, Predict, Process, State
 
 log = logging.getLogger("miad")
 BLOCK = 128  # crystals that share a generator
@@ -46,22 +44,21 @@ def shard_size(settings: Sample, shard: int) -> int:
     return settings.num_crystals // settings.num_shards + (shard < settings.num_crystals % settings.num_shards)
 
 
-def times_of(num_timesteps: int, stride: int) -> list[int]:
-    """The times visited, T … 0; consecutive ones are a step.
+def plan(num_timesteps: int, settings: Sample) -> list[tuple[int, int, bool]]:
+    """The steps from noise: time, the earlier time that it leads to, and whether a corrector goes before it.
 
     Raises:
         MiadError: strides of this length do not end at 0, which would leave noise in every crystal.
     """
+    stride, corrected = settings.stride, settings.corrector_steps
     if num_timesteps % stride:
         raise MiadError(
             f"sample.stride {stride} does not divide the {num_timesteps} time steps of the model. Give a divisor of it."
         )
-    return list(range(num_timesteps, -1, -stride))
-
-
-def is_corrected(position: int, num_steps: int, corrector_steps: int | None) -> bool:
-    """Whether step `position` (0 = noisiest) is preceded by a corrector: all steps, or only the last few."""
-    return corrector_steps is None or position >= num_steps - corrector_steps
+    times = range(num_timesteps, 0, -stride)
+    first = 0 if corrected is None else len(times) - corrected  # of the steps that have a corrector
+    has_any = settings.corrector_scale > 0
+    return [(time, time - stride, has_any and position >= first) for position, time in enumerate(times)]
 
 
 def draw_padding(model: Model, noise: "Noise") -> "torch.Tensor | None":
@@ -75,14 +72,14 @@ def draw_padding(model: Model, noise: "Noise") -> "torch.Tensor | None":
     shares = torch.tensor(model.atom_counts, dtype=torch.float64).cumsum(0)  # (largest + 1,)
     uniform = noise.uniform().double()  # (n_crystals,)
     drawn = torch.searchsorted((shares / shares[-1]).to(uniform.device), uniform, right=True)  # (n_crystals,)
-    return padding_mask(drawn, len(model.atom_counts) - 1)
+    return padding_mask(drawn, model.width)
 
 
 def blocks_at_once(model: Model, memory: int | None) -> int:
     """Blocks that a GPU of `memory` bytes works on together, half of it filled by a generous count; None (CPU): one."""
     if memory is None:
         return 1
-    atoms = model.mirage.num_atoms or len(model.atom_counts) - 1
+    atoms = model.width
     features = 3 * model.network.num_frequencies
     # Ten tensors of Fourier features per pair while they are made, or six edge tensors of the plain edge block.
     floats = 5 * atoms**2 * features + 6 * atoms**2 * model.network.hidden_dim
@@ -90,49 +87,37 @@ def blocks_at_once(model: Model, memory: int | None) -> int:
 
 
 def generate(
-    settings: Sample, model: Model, network: "torch.nn.Module", process: "JointDiffusion", noise: "Noise"
-) -> "tuple[State, list[dict]]":
+    settings: Sample, model: Model, network: "Predict", process: "Process", noise: "Noise"
+) -> "tuple[State, dict[int, State]]":
     """Run the reverse process for the blocks of `noise`.
 
     Returns:
-        The clean crystals and, where `settings.record` > 0, that many snapshots of the way of the first block.
+        The clean crystals and, where `settings.record` > 0, that many snapshots of the first block, by their times.
     """
     import torch
 
     from miad.machine.progress import track
 
-    is_atom = draw_padding(model, noise)
-    state = process.prior(noise, model.mirage.num_atoms or len(model.atom_counts) - 1, is_atom)
-    times = times_of(model.diffusion.num_timesteps, settings.stride)
-    steps = list(itertools.pairwise(times))
-    is_limited = settings.limit_lattice is not None and model.max_length is not None
-    max_length = settings.limit_lattice * model.max_length if is_limited else None
+    state = process.prior(noise, model.width, draw_padding(model, noise))
+    steps = plan(model.diffusion.num_timesteps, settings)
+    limit, longest = settings.limit_lattice, model.max_length
+    max_length = None if limit is None or longest is None else limit * longest
     keep = {round(i * (len(steps) - 1) / max(1, settings.record - 1)) for i in range(settings.record)}
-    snapshots = []
+    snapshots = {}
     with torch.no_grad():
-        for position, (now, later) in enumerate(track(steps, what="sampling steps")):
-            if is_corrected(position, len(steps), settings.corrector_steps) and settings.corrector_scale > 0:
+        for position, (now, later, is_corrected) in enumerate(track(steps, what="sampling steps")):
+            if is_corrected:
                 state = process.correct(network, state, now, settings.corrector_scale, noise)
             state = process.step(network, state, now, later, noise, settings.denoise_last, max_length)
             if position in keep:
-                snapshots.append({"time": later, "state": state[:BLOCK]})
+                snapshots[later] = state[:BLOCK]
     return state, snapshots
-
-
-def to_crystals(state: "State", names: list[str]) -> list[Crystal]:
-    """Reduce every sample to its real atoms; failures keep their line and a reason."""
-    from miad.model.diffusion import mirage
-
-    lattices, coords, species = (part.cpu().numpy() for part in (state.lattice, state.frac_coords, state.species))
-    if state.is_atom is not None:
-        species = species * state.is_atom.cpu().numpy()  # padding goes the way of the mirage
-    return [mirage.reduce(*row) for row in zip(names, lattices, coords, species, strict=True)]
 
 
 def run(
     settings: Sample, *, model: Path, crystals: Path, shard: int, run: str = "miad", trajectories: Path | None = None
 ) -> None:
-    """Generates the crystals of one shard.
+    """Generate the crystals of one shard.
 
     Args:
         model: weights, safetensors.
@@ -146,7 +131,8 @@ def run(
     """
     import torch
 
-    from miad.model.diffusion.process import JointDiffusion, Noise
+    from miad.model.process import Noise
+    from miad.model.register import make_process
     from miad.sample.cuda_graph import Predictor
 
     if settings.epoch is not None and not Path(model).is_file():
@@ -157,52 +143,25 @@ def run(
         )
     device = pick_device(settings.device)
     network, trained = load(model, device)
-    process = JointDiffusion(trained.diffusion, trained.mirage, device, trained.center_scores)
+    process = make_process(trained.diffusion, trained.mirage, device, trained.center_scores)
     predictor = Predictor(network, settings.precision)
     memory = None if device == "cpu" else torch.cuda.get_device_properties(device).total_memory
     together = blocks_at_once(trained, memory)
     names = [f"{run}-{shard:03d}-{index:05d}" for index in range(shard_size(settings, shard))]
     found: list[Crystal] = []
-    recorded: list[dict] = []
+    recorded: dict[int, State] = {}
     for start in range(0, len(names), together * BLOCK):
         here = names[start : start + together * BLOCK]
         firsts = range(start, start + len(here), BLOCK)
         generators = [generator(settings.seed, run, shard, first // BLOCK, device=device) for first in firsts]
         noise = Noise(generators, [min(BLOCK, len(names) - first) for first in firsts])
         state, snapshots = generate(settings, trained, predictor, process, noise)
-        found += to_crystals(state, here)
+        found += state.crystals(here)
         # One block tells how crystals come about; thousands of them would fill a disk.
         settings = dataclasses.replace(settings, record=0)
         recorded = recorded or snapshots
     if trajectories is not None:
-        write_trajectories(trajectories, recorded)
+        write(trajectories, recorded)
     write_crystals(crystals, found)
     num_failed = sum(crystal.failure is not None for crystal in found)
     log.info("shard %d: %d crystals, %d of them failed", shard, len(found), num_failed)
-
-
-def write_trajectories(path: Path, snapshots: list[dict]) -> None:
-    """Snapshots of a shard's first crystals, in the order of its lines.
-
-    Times (n_times,), lattice (n_times, n_crystals, 3, 3) Å, frac_coords (n_times, n_crystals, n_atoms, 3) and species
-    (n_times, n_crystals, n_atoms), 0 where there is no real atom.
-    """
-    import torch
-    from safetensors.torch import save_file
-
-    states = [snapshot["state"] for snapshot in snapshots]
-    tensors = {"times": torch.tensor([snapshot["time"] for snapshot in snapshots], dtype=torch.long)}
-    if states:
-        tensors["lattice"] = torch.stack([state.lattice for state in states])
-        tensors["frac_coords"] = torch.stack([state.frac_coords for state in states])
-        real = [state.species if state.is_atom is None else state.species * state.is_atom for state in states]
-        tensors["species"] = torch.stack(real).to(torch.uint8)
-    with atomic_path(path) as temporary:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
-
-
-def num_network_calls(num_timesteps: int, settings: Sample) -> int:
-    """Calls of the network per crystal, for logs and benchmarks."""
-    steps = math.ceil(num_timesteps / settings.stride)
-    corrected = steps if settings.corrector_steps is None else min(steps, settings.corrector_steps)
-    return steps + (corrected if settings.corrector_scale > 0 else 0)

@@ -1,13 +1,17 @@
-"""What the recorded snapshots of a generation tell: how many atoms are real, which come and go, when types settle."""
+"""Snapshots of a generation: their file, and when atoms are real, come, go and settle on a type."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from miad.core.crystal import MIRAGE, Crystal
 from miad.core.errors import MiadError
+from miad.core.files import atomic_path
+
+if TYPE_CHECKING:
+    from miad.model.process import State
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,25 @@ class Trajectory:
             real = species != MIRAGE
             found.append(Crystal(f"t={time}", lattice.astype(float), coords[real].astype(float), species[real]))
         return found
+
+
+def write(path: Path, snapshots: "dict[int, State]") -> None:
+    """Write the snapshots of a shard's first crystals, by their times, in the order of its lines.
+
+    Times (n_times,), lattice (n_times, n_crystals, 3, 3) Å, frac_coords (n_times, n_crystals, n_atoms, 3) and species
+    (n_times, n_crystals, n_atoms), 0 where there is no real atom.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {"times": torch.tensor(list(snapshots), dtype=torch.long)}
+    if snapshots:
+        states = snapshots.values()
+        tensors["lattice"] = torch.stack([state.lattice for state in states])
+        tensors["frac_coords"] = torch.stack([state.frac_coords for state in states])
+        tensors["species"] = torch.stack([state.real_species for state in states]).to(torch.uint8)
+    with atomic_path(path) as temporary:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
 
 
 def read(path: Path) -> Trajectory | None:
@@ -87,18 +110,16 @@ def turnover(trajectory: Trajectory) -> list[dict[str, Any]]:
 
     A change that was undone between two snapshots is not seen.
     """
-    before, after = trajectory.species[:-1], trajectory.species[1:]  # (n_times - 1, n_crystals, n_atoms)
-    was, is_ = before != MIRAGE, after != MIRAGE
-    kinds = {
-        "appeared": ~was & is_,
-        "vanished": was & ~is_,
-        "changed": was & is_ & (before != after),
-    }
-    means = {name: kind.sum(2).mean(1).tolist() for name, kind in kinds.items()}
-    return [
-        {"time": time, **{name: values[index] for name, values in means.items()}}
-        for index, time in enumerate(trajectory.times[1:].tolist())
-    ]
+
+    def mean(changes: np.ndarray) -> float:
+        return float(changes.sum(1).mean())
+
+    rows = []
+    for time, before, after in zip(trajectory.times[1:], trajectory.species, trajectory.species[1:], strict=False):
+        was, is_ = before != MIRAGE, after != MIRAGE  # (n_crystals, n_atoms)
+        changed = mean(was & is_ & (before != after))
+        rows.append({"time": int(time), "appeared": mean(~was & is_), "vanished": mean(was & ~is_), "changed": changed})
+    return rows
 
 
 def settled(trajectory: Trajectory) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: everything that is needed to go on as if nothing had happened, in one safetensors file.
+"""Checkpoints of a training: everything that is needed to continue it unchanged, in one safetensors file.
 
 The random numbers of a step are made from (seed, step), so the number of steps done is the whole generator state.
 Three are kept: the newest, the one before it in case that one is damaged or spoilt, and the one from before
@@ -31,7 +31,7 @@ KEPT = "epoch-{:06d}.safetensors"  # a model for later evaluation, with its sett
 
 @dataclass
 class Progress:
-    """Where a training stands.
+    """State of a training besides its tensors.
 
     Attributes:
         key: fingerprint of the settings and data that the run must not change under way.

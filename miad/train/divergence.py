@@ -1,4 +1,4 @@
-"""Telling a training that explodes, before what it has spoilt takes the place of what was good."""
+"""Detection of a training that diverges, before its spoilt weights replace good checkpoints."""
 
 import logging
 import math
@@ -12,7 +12,7 @@ FACTOR = 10.0  # a loss over the best one so far that counts as an explosion
 
 
 def is_one(total: float, best: float) -> bool:
-    """Whether a loss beside the best epoch so far is an explosion; one that is no number always is."""
+    """Whether a loss is an explosion beside that of the best epoch so far; a loss that is not a number always is."""
     return not total < FACTOR * best + 1e-9
 
 
@@ -59,7 +59,7 @@ class Guard:
             raise self.error(total, progress)
 
     def error(self, total: float, progress: Progress) -> MiadError:
-        """What to tell the user about the loss of the epoch under way."""
+        """Error that names the loss of the epoch under way and the checkpoints that are kept."""
         kept = [str(path) for name in (LAST, PREVIOUS) if (path := self.folder / name).is_file()]
         there = ", the one before it: ".join(kept) or "none was written yet"
         return MiadError(

@@ -1,22 +1,27 @@
 """The loss curve of a training, for programs (CSV) and for TensorBoard; both can be watched while it is under way."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from miad.core.files import write_text
 
-LOSSES = ("lattice", "coords", "species")
-COLUMNS = ("epoch", "step", "seconds", *LOSSES, "total", "val_total", "learning_rate")
+
+def columns(loss_names: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a curve whose process has these losses."""
+    return ("epoch", "step", "seconds", *loss_names, "total", "val_total", "learning_rate")
 
 
-def write_losses(path: Path, rows: list[dict]) -> None:
+def write_losses(path: Path, rows: list[dict], loss_names: Sequence[str]) -> None:
     """One row per epoch.
 
-    `total` is κ1 `lattice` + κ2 `coords` + κ3 `species`, where `species` holds train.cross_entropy times the auxiliary
-    loss; `val_total` is the same sum on the validation crystals, empty where there was no validation.
+    `total` is the sum of the losses, each times its factor: κ1 `lattice` + κ2 `coords` + κ3 (`species` +
+    train.cross_entropy `cross_entropy`) for the joint diffusion. `val_total` is the same sum on the validation
+    crystals, empty where there was no validation.
     """
-    lines = [",".join("" if row[name] is None else repr(row[name]) for name in COLUMNS) for row in rows]
-    write_text(path, "\n".join([",".join(COLUMNS), *lines]) + "\n")
+    names = columns(loss_names)
+    lines = [",".join("" if row.get(name) is None else repr(row[name]) for name in names) for row in rows]
+    write_text(path, "\n".join([",".join(names), *lines]) + "\n")
 
 
 class Live:
@@ -26,10 +31,11 @@ class Live:
         table: CSV that is written anew each time.
         folder: of the TensorBoard log, which the first update of a session replaces: of what a killed session
             wrote, epochs may be done again.
+        loss_names: of the process.
     """
 
-    def __init__(self, table: Path, folder: Path) -> None:
-        self.table, self.folder = table, folder
+    def __init__(self, table: Path, folder: Path, loss_names: Sequence[str]) -> None:
+        self.table, self.folder, self.loss_names = table, folder, loss_names
         self.writer: Any = None
         self.num_written = 0
 
@@ -37,17 +43,17 @@ class Live:
         """Write the curve so far; nothing where no epoch has ended since."""
         if self.writer is not None and self.num_written == len(rows):
             return
-        write_losses(self.table, rows)
+        write_losses(self.table, rows, self.loss_names)
         if self.writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
             for old in self.folder.glob("events.*"):
                 old.unlink()
-            # A TensorBoard that is watching forgets, too, what it has read of the older log.
+            # purge_step: a TensorBoard that is open drops what it has read of the older log.
             self.writer = SummaryWriter(self.folder, purge_step=0)
         for row in rows[self.num_written :]:
-            for name in COLUMNS[3:]:
-                if row[name] is not None:
+            for name in columns(self.loss_names)[3:]:
+                if row.get(name) is not None:
                     self.writer.add_scalar(name, row[name], row["step"])
         self.writer.flush()
         self.num_written = len(rows)

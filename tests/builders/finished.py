@@ -23,6 +23,7 @@ METALS, ANIONS = ("Li", "Na", "K", "Rb", "Cs"), ("F", "Cl", "Br", "I", "H", "O")
 NUM_SALTS = len(METALS) * len(ANIONS)
 HOSTILE = "</script><script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\">"
 TIMES = [40, 30, 20, 10, 0]
+LOSSES = ("lattice", "coords", "species")
 
 
 def salt(name: str, metal: int, anion: int, edge: float) -> Crystal:
@@ -72,10 +73,15 @@ def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
     write_crystals(home / "sample" / "0.jsonl", [one.replace(energy_per_atom=None) for one in crystals])
     write_trajectories(home / "sample" / "0.trajectories.safetensors", crystals[:4])
     rows = [
-        {**dict.fromkeys(loss_curve.COLUMNS, 1.0 / epoch), "epoch": epoch, "step": epoch, "seconds": 2.0 * epoch}
+        {
+            **dict.fromkeys(loss_curve.columns(LOSSES), 1.0 / epoch),
+            "epoch": epoch,
+            "step": epoch,
+            "seconds": 2.0 * epoch,
+        }
         for epoch in range(1, 11)
     ]
-    loss_curve.write_losses(home / "train" / "losses.csv", rows)
+    loss_curve.write_losses(home / "train" / "losses.csv", rows, LOSSES)
     (home / "train" / "model.safetensors").write_bytes(b"weights")
     names = {"ledger": "ledger.jsonl", "verdicts": "verdicts.jsonl", "row": "row.json"}
     judged = {kind: home / "sun" / "chgnet" / name for kind, name in names.items()}

@@ -1,4 +1,4 @@
-"""What would make the processor wait for a GPU, looked for on a CPU."""
+"""Operations that would make the processor wait for a GPU, looked for on a CPU."""
 
 import traceback
 

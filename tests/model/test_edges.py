@@ -1,4 +1,9 @@
-"""The hand-written backward pass of the edge block, and the pieces it works in."""
+"""The hand-written backward pass of the edge block, the pieces it works in, and that it is complete by itself."""
+
+import os
+import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -6,6 +11,7 @@ from torch.nn.functional import silu
 
 from miad.model import edges
 from miad.model.edges import PairIndex, edge_mean
+from tests.builders import ROOT
 
 HIDDEN = 3
 
@@ -87,3 +93,32 @@ def test_half_precision_is_close_and_stays_half():
     half = edge_mean(*arguments)
     assert half.dtype == torch.bfloat16
     assert torch.allclose(half.double(), exact, atol=0.05)
+
+
+NETWORK_ALONE = """
+import importlib.util, torch
+from miad.config.sections import Network
+from miad.model.network import CSPNet
+assert importlib.util.find_spec("miad.model.kernels") is None
+torch.manual_seed(0)
+network = CSPNet(Network(16, 2, 4, 8, 0.5))
+g = torch.Generator().manual_seed(0)
+noisy = torch.randn(2, 3, 3, generator=g), torch.rand(2, 5, 3, generator=g), torch.randint(0, 100, (2, 5), generator=g)
+total = sum(part.square().mean() for part in network(*noisy, torch.tensor([3, 900])))
+total.backward()
+print(total.item(), sum(parameter.grad.abs().sum().item() for parameter in network.parameters()))
+"""
+
+
+def test_the_package_is_complete_without_the_kernels(tmp_path):
+    """Their folder left out, the network gives the same numbers, and training and sampling can be imported."""
+    whole = NETWORK_ALONE.replace('assert importlib.util.find_spec("miad.model.kernels") is None\n', "")
+    alone = NETWORK_ALONE + "import miad.train.trainer, miad.sample.step, miad.import_weights\n"
+    shutil.copytree(ROOT / "miad", tmp_path / "miad", ignore=shutil.ignore_patterns("kernels", "__pycache__"))
+    found = []
+    for root, code in ((ROOT, whole), (tmp_path, alone)):
+        environment = {**os.environ, "PYTHONPATH": str(root)}
+        done = subprocess.run([sys.executable, "-c", code], cwd=root, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found.append([float(word) for word in done.stdout.split()])
+    assert found[0] == pytest.approx(found[1], rel=1e-5)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from miad.config.sections import from_record
 from miad.core.errors import MiadError
-from miad.machine.device import pick_device
 from miad.model.network import CSPNet
-from miad.model.weights import Model, load, save
+from miad.model.weights import Model, load, record_of, save
 from tests.builders import toy
 
 ABOUT = Model(toy.MIRAGE, toy.DIFFUSION, toy.NETWORK, True, [0, 3, 0, 2], 5.5, 17, "run é, 5 crystals")
@@ -26,7 +26,7 @@ def path(tmp_path):
 def test_weights_and_settings_come_back(path):
     network, about = load(path)
     assert about == ABOUT
-    assert json.loads(path.with_suffix(".json").read_text()) == dataclasses.asdict(ABOUT)
+    assert json.loads(path.with_suffix(".json").read_text()) == record_of(ABOUT)
     torch.manual_seed(0)
     expected = CSPNet(toy.NETWORK).state_dict()
     assert all(torch.equal(weight, expected[name]) for name, weight in network.state_dict().items())
@@ -79,20 +79,18 @@ def test_missing_files_and_weights_are_refused(path):
         load(path)
 
 
-def test_devices(monkeypatch):
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert pick_device("auto") == pick_device("cpu") == "cpu"
-    with pytest.raises(MiadError, match=r"torch sees no GPU.*device: auto"):
-        pick_device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert pick_device("auto") == pick_device("cuda") == "cuda"
-    assert pick_device("cuda:1") == "cuda:1" and pick_device("cpu") == "cpu"
-    with pytest.raises(MiadError, match="cuda:2, but torch sees 2 GPUs"):
-        pick_device("cuda:2")
-    monkeypatch.setenv("LOCAL_RANK", "1")  # under torchrun each process has its own
-    assert pick_device("auto") == "cuda:1"
-    monkeypatch.setenv("LOCAL_RANK", "2")
-    with pytest.raises(MiadError, match="start fewer processes"):
-        pick_device("auto")
+def test_the_header_names_a_process_and_a_network_only_if_they_are_not_the_first(path):
+    """Weights of before there were others are read, and those of today keep their bytes."""
+    text = path.with_suffix(".json").read_text()
+    assert "process" not in text and "kind" not in text and '"num_atoms": 5' in text
+    other = dataclasses.replace(ABOUT, mirage=toy.BASELINE, network=dataclasses.replace(toy.NETWORK, kind="other"))
+    record = record_of(other)
+    assert record["network"]["kind"] == "other" and record["mirage"]["num_atoms"] is None
+    assert from_record(Model, record) == other
+
+
+def test_a_network_that_does_not_exist_is_named(path):
+    network = dataclasses.replace(toy.NETWORK, kind="cspnett")
+    save(path, CSPNet(toy.NETWORK).state_dict(), dataclasses.replace(ABOUT, network=network))
+    with pytest.raises(MiadError, match=r"network\.kind is cspnett, which does not exist\. Did you mean cspnet"):
+        load(path)

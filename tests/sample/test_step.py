@@ -12,20 +12,13 @@ from miad.config.sections import Mirage, Network, Sample
 from miad.core.crystal import NUM_SPECIES, read_crystals
 from miad.core.errors import MiadError
 from miad.core.seeding import generator, seed_of
-from miad.model.diffusion.process import JointDiffusion, Noise, State
+from miad.model.diffusion.process import JointDiffusion
 from miad.model.network import CSPNet
+from miad.model.process import Noise
 from miad.model.weights import Model, save
 from miad.sample import cuda_graph
 from miad.sample import step as sample
-from miad.sample.step import (
-    blocks_at_once,
-    draw_padding,
-    generate,
-    is_corrected,
-    num_network_calls,
-    shard_size,
-    times_of,
-)
+from miad.sample.step import blocks_at_once, draw_padding, generate, plan, shard_size
 from tests.builders import toy
 from tests.builders.waiting import Waiting
 
@@ -164,25 +157,17 @@ def test_the_baseline_draws_its_numbers_of_atoms_from_the_histogram():
     assert draw_padding(about(), Noise([generator("atoms")], [num])) is None
 
 
-def test_the_padding_of_the_baseline_is_dropped():
-    state = State(
-        4 * torch.eye(3).repeat(2, 1, 1),
-        torch.rand(2, 4, 3),
-        torch.tensor([[5, 6, 7, 8], [5, 0, 7, 8]]),
-        torch.tensor([[True, True, False, False], [True, True, True, False]]),
-    )
-    first, second = sample.to_crystals(state, ["a", "b"])
-    assert first.atomic_numbers.tolist() == [5, 6] and second.atomic_numbers.tolist() == [5, 7]
-
-
 def test_steps_and_correctors_as_set():
-    times = times_of(20, 5)
-    assert times == [20, 15, 10, 5, 0]
+    def steps(**changes):
+        return plan(20, dataclasses.replace(SAMPLE, stride=5, **changes))
+
+    assert steps(corrector_steps=1) == [(20, 15, False), (15, 10, False), (10, 5, False), (5, 0, True)]
+    assert all(is_corrected for _, _, is_corrected in steps(corrector_steps=None))
+    assert all(is_corrected for _, _, is_corrected in steps(corrector_steps=50))  # more than there are steps
+    assert not any(is_corrected for _, _, is_corrected in steps(corrector_steps=0))
+    assert not any(is_corrected for _, _, is_corrected in steps(corrector_steps=4, corrector_scale=0.0))
     with pytest.raises(MiadError, match=r"sample\.stride 3 does not divide the 20 time steps"):
-        times_of(20, 3)
-    assert [is_corrected(position, 4, 1) for position in range(4)] == [False, False, False, True]
-    assert all(is_corrected(position, 4, None) for position in range(4))
-    assert not any(is_corrected(position, 4, 0) for position in range(4))
+        plan(20, dataclasses.replace(SAMPLE, stride=3))
 
 
 @pytest.mark.parametrize(
@@ -192,7 +177,8 @@ def test_calls_of_the_network_are_as_announced(model, tmp_path, monkeypatch, cha
     predict, seen = JointDiffusion.predict, []
     monkeypatch.setattr(JointDiffusion, "predict", lambda *all_: seen.append(1) or predict(*all_))
     lines(model, tmp_path, num_crystals=8, **changes)  # one block
-    assert len(seen) == calls == num_network_calls(20, dataclasses.replace(SAMPLE, **changes))
+    steps = plan(20, dataclasses.replace(SAMPLE, **changes))
+    assert len(seen) == calls == sum(1 + is_corrected for _, _, is_corrected in steps)
 
 
 def test_seeds_are_the_same_on_every_machine():

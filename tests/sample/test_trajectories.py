@@ -1,4 +1,4 @@
-"""What the snapshots of a generation tell, on trajectories short enough to count by hand."""
+"""Statistics of the snapshots of a generation, on trajectories short enough to count by hand."""
 
 import numpy as np
 import pytest

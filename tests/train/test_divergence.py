@@ -1,4 +1,4 @@
-"""When a loss counts as an explosion, and what is said then."""
+"""Losses that count as an explosion, and the error then."""
 
 import math
 

@@ -16,11 +16,12 @@ from safetensors.torch import load_file, save_file
 
 from miad.core.errors import MiadError
 from miad.train import checkpoint
-from miad.train import step as train
-from miad.train.loss_curve import COLUMNS
+from miad.train.loss_curve import columns
+from miad.train.trainer import PREEMPTED, Trainer
 from tests.builders import toy
-from tests.builders.trainings import assert_same, command, fit, state
+from tests.builders.trainings import assert_same, command, curve, fit, state
 
+LOSSES = ("lattice", "coords", "species", "cross_entropy")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -44,7 +45,7 @@ def test_killed_and_preempted_at_random_moments_it_ends_as_if_nothing_had_happen
             time.sleep(0.005)
         time.sleep(random.uniform(0, 0.2))  # noqa: S311
         torn.send_signal(how)
-        assert torn.wait(60) == (-signal.SIGKILL if how == signal.SIGKILL else train.PREEMPTED)
+        assert torn.wait(60) == (-signal.SIGKILL if how == signal.SIGKILL else PREEMPTED)
         # Killed between its two renamings, the newest one is the one before.
         steps.append(state(tmp_path / "torn", checkpoint.LAST if last.exists() else checkpoint.PREVIOUS)[0].step)
     assert steps == sorted(set(steps)) and steps[-1] < 180
@@ -55,13 +56,13 @@ def test_killed_and_preempted_at_random_moments_it_ends_as_if_nothing_had_happen
 
 def test_stopped_after_the_last_batch_of_an_epoch(data, tmp_path, monkeypatch):
     settings = toy.changed()
-    step = train.Trainer._step
+    step = Trainer._step
 
     def stop_at_the_end(self, order, index):
         self.must_stop = index == 2
         step(self, order, index)
 
-    monkeypatch.setattr(train.Trainer, "_step", stop_at_the_end)
+    monkeypatch.setattr(Trainer, "_step", stop_at_the_end)
     for _ in range(4):
         with pytest.raises(SystemExit) as exit_:
             fit(settings, data, tmp_path / "torn")
@@ -131,14 +132,14 @@ def seen(folder: Path) -> tuple[list[str], list[int]]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     table = (folder / "checkpoints" / "losses.csv").read_text().split()
-    assert table[0] == ",".join(COLUMNS)
+    assert table[0] == ",".join(columns(LOSSES))
     log = EventAccumulator(str(folder / "tensorboard"))
     log.Reload()
     return [row.split(",")[0] for row in table[1:]], [event.step for event in log.Scalars("total")]
 
 
 def test_a_training_can_be_watched_and_a_resumed_one_shows_no_epoch_twice(data, tmp_path, monkeypatch):
-    settings, shown, end = toy.changed(checkpoint_minutes=1e-9), [], train.Trainer._end_epoch
+    settings, shown, end = toy.changed(checkpoint_minutes=1e-9), [], Trainer._end_epoch
 
     def look(self):
         if self.progress.epoch == 2:
@@ -146,13 +147,33 @@ def test_a_training_can_be_watched_and_a_resumed_one_shows_no_epoch_twice(data, 
         end(self)
         self.must_stop = self.progress.epoch == 2
 
-    monkeypatch.setattr(train.Trainer, "_end_epoch", look)
+    monkeypatch.setattr(Trainer, "_end_epoch", look)
     with pytest.raises(SystemExit):
         fit(settings, data, tmp_path)
     fit(settings, data, tmp_path)
     assert shown == [(["1", "2"], [3, 6])]
     assert seen(tmp_path) == (["1", "2", "3", "4"], [3, 6, 9, 12])
     assert (tmp_path / "checkpoints" / "losses.csv").read_bytes() == (tmp_path / "losses.csv").read_bytes()
+
+
+def test_a_training_of_an_earlier_version_goes_on(data, tmp_path, caplog):
+    """Its curve had the auxiliary loss in the column of the species, and three sums of the epoch under way."""
+    caplog.set_level(logging.INFO, logger="miad")
+    folder = fit(toy.changed(num_epochs=2), data, tmp_path / "run")
+    last = folder / "checkpoints" / checkpoint.LAST
+    progress, groups = checkpoint.load(last)
+    for row in progress.rows:
+        row["species"] += toy.TRAIN.cross_entropy * row.pop("cross_entropy")
+    groups["running"]["losses"] = groups["running"]["losses"][:3].clone()
+    checkpoint.save(last, progress, groups)
+    fit(toy.changed(num_epochs=4), data, folder)
+    assert "continuing at epoch 2, step 6" in caplog.text
+    assert "up to epoch 2, losses.csv has the auxiliary losses in the column species" in caplog.text
+    whole = fit(toy.changed(num_epochs=4), data, tmp_path / "whole")
+    assert (folder / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    names, *rows = curve(folder)
+    assert [row[names.index("cross_entropy")] == "" for row in rows] == [True, True, False, False]
+    assert rows[2:] == curve(whole)[3:]
 
 
 # ------------------------------------------------------------------------------------------- longer and shorter
@@ -186,13 +207,13 @@ def test_a_longer_run_continues_from_before_the_cooldown_a_shorter_one_begins_an
 
 def test_a_run_that_is_cooling_can_be_made_longer(data, tmp_path, monkeypatch):
     short, long = (toy.changed(num_epochs=num, cooldown_fraction=0.5) for num in (4, 5))
-    step = train.Trainer._step
+    step = Trainer._step
 
     def stop_while_cooling(self, order, index):
         self.must_stop = self.progress.step == 8
         step(self, order, index)
 
-    monkeypatch.setattr(train.Trainer, "_step", stop_while_cooling)
+    monkeypatch.setattr(Trainer, "_step", stop_while_cooling)
     with pytest.raises(SystemExit):
         fit(short, data, tmp_path / "run")
     monkeypatch.undo()
@@ -227,7 +248,7 @@ def test_a_loss_that_is_no_number_stops(data, tmp_path):
 
 def test_gradients_that_are_no_number_never_reach_a_checkpoint(data, tmp_path):
     """The loss of their step is still sound, and the weights that they spoil are not."""
-    trainer = train.Trainer(toy.changed(checkpoint_minutes=0.0), **data, folder=tmp_path)
+    trainer = Trainer(toy.changed(checkpoint_minutes=0.0), **data, folder=tmp_path)
     calls = iter(range(100))
     weight = next(trainer.network.parameters())
     weight.register_hook(lambda grad: grad * torch.nan if next(calls) == 4 else grad)
@@ -238,7 +259,7 @@ def test_gradients_that_are_no_number_never_reach_a_checkpoint(data, tmp_path):
     assert all(tensor.isfinite().all() for part in groups.values() for tensor in part.values())
 
 
-def explode(trainer: train.Trainer, at: int) -> None:
+def explode(trainer: Trainer, at: int) -> None:
     """All weights become larger by a factor after that step."""
     step = trainer._step
 
@@ -255,7 +276,7 @@ def explode(trainer: train.Trainer, at: int) -> None:
 def test_an_explosion_within_an_epoch_overwrites_nothing_good(tmp_path, caplog):
     """Of the 50 steps of an epoch, the third is the explosion: the whole epoch's sum would take long to show it."""
     data = toy.infused(tmp_path / "data", num=200)
-    trainer = train.Trainer(toy.changed(batch_size=4, checkpoint_minutes=0.0), **data, folder=tmp_path / "run")
+    trainer = Trainer(toy.changed(batch_size=4, checkpoint_minutes=0.0), **data, folder=tmp_path / "run")
     explode(trainer, at=53)
     with pytest.raises(MiadError, match=r"the loss of epoch 2 .*: \S*last.safetensors, .*: \S*previous.safetensors\."):
         trainer.fit()
@@ -266,7 +287,7 @@ def test_an_explosion_within_an_epoch_overwrites_nothing_good(tmp_path, caplog):
 
 
 def test_the_curve_of_a_training_that_diverged_can_be_looked_at(data, tmp_path, monkeypatch):
-    step = train.Trainer._step
+    step = Trainer._step
 
     def explosive(self, order, index):
         step(self, order, index)
@@ -274,7 +295,7 @@ def test_the_curve_of_a_training_that_diverged_can_be_looked_at(data, tmp_path, 
             with torch.no_grad():
                 next(self.network.parameters()).fill_(torch.nan)
 
-    monkeypatch.setattr(train.Trainer, "_step", explosive)
+    monkeypatch.setattr(Trainer, "_step", explosive)
     with pytest.raises(MiadError, match="the loss of epoch 3 is nan"):
         fit(toy.changed(), data, tmp_path)
     assert seen(tmp_path) == (["1", "2"], [3, 6]) and not (tmp_path / "losses.csv").exists()
@@ -282,7 +303,7 @@ def test_the_curve_of_a_training_that_diverged_can_be_looked_at(data, tmp_path, 
 
 def test_a_noisy_batch_only_puts_a_checkpoint_off(data, tmp_path, caplog, monkeypatch):
     settings = toy.changed(checkpoint_minutes=1e-9, cooldown_fraction=5 / 6)  # of 12 steps: from the second on
-    trainer = train.Trainer(settings, **data, folder=tmp_path)
+    trainer = Trainer(settings, **data, folder=tmp_path)
     noise, shared, saved = iter([1, 26, *[1] * 10]), trainer._shared, []
     trainer._shared = lambda values: shared(values * next(noise))
     monkeypatch.setattr(checkpoint, "save", lambda path, progress, tensors: saved.append((path.name, progress.step)))
@@ -295,7 +316,7 @@ def test_a_noisy_batch_only_puts_a_checkpoint_off(data, tmp_path, caplog, monkey
 def test_a_signal_while_the_loss_explodes_leaves_the_good_checkpoint(tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="miad")
     data = toy.infused(tmp_path / "data", num=200)
-    trainer = train.Trainer(toy.changed(batch_size=4), **data, folder=tmp_path / "run")
+    trainer = Trainer(toy.changed(batch_size=4), **data, folder=tmp_path / "run")
     explode(trainer, at=10)
     step = trainer._step
 
@@ -308,7 +329,7 @@ def test_a_signal_while_the_loss_explodes_leaves_the_good_checkpoint(tmp_path, c
     trainer._step = stop
     with pytest.raises(SystemExit) as left:
         trainer.fit()
-    assert left.value.code == train.PREEMPTED and "holds what was there before the loss exploded" in caplog.text
+    assert left.value.code == PREEMPTED and "holds what was there before the loss exploded" in caplog.text
     assert checkpoint.load(tmp_path / "run" / checkpoint.LAST)[0].step == 8
 
 

@@ -1,4 +1,4 @@
-"""What a training starts from, what it writes, and that neither processes nor devices change it."""
+"""Start and results of a training; neither the number of processes nor padding changes it."""
 
 import dataclasses
 import os
@@ -14,8 +14,7 @@ from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
 from miad.model.weights import load
 from miad.sample import step as sample
-from miad.train import step as train
-from miad.train.loss_curve import COLUMNS, LOSSES
+from miad.train.trainer import Trainer
 from tests.builders import toy
 from tests.builders.trainings import command, curve, fit, state
 from tests.builders.waiting import Waiting
@@ -35,7 +34,7 @@ def test_training_can_start_from_trained_weights(data, tmp_path):
     first = fit(toy.changed(num_epochs=30), data, tmp_path / "first")
     settings = toy.changed(num_epochs=2, start_from=str(first / "model.safetensors"))
     tuned, fresh = fit(settings, data, tmp_path / "tuned"), fit(toy.changed(num_epochs=2), data, tmp_path / "fresh")
-    total = COLUMNS.index("total") - 1  # `curve` leaves out the time
+    total = curve(tuned)[0].index("total")
     assert float(curve(tuned)[1][total]) < 0.8 * float(curve(fresh)[1][total])
     model = load(tuned / "model.safetensors")[1]
     assert model.num_epochs == 32 and "first" in model.origin
@@ -89,19 +88,21 @@ def test_the_curve_adds_up_and_falls(data, tmp_path):
     folder = fit(
         toy.changed(num_epochs=40, loss_weights={"lattice": 2.0, "coords": 0.5, "species": 0.1}), data, tmp_path
     )
-    rows = [
-        dict(zip(COLUMNS, line.split(","), strict=True)) for line in (folder / "losses.csv").read_text().split()[1:]
-    ]
+    names, *lines = curve(folder)
+    rows = [dict(zip(names, line, strict=True)) for line in lines]
     assert [int(row["step"]) for row in rows] == list(range(3, 121, 3))
     for row in rows:
-        total = sum(weight * float(row[name]) for weight, name in zip((2.0, 0.5, 0.1), LOSSES, strict=True))
+        lattice, coords, species, entropy = (
+            float(row[name]) for name in ("lattice", "coords", "species", "cross_entropy")
+        )
+        total = 2.0 * lattice + 0.5 * coords + 0.1 * (species + toy.TRAIN.cross_entropy * entropy)
         assert float(row["total"]) == pytest.approx(total, rel=1e-6)
         assert (row["val_total"] != "") == (int(row["epoch"]) % 2 == 0)
     assert float(rows[-1]["val_total"]) < 0.9 * float(rows[1]["val_total"])
 
 
 def test_validation_is_repeatable_and_leaves_no_trace(data, tmp_path):
-    trainer = train.Trainer(toy.changed(), **data, folder=tmp_path)
+    trainer = Trainer(toy.changed(), **data, folder=tmp_path)
     trainer.fit()
     before = {name: weight.clone() for name, weight in trainer.network.state_dict().items()}
     first = trainer.validate()
@@ -112,10 +113,10 @@ def test_validation_is_repeatable_and_leaves_no_trace(data, tmp_path):
 
 
 def test_half_precision_learns_the_same(data, tmp_path):
-    totals = [
-        float(curve(fit(toy.changed(num_epochs=1, precision=precision), data, tmp_path / precision))[1][5])
-        for precision in ("float32", "bf16")
-    ]
+    totals = []
+    for precision in ("float32", "bf16"):
+        names, row = curve(fit(toy.changed(num_epochs=1, precision=precision), data, tmp_path / precision))
+        totals.append(float(row[names.index("total")]))
     assert totals[0] != totals[1] and totals[0] == pytest.approx(totals[1], rel=0.05)
 
 
@@ -154,8 +155,9 @@ def test_the_baseline_without_mirage_atoms_trains_and_samples(tmp_path):
 def test_padding_of_the_baseline_has_no_influence(tmp_path):
     """Wider padding is the same training, up to the random numbers: compare the loss of one batch with fixed ones."""
     from miad.infuse.step import padding_mask, to_tensors
-    from miad.model.diffusion.process import JointDiffusion, State
+    from miad.model.diffusion.process import JointDiffusion
     from miad.model.network import CSPNet
+    from miad.model.process import State
 
     class Zeros:
         def normal(self, *shape):
@@ -168,21 +170,21 @@ def test_padding_of_the_baseline_has_no_influence(tmp_path):
             return torch.full((6, *shape), 7)
 
     torch.manual_seed(0)
-    network, process = CSPNet(toy.NETWORK), JointDiffusion(toy.DIFFUSION, toy.BASELINE)
+    network, process = CSPNet(toy.NETWORK), JointDiffusion(toy.DIFFUSION, toy.BASELINE, cross_entropy=0.5)
     found = []
     for width in (4, 9):
         tensors = to_tensors(toy.crystals(6), width)
         mask = padding_mask(tensors["num_atoms"], width)
         batch = State(tensors["lattice"], tensors["frac_coords"], tensors["species"], mask)
-        found.append(process.losses(network, batch, torch.arange(1, 7), Zeros(), process.counts(batch)))
-    for name in LOSSES:
+        found.append(process.losses_at(network, batch, torch.arange(1, 7), Zeros(), process.counts(batch)))
+    for name in process.loss_names:
         assert found[0][name].item() == pytest.approx(found[1][name].item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("mirage", [toy.MIRAGE, toy.BASELINE])
 def test_no_step_waits_for_the_gpu(tmp_path, mirage):
     """Steps are queued while the GPU is still at work on earlier ones; a number read back would empty the queue."""
-    trainer = train.Trainer(toy.changed(mirage=mirage), **toy.infused(tmp_path, mirage), folder=tmp_path / "run")
+    trainer = Trainer(toy.changed(mirage=mirage), **toy.infused(tmp_path, mirage), folder=tmp_path / "run")
     order = trainer._order(0)
     trainer._step(order, 0)
     with Waiting() as waiting:

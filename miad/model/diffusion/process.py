@@ -1,71 +1,22 @@
-"""The joint process: the three diffusions side by side, tied together by one network."""
+"""The joint diffusion: the three diffusions side by side, tied together by one network.
+
+Source: MiAD, arXiv:2511.14426, section 2 and appendix A.
+"""
 
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from miad.config.sections import Diffusion, Mirage
-from miad.core.crystal import MIRAGE, NUM_SPECIES
+from miad.core.crystal import MIRAGE
 from miad.model.diffusion import coords, lattice, mirage, schedules, species
-
-
-@dataclass(frozen=True)
-class State:
-    """A batch of crystals, clean or noisy.
-
-    Attributes:
-        lattice: (n_crystals, 3, 3) Å, rows are vectors.
-        frac_coords: (n_crystals, n_atoms, 3) in [0, 1).
-        species: (n_crystals, n_atoms), 0 = mirage.
-        is_atom: (n_crystals, n_atoms), False for padding; None when there is none, as with mirage infusion.
-    """
-
-    lattice: Tensor
-    frac_coords: Tensor
-    species: Tensor
-    is_atom: Tensor | None = None
-
-    def __getitem__(self, part: Tensor | slice) -> "State":
-        """Some of the crystals."""
-        is_atom = None if self.is_atom is None else self.is_atom[part]
-        return State(self.lattice[part], self.frac_coords[part], self.species[part], is_atom)
-
-
-class Noise:
-    """Random numbers for a batch whose crystals are drawn in blocks, each block from its own generator.
-
-    So a crystal depends on its block alone: not on the size of the batch, the order of shards or the number of GPUs.
-
-    Args:
-        generators: one per block, on the device of the batch.
-        sizes: crystals of each block.
-        part: which crystals of the batch this process works on (all, unless several GPUs share a batch).
-    """
-
-    def __init__(self, generators: list[torch.Generator], sizes: list[int], part: slice = slice(None)) -> None:
-        self.blocks = list(zip(generators, sizes, strict=True))
-        self.part = part
-
-    def _draw(self, draw, *shape: int, **more) -> Tensor:
-        return torch.cat([draw((n, *shape), generator=g, device=g.device, **more) for g, n in self.blocks])[self.part]
-
-    def normal(self, *shape: int) -> Tensor:
-        """Standard normal numbers, (n_crystals, *shape)."""
-        return self._draw(torch.randn, *shape)
-
-    def uniform(self, *shape: int) -> Tensor:
-        """U(0, 1) numbers, (n_crystals, *shape)."""
-        return self._draw(torch.rand, *shape)
-
-    def classes(self, *shape: int) -> Tensor:
-        """Uniform classes 0 … K − 1, (n_crystals, *shape)."""
-        return self._draw(lambda size, **more: torch.randint(NUM_SPECIES, size, **more), *shape)
+from miad.model.process import Noise, Predict, State
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What the losses of a batch are divided by; of the whole batch when several GPUs share it.
+    """Denominators of the losses of a batch; of the whole batch when several GPUs share it.
 
     Scalars that stay on the device: a number on the host would make every step wait for the GPU.
     """
@@ -76,7 +27,7 @@ class Counts:
 
 
 class JointDiffusion:
-    """Forward noising, losses and reverse steps; index t = 0 … T into every schedule.
+    """A `miad.model.process.Process`: noising, losses and reverse steps; index t = 0 … T into every schedule.
 
     Args:
         settings: the schedules.
@@ -85,6 +36,8 @@ class JointDiffusion:
         center_scores: take the rigid shift out of the coordinate target.
         cross_entropy: weight of the auxiliary loss of the species; the paper has none.
     """
+
+    weighted = ("lattice", "coords", "species")  # the paper's losses, with κ1, κ2 and κ3
 
     def __init__(
         self,
@@ -96,6 +49,7 @@ class JointDiffusion:
     ) -> None:
         self.num_timesteps, self.variant, self.center_scores = settings.num_timesteps, variant, center_scores
         self.cross_entropy = cross_entropy
+        self.loss_names: tuple[str, ...] = (*self.weighted, *(["cross_entropy"] if cross_entropy else []))
         sigma = schedules.coords_sigma(settings)
         # λ_0 is never used; one keeps the index.
         norm = torch.cat([torch.ones(1, dtype=torch.float64), coords.score_norm(sigma[1:])])
@@ -103,6 +57,10 @@ class JointDiffusion:
         self.species_alpha_bar = schedules.species_alpha_bar(settings).float().to(device)  # (T + 1,)
         self.sigma = sigma.float().to(device)  # (T + 1,)
         self.root_norm = norm.sqrt().float().to(device)  # (T + 1,) 1/cells
+
+    def factors(self, weights: dict[str, float]) -> dict[str, float]:
+        """κ1, κ2, κ3, and κ3 times the weight of the auxiliary loss."""
+        return {**weights, "cross_entropy": weights["species"] * self.cross_entropy}
 
     def times(self, noise: Noise, stratified: bool, num_crystals: int) -> Tensor:
         """Uniform times 1 … T of a batch; stratified: one from each of n_crystals equal slices of the range.
@@ -124,7 +82,7 @@ class JointDiffusion:
         return State(clean.lattice, placed, clean.species, clean.is_atom)
 
     def scored(self, clean: State) -> Tensor:
-        """Which atoms the coordinate loss counts, (n_crystals, n_atoms), 1 or 0."""
+        """1 for the atoms that the coordinate loss counts, else 0, (n_crystals, n_atoms)."""
         if clean.is_atom is not None:
             return clean.is_atom.float()
         if self.variant.num_atoms is not None and self.variant.mask_loss:
@@ -136,10 +94,15 @@ class JointDiffusion:
         atoms = clean.species.numel() if clean.is_atom is None else clean.is_atom.sum()
         return Counts(len(clean.lattice), atoms, self.scored(clean).sum().clamp(min=1))
 
-    def losses(
-        self, network: nn.Module, clean: State, times: Tensor, noise: Noise, counts: Counts
+    def losses(self, network: Predict, batch: State, noise: Noise, is_stratified: bool) -> dict[str, Tensor]:
+        """Losses of this process's share of a batch, at random times; see `losses_at`."""
+        clean = self.infuse(batch[noise.part], noise)
+        return self.losses_at(network, clean, self.times(noise, is_stratified, len(batch)), noise, self.counts(batch))
+
+    def losses_at(
+        self, network: Predict, clean: State, times: Tensor, noise: Noise, counts: Counts
     ) -> dict[str, Tensor]:
-        """The three losses of a batch, protocol section 3.
+        """The losses of a batch, protocol section 3.
 
         Args:
             network: CSPNet.
@@ -149,12 +112,35 @@ class JointDiffusion:
             counts: denominators.
 
         Returns:
-            Scalars under `lattice`, `coords`, `species`.
+            Scalars under `lattice`, `coords`, `species` and, if it has a weight, `cross_entropy` in nats.
         """
-        num_atoms = clean.species.shape[1]
-        epsilon = noise.normal(3, 3)  # (n_crystals, 3, 3)
+        epsilon, moves, noisy = self.add_noise(clean, times, noise)
         sigma = self.sigma[times][:, None, None]  # (n_crystals, 1, 1)
-        moves = noise.normal(num_atoms, 3)  # (n_crystals, n_atoms, 3)
+        target = coords.wrapped_normal_score(sigma * moves, sigma)  # (n_crystals, n_atoms, 3)
+        weights = self.scored(clean)  # (n_crystals, n_atoms)
+        if self.center_scores:
+            target = coords.centre(target, weights)
+        predicted, score, logits = network(noisy.lattice, noisy.frac_coords, noisy.species, times, noisy.is_atom)
+        squares = coords.loss(score, target / self.root_norm[times][:, None, None])  # (n_crystals, n_atoms)
+        now, before = (self.species_alpha_bar[t][:, None, None] for t in (times, times - 1))  # (n_crystals, 1, 1)
+        of_atoms = {"species": species.loss(logits, noisy.species, clean.species, now, before)}
+        if self.cross_entropy:
+            of_atoms["cross_entropy"] = species.cross_entropy(logits, clean.species)
+        if clean.is_atom is not None:
+            of_atoms = {name: loss * clean.is_atom for name, loss in of_atoms.items()}  # (n_crystals, n_atoms)
+        return {
+            "lattice": lattice.loss(predicted, epsilon).sum() / counts.crystals,
+            "coords": (squares * weights).sum() / counts.scored_atoms,
+            **{name: loss.sum() / counts.atoms for name, loss in of_atoms.items()},
+        }
+
+    def add_noise(self, clean: State, times: Tensor, noise: Noise) -> tuple[Tensor, Tensor, State]:
+        """Crystals at their times, (n_crystals,), behind the normal numbers ε (n_crystals, 3, 3) and
+        z (n_crystals, n_atoms, 3) that their lattices and coordinates were moved by."""
+        num_atoms = clean.species.shape[1]
+        epsilon = noise.normal(3, 3)
+        sigma = self.sigma[times][:, None, None]  # (n_crystals, 1, 1)
+        moves = noise.normal(num_atoms, 3)
         keep = self.species_alpha_bar[times][:, None]  # (n_crystals, 1)
         noisy = State(
             lattice.add_noise(clean.lattice, self.lattice_alpha_bar[times], epsilon),
@@ -162,30 +148,13 @@ class JointDiffusion:
             species.add_noise(clean.species, keep, noise.uniform(num_atoms), noise.classes(num_atoms)),
             clean.is_atom,
         )
-        target = coords.wrapped_normal_score(sigma * moves, sigma)  # (n_crystals, n_atoms, 3)
-        weights = self.scored(clean)  # (n_crystals, n_atoms)
-        if self.center_scores:
-            target = coords.centre(target, weights)
-        predicted, score, logits = network(noisy.lattice, noisy.frac_coords, noisy.species, times, noisy.is_atom)
-        squares = coords.loss(score, target / self.root_norm[times][:, None, None])  # (n_crystals, n_atoms)
-        divergence = species.loss(
-            logits, noisy.species, clean.species, keep[..., None], self.species_alpha_bar[times - 1][:, None, None]
-        )  # (n_crystals, n_atoms)
-        if self.cross_entropy:
-            divergence = divergence + self.cross_entropy * species.cross_entropy(logits, clean.species)
-        if clean.is_atom is not None:
-            divergence = divergence * clean.is_atom
-        return {
-            "lattice": lattice.loss(predicted, epsilon).sum() / counts.crystals,
-            "coords": (squares * weights).sum() / counts.scored_atoms,
-            "species": divergence.sum() / counts.atoms,
-        }
+        return epsilon, moves, noisy
 
     def prior(self, noise: Noise, num_atoms: int, is_atom: Tensor | None = None) -> State:
         """Crystals at t = T: normal lattice, uniform coordinates, uniform species."""
         return State(noise.normal(3, 3), noise.uniform(num_atoms, 3), noise.classes(num_atoms), is_atom)
 
-    def predict(self, network: nn.Module, state: State, time: int) -> tuple[Tensor, Tensor, Tensor]:
+    def predict(self, network: Predict, state: State, time: int) -> tuple[Tensor, Tensor, Tensor]:
         """Lattice noise, coordinate score in 1/cells, and logits of the clean species at one time."""
         times = torch.full((len(state.lattice),), time, device=state.lattice.device)
         epsilon, score, logits = network(state.lattice, state.frac_coords, state.species, times, state.is_atom)
@@ -195,7 +164,7 @@ class JointDiffusion:
             score = coords.centre(score, torch.ones_like(state.species) if state.is_atom is None else state.is_atom)
         return epsilon, score, logits
 
-    def correct(self, network: nn.Module, state: State, time: int, scale: float, noise: Noise) -> State:
+    def correct(self, network: Predict, state: State, time: int, scale: float, noise: Noise) -> State:
         """Langevin corrector of the coordinates, δ = γ(σ_t/σ_1)²; `scale` is γ, in cells²."""
         _, score, _ = self.predict(network, state, time)
         step = scale * (self.sigma[time] / self.sigma[1]) ** 2
@@ -204,7 +173,7 @@ class JointDiffusion:
 
     def step(
         self,
-        network: nn.Module,
+        network: Predict,
         state: State,
         time: int,
         next_time: int,
@@ -212,16 +181,9 @@ class JointDiffusion:
         denoise_last: bool = False,
         max_length: float | None = None,
     ) -> State:
-        """One reverse step of all three parts from t to an earlier time.
+        """One reverse step of all three parts; see `Process.step`.
 
-        Args:
-            network: CSPNet.
-            state: crystals at `time`.
-            time, next_time: T ≥ time > next_time ≥ 0.
-            noise: random numbers.
-            denoise_last: whether the last step moves the coordinates to their noise-free estimate. The paper's
-                sampler leaves them where they are at t = 1.
-            max_length: limit of the lattice vectors that the network may aim at, Å; None: no limit, as in the paper.
+        The paper's sampler leaves the coordinates where they are at t = 1 and has no limit of the lattice.
         """
         epsilon, score, logits = self.predict(network, state, time)
         num_atoms, is_last = state.species.shape[1], next_time == 0

@@ -1,4 +1,4 @@
-"""The edge block of CSPNet as Triton kernels for a GPU: what `miad.model.edges` does, without edge tensors in memory.
+"""The edge block of CSPNet as Triton kernels for a GPU: as in `miad.model.edges`, without edge tensors in memory.
 
 Forward is one kernel. A program takes some receivers of one crystal with all their senders as the rows of a tile, makes
 SiLU(u) of them from the projections (receiver, sender, even, odd) as it walks along the inner dimension of the second
@@ -16,6 +16,7 @@ exponentials, not products, would be its limit. Figures: benchmarks/RESULTS.md.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import triton
@@ -25,7 +26,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tiles:
-    """How the second layer is cut. Fixed, not tuned at run time: other tiles round differently.
+    """Cut of the second layer. Fixed, not tuned at run time: other tiles round differently.
 
     Attributes:
         rows: edges of a tile, a power of two.
@@ -42,7 +43,7 @@ class Tiles:
 
 
 def tiles_for(hidden: int, dtype: torch.dtype, is_exact: bool, is_hopper: bool) -> Tiles:
-    """What compiles for that card without spilling its registers in the loop, and fits its shared memory.
+    """Tiles that compile for a card without spilling its registers in the loop, and fit its shared memory.
 
     Args:
         hidden: a multiple of 16.
@@ -205,7 +206,7 @@ def _first_layer_backward(
     tl.store(d_self + here, itself)
 
 
-def second_constants(num_atoms: int, hidden: int, tiles: Tiles, is_exact: bool) -> dict[str, object]:
+def second_constants(num_atoms: int, hidden: int, tiles: Tiles, is_exact: bool) -> dict[str, Any]:
     """Constants and launch options of `_second_layer`."""
     # Receivers, or for large crystals the senders of one, spread evenly over as few tiles as hold them.
     receivers = triton.cdiv(num_atoms, triton.cdiv(num_atoms, max(1, tiles.rows // num_atoms)))
@@ -225,13 +226,13 @@ def second_constants(num_atoms: int, hidden: int, tiles: Tiles, is_exact: bool) 
     }
 
 
-def first_constants(num_atoms: int, hidden: int) -> dict[str, object]:
+def first_constants(num_atoms: int, hidden: int) -> dict[str, Any]:
     """Constants and launch options of `_first_layer_backward`."""
     rows, columns = min(32, triton.next_power_of_2(num_atoms)), min(64, hidden & -hidden)
     return {"NUM_ATOMS": num_atoms, "HIDDEN": hidden, "ROWS": rows, "COLUMNS": columns, "num_warps": 8}
 
 
-def _start_second_layer(receiver: Tensor, *others: Tensor | None, out: Tensor, grad: Tensor | None = None) -> Tensor:
+def _start_second_layer(receiver: Tensor, *others: Tensor | None, out: Tensor, grad: Tensor | None = None) -> Any:
     """Fill `out` with means; with the gradient of the means, fill it with dL/dv. Returns dL/db, then, (hidden,)."""
     num, atoms, hidden = receiver.shape
     device = receiver.device
@@ -252,7 +253,7 @@ class EdgeKernel(torch.autograd.Function):
     """`miad.model.edges.EdgeMean` by the kernels of this module; the same function of the same arguments."""
 
     @staticmethod
-    def forward(ctx, receiver, sender, even, odd, alone, weight, bias, share):  # type: ignore[override]
+    def forward(ctx, receiver, sender, even, odd, alone, weight, bias, share):
         """Tensors are contiguous; `weight` may be of higher precision than the others."""
         mean, low_weight = torch.empty_like(receiver), weight.to(receiver.dtype)
         _start_second_layer(receiver, sender, even, odd, alone, low_weight, bias, share, out=mean)
@@ -260,7 +261,7 @@ class EdgeKernel(torch.autograd.Function):
         return mean
 
     @staticmethod
-    def backward(ctx, grad):  # type: ignore[override]
+    def backward(ctx, grad):
         """Gradients with respect to the projections and the second layer; those of the layer in float32."""
         receiver, sender, even, odd, alone, weight, bias, share = ctx.saved_tensors
         num, atoms, hidden = receiver.shape

@@ -13,8 +13,9 @@ from miad.config.sections import Diffusion, Mirage, Network
 from miad.core.crystal import Crystal
 from miad.infuse.step import to_tensors
 from miad.model.diffusion import coords, lattice, mirage, schedules, species
-from miad.model.diffusion.process import JointDiffusion, Noise, State
+from miad.model.diffusion.process import JointDiffusion
 from miad.model.network import CSPNet
+from miad.model.process import Noise, State
 
 DIFFUSION = Diffusion(num_timesteps=1000, cosine_offset=0.008, sigma_min=0.005, sigma_max=0.5)
 MIRAGE = Mirage(num_atoms=8, coordinates="uniform", mask_loss=True)
@@ -220,7 +221,7 @@ def test_masked_loss_ignores_mirage_atoms(mask_loss):
     clean = State(tensors["lattice"], tensors["frac_coords"], tensors["species"])
     process = process_of(Mirage(8, "uniform", mask_loss))
     network = Fixed(clean)
-    losses = process.losses(network, clean, torch.tensor([300, 900]), Noise([seeded()], [2]), process.counts(clean))
+    losses = process.losses_at(network, clean, torch.tensor([300, 900]), Noise([seeded()], [2]), process.counts(clean))
     losses["coords"].backward()
     is_mirage = clean.species == 0
     assert network.score.grad[~is_mirage].abs().min() > 0
@@ -234,8 +235,7 @@ def test_coordinate_loss_is_averaged_over_real_atoms_of_the_batch():
     process = process_of(MIRAGE)
     network = Fixed(clean)
     network.score.data.zero_()
-    noise = Noise([seeded()], [800])
-    losses = process.losses(network, clean, process.times(noise, True, 800), noise, process.counts(clean))
+    losses = process.losses(network, clean, Noise([seeded()], [800]), True)
     assert losses["coords"].item() == pytest.approx(1.0, abs=0.06)
     assert losses["lattice"].item() == pytest.approx(1.0, abs=0.06)
 
@@ -349,16 +349,17 @@ def overfit(clean: State, num_steps: int) -> tuple[JointDiffusion, CSPNet]:
     process = JointDiffusion(DIFFUSION, variant, center_scores=True, cross_entropy=1.0)
     network = CSPNet(Network(64, 3, 8, 64, 0.1))
     adam = torch.optim.Adam(network.parameters(), fused=True)
-    size = 12 * len(clean.lattice)
+    factors = process.factors({"lattice": 3.0, "coords": 1.0, "species": 0.3})
+    size = 12 * len(clean)
     noise, order = Noise([seeded(1)], [size]), seeded(3)
     for step in range(num_steps):
         cooldown = min(1.0, 2 - 2 * step / num_steps)
         adam.param_groups[0]["lr"] = 6e-3 * min((step + 1) / 50, 1.0) * (1 - math.sqrt(1 - cooldown))
         # the strata of the times are dealt anew, so that no crystal always gets the same ones
-        batch = process.infuse(clean[torch.randperm(size, generator=order) % len(clean.lattice)], noise)
-        losses = process.losses(network, batch, process.times(noise, True, size), noise, process.counts(batch))
+        batch = clean[torch.randperm(size, generator=order) % len(clean)]
+        losses = process.losses(network, batch, noise, True)
         network.zero_grad(set_to_none=True)
-        (3 * losses["lattice"] + losses["coords"] + 0.3 * losses["species"]).backward()
+        sum(factors[name] * losses[name] for name in process.loss_names).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         adam.step()
     return process, network
@@ -367,8 +368,6 @@ def overfit(clean: State, num_steps: int) -> tuple[JointDiffusion, CSPNet]:
 @pytest.mark.slow
 def test_ten_crystals_are_overfitted_and_sampled_back(one_thread):
     from pymatgen.analysis.structure_matcher import StructureMatcher
-
-    from miad.sample.step import to_crystals
 
     torch.manual_seed(0)
     originals, num_samples = simple_crystals(), 240
@@ -380,7 +379,7 @@ def test_ten_crystals_are_overfitted_and_sampled_back(one_thread):
     with torch.no_grad():
         for now in range(1000, 0, -5):
             state = process.step(network, state, now, now - 5, noise, denoise_last=True)
-    samples = to_crystals(state, [f"s{index}" for index in range(num_samples)])
+    samples = state.crystals([f"s{index}" for index in range(num_samples)])
     matcher, known = StructureMatcher(), [original.structure for original in originals]
     whole = [sample.structure for sample in samples if sample.failure is None]
     matches = [{i for i, original in enumerate(known) if matcher.fit(sample, original)} for sample in whole]

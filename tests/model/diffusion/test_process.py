@@ -1,14 +1,13 @@
-"""The joint process: whose random numbers a crystal gets, what losses are divided by, what the options change."""
+"""The joint diffusion: its times, what losses are divided by and add up to, what the options change."""
 
 import pytest
 import torch
 
 from miad.infuse.step import padding_mask, to_tensors
-from miad.model.diffusion.process import JointDiffusion, Noise, State
+from miad.model.diffusion.process import JointDiffusion
 from miad.model.network import CSPNet
+from miad.model.process import Noise, State
 from tests.builders import toy
-
-LOSSES = ("lattice", "coords", "species")
 
 
 def seeded(seed=0):
@@ -25,24 +24,6 @@ def batch(num=6, width=5, mirage=toy.MIRAGE) -> State:
 def network():
     torch.manual_seed(0)
     return CSPNet(toy.NETWORK)
-
-
-# ---------------------------------------------------------------------------------------------------- randomness
-
-
-def test_a_crystal_depends_on_its_block_alone():
-    together = Noise([seeded(1), seeded(2)], [3, 4])
-    alone = Noise([seeded(2)], [4])
-    for draw in ("normal", "uniform", "classes"):
-        whole, part = getattr(together, draw)(5, 3), getattr(alone, draw)(5, 3)
-        assert whole.shape == (7, 5, 3) and torch.equal(whole[3:], part)
-
-
-def test_processes_that_share_a_batch_draw_what_one_would():
-    whole = Noise([seeded()], [7])
-    parts = [Noise([seeded()], [7], part) for part in (slice(0, 3), slice(3, 7))]
-    for draw in ("normal", "uniform", "classes"):
-        assert torch.equal(getattr(whole, draw)(2), torch.cat([getattr(part, draw)(2) for part in parts]))
 
 
 def test_times_reach_from_1_to_the_last():
@@ -72,16 +53,12 @@ def test_the_end_of_the_interval_is_no_time_beyond_the_last():
 
 @pytest.mark.parametrize("mirage", [toy.MIRAGE, toy.BASELINE])
 def test_shares_of_a_batch_add_up_to_it(network, mirage):
-    process, clean = JointDiffusion(toy.DIFFUSION, mirage, center_scores=True), batch(mirage=mirage)
-    counts = process.counts(clean)
-
-    def losses(part: slice) -> dict:
-        noise = Noise([seeded()], [6], part)
-        infused = process.infuse(clean[part], noise)
-        return process.losses(network, infused, process.times(noise, True, 6), noise, counts)
-
-    whole, first, rest = losses(slice(0, 6)), losses(slice(0, 2)), losses(slice(2, 6))
-    for name in LOSSES:
+    process = JointDiffusion(toy.DIFFUSION, mirage, center_scores=True, cross_entropy=1.0)
+    parts = slice(0, 6), slice(0, 2), slice(2, 6)
+    whole, first, rest = (
+        process.losses(network, batch(mirage=mirage), Noise([seeded()], [6], part), True) for part in parts
+    )
+    for name in process.loss_names:
         assert (first[name] + rest[name]).item() == pytest.approx(whole[name].item(), rel=1e-5)
 
 
@@ -93,6 +70,22 @@ def test_what_the_losses_are_divided_by():
     assert JointDiffusion(toy.DIFFUSION, variant).counts(batch()).scored_atoms == 30
     ragged = JointDiffusion(toy.DIFFUSION, toy.BASELINE).counts(batch(mirage=toy.BASELINE))
     assert (ragged.atoms, ragged.scored_atoms) == (sum(sizes), sum(sizes))
+
+
+@pytest.mark.parametrize("mirage", [toy.MIRAGE, toy.BASELINE])
+def test_the_auxiliary_loss_is_told_apart_and_weighted_as_part_of_the_species(network, mirage):
+    """The total is κ₃ (species + c · cross entropy), and the paper's three losses do not know of it."""
+    process = JointDiffusion(toy.DIFFUSION, mirage, cross_entropy=0.3)
+    found, without = (
+        one.losses(network, batch(mirage=mirage), Noise([seeded()], [6]), True)
+        for one in (process, JointDiffusion(toy.DIFFUSION, mirage))
+    )
+    assert tuple(found) == process.loss_names == ("lattice", "coords", "species", "cross_entropy")
+    assert tuple(without) == ("lattice", "coords", "species")
+    assert all(torch.equal(found[name], without[name]) for name in without)
+    assert 3 < found["cross_entropy"].item() < 7  # of an untrained network about ln 100
+    factors = process.factors({"lattice": 1.0, "coords": 3.0, "species": 0.5})
+    assert factors == {"lattice": 1.0, "coords": 3.0, "species": 0.5, "cross_entropy": 0.15}
 
 
 def test_the_baseline_gets_no_mirage_atoms():

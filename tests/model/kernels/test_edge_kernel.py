@@ -14,7 +14,7 @@ import torch
 triton = pytest.importorskip("triton", reason="triton is not installed: the plain path is all there is")
 
 from miad.config.sections import Network  # noqa: E402
-from miad.model import edges  # noqa: E402
+from miad.model import edges, kernels  # noqa: E402
 from miad.model.edges import PairIndex  # noqa: E402
 from miad.model.kernels import edge_kernel  # noqa: E402
 from miad.model.kernels.edge_kernel import EdgeKernel, Tiles, tiles_for  # noqa: E402
@@ -152,7 +152,7 @@ def test_the_network_takes_the_kernel(monkeypatch):
     counted = SimpleNamespace(apply=lambda *arguments: calls.append(1) or EdgeKernel.apply(*arguments))
     monkeypatch.setattr(edge_kernel, "EdgeKernel", counted)
     for is_kernel in (True, False):
-        monkeypatch.setattr(edges, "fits_kernel", lambda _, is_kernel=is_kernel: is_kernel)
+        monkeypatch.setattr(kernels, "fits_triton", lambda _, is_kernel=is_kernel: is_kernel)
         network.zero_grad()
         parts = network(**data)
         sum(part.square().mean() for part in parts).backward()
@@ -175,23 +175,23 @@ def test_the_network_takes_the_kernel(monkeypatch):
 )
 def test_where_the_kernel_is_chosen(monkeypatch, is_fit, device, dtype, shape):
     like = SimpleNamespace(device=torch.device(device), dtype=dtype, shape=shape, numel=lambda: math.prod(shape))
-    monkeypatch.setattr(edges, "has_kernel", lambda: True)
-    assert edges.fits_kernel(like) == is_fit
-    monkeypatch.setattr(edges, "has_kernel", lambda: False)
-    assert not edges.fits_kernel(like)
-
-
-def test_kernels_need_triton_a_compiler_and_leave(monkeypatch, caplog):
-    has_kernel = edges.has_kernel.__wrapped__
-    monkeypatch.setenv("CC", "cc")
     monkeypatch.delenv("MIAD_EDGES", raising=False)
-    assert has_kernel()
+    monkeypatch.setattr(kernels, "has_triton", lambda: True)
+    assert kernels.fits_triton(like) == is_fit == (kernels.fast_edges(like) == EdgeKernel.apply)
+    monkeypatch.setattr(kernels, "has_triton", lambda: False)
+    assert not kernels.fits_triton(like)
     monkeypatch.setenv("MIAD_EDGES", "plain")
-    assert not has_kernel()
-    monkeypatch.delenv("MIAD_EDGES")
+    monkeypatch.setattr(kernels, "has_triton", lambda: True)
+    assert kernels.fast_edges(like) is None
+
+
+def test_kernels_need_triton_and_a_compiler(monkeypatch, caplog):
+    has_triton = kernels.has_triton.__wrapped__
+    monkeypatch.setenv("CC", "cc")
+    assert has_triton()
     monkeypatch.delenv("CC")
     monkeypatch.setenv("PATH", "")
-    assert not has_kernel() and "Install gcc, or set CC" in caplog.text
+    assert not has_triton() and "Install gcc, or set CC" in caplog.text
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the assembler comes with triton for x86-64 only")

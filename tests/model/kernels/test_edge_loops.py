@@ -7,8 +7,10 @@ import subprocess
 import pytest
 import torch
 
-from miad.model.kernels import edge_loops
-from miad.model.kernels.edge_loops import CompiledLoops, PairIndex, PlainLoops, compiled_loops, loops_for
+from miad.model import kernels
+from miad.model.edges import Loops, PairIndex
+from miad.model.kernels import edge_loops, fast_edges
+from miad.model.kernels.edge_loops import CompiledLoops, compiled_loops
 
 has_compiler = any(map(shutil.which, ("cc", "gcc", "clang")))
 needs_compiler = pytest.mark.skipif(not has_compiler, reason="no C compiler: the loops in torch are all there is")
@@ -64,7 +66,7 @@ def test_compiled_is_torch_in_double_precision(shape, dtype, is_ragged):
     loops = compiled_loops(dtype == torch.bfloat16)
     assert isinstance(loops, CompiledLoops)
     found = outcome(loops, shape, dtype, is_ragged=is_ragged)
-    expected = outcome(PlainLoops(), shape, dtype, torch.float64, is_ragged=is_ragged)
+    expected = outcome(Loops(), shape, dtype, torch.float64, is_ragged=is_ragged)
     for name, theirs in expected.items():
         scale = float(theirs.abs().max()) if theirs.numel() else 0.0
         assert torch.allclose(found[name], theirs, rtol=0, atol=KINDS[dtype] * scale), name
@@ -106,27 +108,27 @@ def test_the_number_of_threads_does_not_matter():
 
 
 def test_where_the_compiled_ones_are_chosen(monkeypatch):
-    monkeypatch.setattr(edge_loops, "compiled_loops", lambda is_half: "compiled")
+    monkeypatch.setattr(kernels, "compiled_loops", lambda is_half: "half" if is_half else "compiled")
     monkeypatch.delenv("MIAD_EDGES", raising=False)
-    assert loops_for(torch.empty(1, 4, 8)) == "compiled"
-    assert loops_for(torch.empty(1, 4, 8, dtype=torch.bfloat16)) == "compiled"
-    assert isinstance(loops_for(torch.empty(1, 4, 8, dtype=torch.float64)), PlainLoops)
-    assert isinstance(loops_for(torch.empty(1, edge_loops.MOST_ATOMS + 1, 8)), PlainLoops)
-    assert isinstance(loops_for(torch.empty(1, 4, 8, device="meta")), PlainLoops)
+    assert fast_edges(torch.empty(1, 4, 8)) == "compiled"
+    assert fast_edges(torch.empty(1, 4, 8, dtype=torch.bfloat16)) == "half"
+    assert fast_edges(torch.empty(1, 4, 8, dtype=torch.float64)) is None
+    assert fast_edges(torch.empty(1, edge_loops.MOST_ATOMS + 1, 8)) is None
+    assert fast_edges(torch.empty(1, 4, 8, device="meta")) is None
     monkeypatch.setenv("MIAD_EDGES", "plain")
-    assert isinstance(loops_for(torch.empty(1, 4, 8)), PlainLoops)
+    assert fast_edges(torch.empty(1, 4, 8)) is None
 
 
 def test_without_a_compiler_and_with_one_that_fails(monkeypatch, tmp_path, caplog):
     caplog.set_level("INFO", "miad")
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert isinstance(loops_for(torch.empty(1, 4, 8)), PlainLoops) and "no C compiler" in caplog.text
+    assert fast_edges(torch.empty(1, 4, 8)) is None and "no C compiler" in caplog.text
     compiled_loops.cache_clear()
     broken = tmp_path / "cc"
     broken.write_text("#!/bin/sh\necho does not know -fopenmp >&2\nexit 1\n")
     broken.chmod(0o755)
-    assert isinstance(loops_for(torch.empty(1, 4, 8)), PlainLoops) and "does not know -fopenmp" in caplog.text
+    assert fast_edges(torch.empty(1, 4, 8)) is None and "does not know -fopenmp" in caplog.text
 
 
 @needs_compiler

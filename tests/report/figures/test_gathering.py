@@ -16,7 +16,7 @@ from miad.report.figures.step import FIGURES
 from miad.sun.verdict import REASONS
 from miad.train import loss_curve
 from tests.builders import finished
-from tests.builders.finished import NUM_SALTS, samples, write_run
+from tests.builders.finished import LOSSES, NUM_SALTS, samples, write_run
 
 
 def table(results: Path, name: str, run: str = "miad") -> list[dict]:
@@ -62,7 +62,8 @@ def test_what_is_not_known_gives_no_number():
 
 def test_runs_that_share_a_training_have_one_curve(tmp_path):
     for name in ("miad", "small"):
-        loss_curve.write_losses(tmp_path / name / "train" / "losses.csv", [dict.fromkeys(loss_curve.COLUMNS, 1.0)])
+        row = dict.fromkeys(loss_curve.columns(LOSSES), 1.0)
+        loss_curve.write_losses(tmp_path / name / "train" / "losses.csv", [row], LOSSES)
     homes = {"miad": "miad", "small": "small", "quick": "miad"}
     runs = [Run(name, tmp_path, {"seed": 0}, {"train": home}) for name, home in homes.items()]
     assert [line["run"] for line in losses.gather(Results(runs, []))] == ["miad", "small"]
