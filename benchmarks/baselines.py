@@ -1,4 +1,4 @@
-"""Does the trained model know anything? Against an untrained one and a random baseline, from the same starting points.
+"""Trained model against an untrained one and a random baseline, from the same starting points.
 
     python benchmarks/baselines.py [--results results] [--run miad] [--calculator chgnet]
 
@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def random_crystals(training: list, num_crystals: int, seed: int) -> list:
-    """Crystals without knowledge of where atoms go."""
+    """Crystals with atoms at random positions."""
     from miad.core.crystal import Crystal
 
     rng = np.random.default_rng(seed)
@@ -67,7 +67,7 @@ def validation_loss(network, trained, run: Path) -> float:
 
 
 def ignorant_network(trained, run: Path):
-    """The best prediction that does not look at the crystal."""
+    """The best prediction that does not depend on the crystal."""
     import torch
 
     from miad.infuse.step import read_state

@@ -30,7 +30,7 @@ LIMIT = {90: 227, 80: 163}  # KiB of shared memory that a program may have
 def compiled(
     kernel: triton.JITFunction, pointers: dict[str, str], constants: dict[str, object], capability: int
 ) -> str:
-    """One line on what became of a kernel.
+    """One line on a compiled kernel.
 
     Args:
         kernel: of miad.model.kernels.edge_kernel.

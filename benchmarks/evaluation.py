@@ -1,4 +1,4 @@
-"""Whether the evaluation can be trusted: the hull against pymatgen's, and crystals whose verdicts are known.
+"""Checks of the evaluation: the hull against pymatgen's, and crystals whose verdicts are known.
 
     python benchmarks/evaluation.py --train train.jsonl.gz --test test.jsonl.gz --table test.csv.gz \\
         --hull entries.csv.gz
@@ -18,8 +18,8 @@ import numpy as np
 
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.files import open_text
-from miad.hull.convex import ConvexHull, atom_fractions, element_counts, energy_above, read_table
-from miad.sun.matching.groups import Rule, Verdicts, compare
+from miad.hull.convex import ConvexHull, atom_fractions, energy_above, read_table
+from miad.sun.matching.groups import Matches, Rule, compare
 from miad.sun.matching.reduced import reduce
 from miad.sun.step import reduced_path
 
@@ -72,27 +72,27 @@ def against_pymatgen(entries: Path, num: int) -> str:
 
 
 def members_found(test: list[Crystal], table: Path, entries: Path) -> str:
-    """How many of the crystals that the Materials Project has on its hull lie on ours with their own energies."""
+    """Number of crystals on the hull of the Materials Project that lie on ours with their own energies."""
     hull = ConvexHull(read_table(entries))
     with open_text(table) as text:
         members = {row["material_id"] for row in csv.DictReader(text) if row["e_above_hull"] in ("0", "0.0")}
     chosen = [one for one in test if one.source_id in members and one.energy_per_atom is not None]
-    energies = np.array([energy_above(one, hull.height(element_counts(one))) for one in chosen], dtype=float)
+    energies = np.array([energy_above(one, hull.height(one.element_counts)) for one in chosen], dtype=float)
     found = int((energies <= ON_HULL).sum())
     return f"hull members of the test split on our hull within {1000 * ON_HULL:g} meV/atom: {found} of {len(chosen)}"
 
 
-def true_matches(samples: list[Crystal], references: list[Crystal], verdicts: Verdicts) -> int:
+def true_matches(samples: list[Crystal], references: list[Crystal], matches: Matches) -> int:
     """How many of the samples that are called known StructureMatcher itself matches, either way round."""
     from pymatgen.core.structure_matcher import StructureMatcher
 
     by_id = {one.crystal_id: one.structure for one in (*samples, *references)}
-    pairs = [(by_id[sample], by_id[known]) for sample, known in verdicts.known_as.items()]
+    pairs = [(by_id[sample], by_id[known]) for sample, known in matches.known_as.items()]
     return sum(StructureMatcher().fit(one, two) or StructureMatcher().fit(two, one) for one, two in pairs)
 
 
-def novelty(samples: list[Crystal], references: list[Crystal], train: Path) -> Verdicts:
-    """Verdicts of the headline rule."""
+def novelty(samples: list[Crystal], references: list[Crystal], train: Path) -> Matches:
+    """Matches under the headline rule."""
     return compare(samples, references, [STRICT], reduced_path=reduced_path(train))[STRICT]
 
 

@@ -1,5 +1,5 @@
-"""What a GPU must show, in one call: absolute figures of a training step and of 10,000 samples at the paper's size and
-their floor; then the kernels against the plain path, and the network against the plain formulation.
+"""All measurements on a GPU in one call: absolute figures of a training step and of 10,000 samples at the paper's size
+and their floor; then the kernels against the plain path, and the network against the plain formulation.
 
     python benchmarks/gpu.py           # on a machine with a GPU
     python benchmarks/gpu.py --dry     # anywhere: the kernels compiled for Hopper and Ampere, the rest in small
@@ -67,7 +67,7 @@ def operations(network: Network, atoms: int) -> tuple[float, float]:
 
 
 def wait(device: str) -> None:
-    """Until the GPU has done what it was told."""
+    """Wait until the GPU has finished."""
     if device == "cuda":
         torch.cuda.synchronize()
 
@@ -162,7 +162,7 @@ def absolutes(case: Case, device: str) -> None:
 
 
 def choose_path(path: str) -> None:
-    """The edge block of what follows: `kernel` or `plain`."""
+    """Select the edge block of the following measurements: `kernel` or `plain`."""
     from miad.model.edges import has_kernel
 
     os.environ["MIAD_EDGES"] = path
@@ -170,7 +170,7 @@ def choose_path(path: str) -> None:
 
 
 def command(*words: str) -> None:
-    """Run another program of this repository and show what it says; a failure is shown and ends nothing."""
+    """Run another program of this repository and print its output; a failure is printed and ends nothing."""
     print(f"\n$ {' '.join(words)}", flush=True)
     # Unbuffered: a machine that is taken away after ten minutes has then shown what was measured.
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
@@ -179,7 +179,7 @@ def command(*words: str) -> None:
 
 
 def main() -> None:
-    """Everything in turn, the most important first."""
+    """All measurements in turn, the most important first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dry", action="store_true", help="without a GPU: compile the kernels, run the rest in small")
     parser.add_argument("--figures", action="store_true", help="the absolute figures alone")

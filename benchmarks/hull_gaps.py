@@ -1,4 +1,4 @@
-"""How much a hull with gaps flatters samples: compositions of the Materials Project left out, and what lies too deep.
+"""Effect of gaps in the hull on the samples: compositions of the Materials Project left out, and energies too deep.
 
     python benchmarks/hull_gaps.py --hull entries.csv.gz --known mp_entries_eform_ehull.csv.gz --ledger ledger.jsonl
 
@@ -61,7 +61,7 @@ def _size(elements: object) -> int:
 
 
 def main() -> None:
-    """Print the errors, and what they would make of a ledger."""
+    """Print the errors, and the counts of a ledger with and without them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hull", type=Path, required=True, help="hull table of `miad hull`")
     parser.add_argument("--known", type=Path, required=True, help="CSV with formula and e_above_hull_mp")

@@ -106,7 +106,7 @@ def peak_memory(size: str, name: str, device: str) -> float:
 
 
 def measure_memory(size: str, name: str, device: str) -> None:
-    """What `peak_memory` runs."""
+    """The process that `peak_memory` starts."""
     network = make_network(size, device)
     _, num_crystals, num_atoms = SIZES[size]
     train_step(network, formulations(network, device, 1, num_atoms)[name])

@@ -1,10 +1,10 @@
-"""What each choice of the `fast` recipe is worth at laptop scale: the same short training with one choice taken back.
+"""Worth of each choice of the `fast` recipe at laptop scale: the same short training with one choice taken back.
 
     python benchmarks/recipe.py [--results results] [--run miad] [--epochs 60] [--seeds 1] [--only NAME …] [--out …]
 
 Needs the infused data of a run (`make run`). All trainings see the same number of steps; all are measured with the same
 random numbers on the validation crystals, by losses that do not depend on the recipe: of the lattice noise, of the
-coordinate score without its rigid shift (which nothing can know), and of the species in nats. A finished training is
+coordinate score without its rigid shift (which cannot be predicted), and of the species in nats. A finished training is
 not repeated. Prints a Markdown table: mean over the seeds, and the spread of the whole recipe's.
 """
 

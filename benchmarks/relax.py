@@ -1,4 +1,4 @@
-"""Crystals relaxed per minute, and what they relax to, against a plain loop over CHGNet's StructOptimizer.
+"""Crystals relaxed per minute, and their relaxed cells, against a plain loop over CHGNet's StructOptimizer.
 
     python benchmarks/relax.py --crystals generated.extxyz.gz --number 200 --folder relax_benchmark
 
@@ -109,7 +109,7 @@ def _relax_one(crystal: Crystal, max_steps: int, optimizer: Any) -> Crystal:
 
 
 def disagreements(ours: list[Crystal], theirs: list[Crystal]) -> list[str]:
-    """One line for each crystal that does not agree, saying how, and what that means."""
+    """One line for each crystal that does not agree, with the difference and its meaning."""
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     judge, lines = StructureMatcher(), []
@@ -155,7 +155,7 @@ def accuracy(ours: list[Crystal], theirs: list[Crystal]) -> dict[str, Any]:
 
 
 def on_gpu(crystals: list[Crystal], folder: Path) -> dict[str, Any]:
-    """Figures of the batched relaxation on a GPU, and what they say about 10,000 crystals."""
+    """Figures of the batched relaxation on a GPU, and the time for 10,000 crystals that follows from them."""
     import torch
 
     if not torch.cuda.is_available():
@@ -181,13 +181,13 @@ def on_gpu(crystals: list[Crystal], folder: Path) -> dict[str, Any]:
 
 
 def show(figures: dict[str, Any]) -> dict[str, Any]:
-    """Print figures at once, and hand them on."""
+    """Print figures at once, and return them."""
     print(json.dumps(figures), flush=True)
     return figures
 
 
 def main() -> None:
-    """Run what is missing and print one JSON record."""
+    """Run the missing parts and print one JSON record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--crystals", type=Path, required=True, help="any format that miad reads")
     parser.add_argument("--number", type=int, default=200, help="how many of them, from the start")

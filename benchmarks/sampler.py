@@ -1,4 +1,4 @@
-"""What fewer network calls cost in quality: the same model sampled in several ways, relaxed and judged alike.
+"""Quality lost by fewer network calls: the same model sampled in several ways, relaxed and judged alike.
 
     python benchmarks/sampler.py [--results results] [--run miad] [--number 128] [--calculator chgnet]
 

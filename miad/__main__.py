@@ -28,7 +28,7 @@ COMMANDS = {
     "doctor": ("preflight.doctor", "check that everything a run needs is there, before it starts"),
     "cancel": ("cancel", "end what a killed run has left behind: its Slurm jobs, its processes, its lock"),
     "import-weights": ("import_weights", "read weights published by the authors"),
-    "prototypes": ("prototypes", "make the built-in data set again"),
+    "prototypes": ("prototypes.step", "make the built-in data set again"),
 }
 CHAIN = {
     "dataset": ("dataset.step", "read, check and standardise the crystals to learn from"),

@@ -14,6 +14,7 @@ from miad.core.crystal import Crystal, write_crystals
 from miad.core.energy_frames import FRAMES, must_match
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
+from miad.core.sound import is_broken
 from miad.hull.convex import HullTable, write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
@@ -21,7 +22,6 @@ from miad.preflight.checks import check_runs, frames_compared
 from miad.relax import step as relax
 from miad.report import candidates, sun_table
 from miad.sun import step as sun
-from miad.sun.judge import is_broken
 
 log = logging.getLogger("miad")
 
@@ -294,7 +294,7 @@ def _settings(config: str | None, calculator: str, protocols: str | None) -> Set
     if protocols not in (None, "headline", "all"):
         raise MiadError(f"--protocols is '{protocols}'; use headline or all. What they are is in config.yaml: sun.")
     if not (config and config.lstrip().startswith("{")):
-        shipped = Path(miad.__file__).resolve().parent.parent / "config.yaml"
+        shipped = Path(miad.__file__).with_name("config.yaml")
         places = [Path(config)] if config else [Path("config.yaml"), shipped]
         config = next((str(place) for place in places if place.is_file()), None)
         if config is None:

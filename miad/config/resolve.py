@@ -1,4 +1,4 @@
-"""How config.yaml becomes the settings of each run.
+"""Settings of each run, made of config.yaml.
 
 config.yaml holds the science in sections named like the steps, and two blocks of scale (`laptop`, `paper`) that
 fill in what depends on the machine. For each run the sections are laid over each other, later ones winning:
@@ -127,7 +127,7 @@ def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
 
 
 def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
-    """In whose folder the results of each step of each run are: {step: {run: run}}.
+    """The run in whose folder the results of each step of each run are: {step: {run: run}}.
 
     It is the first run whose settings of the step, and of all steps before it, are the same: runs share what they have
     in common, so an ablation of the sampler starts from the weights of the main run.

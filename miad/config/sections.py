@@ -13,41 +13,31 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from miad.config.fields import (
+    Checksum,
+    Count,
+    Cutoffs,
+    Device,
+    Energy,
+    File,
+    Fmax,
+    Fraction,
+    Frame,
+    MaxSteps,
+    Memory,
+    Name,
+    Natural,
+    NotNegative,
+    Positive,
+    Precision,
+    Split,
+    Workers,
+    adding_up,
+    unique,
+)
 from miad.config.validation import STRICT, validated
 
 Section = TypeVar("Section")
-
-Natural = Annotated[int, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Energy = Annotated[float, Field(ge=-1, le=2)]  # eV/atom above the hull
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
-Checksum = Annotated[str, Field(pattern=r"^(sha256|md5|git):[0-9a-fA-F]+$")]
-Split = Literal["train", "val", "test"]
-File = Annotated[str, Field(pattern=r"^(train|val|test|references)$")]
-Frame = Literal["mp2020", "uncorrected"]
-Precision = Annotated[
-    Literal["float32", "tf32", "bf16"], Field(description="Precision of the network; tf32 is float32 on a CPU.")
-]
-Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")]
-Workers = Annotated[Count | None, Field(description="Processes; null: one per core.")]
-Fmax = Annotated[float, Field(gt=0, le=10, description="eV/Å; limit of forces and cell gradient.")]
-MaxSteps = Annotated[Natural, Field(description="Optimizer steps per crystal.")]
-Memory = Annotated[float, Field(ge=1, description="GB that a worker process on a CPU may take.")]
-
-
-def _adding_up(fractions: list[float]) -> list[float]:
-    if len(fractions) != 3 or abs(sum(fractions) - 1) > 1e-9:
-        raise ValueError("three fractions that add up to 1")
-    return fractions
-
-
-def _unique(names: list[str]) -> list[str]:
-    if len(set(names)) < len(names):
-        raise ValueError("each name once")
-    return names
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -56,9 +46,7 @@ class Dataset:
 
     seed: Natural
     name: Annotated[Name, Field(description="prototypes, mp_20, perov_5, carbon_24, alex_mp_20, or any with files.")]
-    files: Annotated[
-        dict[File, str], Field(description="Own data: path or URL; CSV with a cif column, or JSON energies.")
-    ]
+    files: Annotated[dict[File, str], Field(description="Own data, path or URL: CSV with cif; JSON of elements.")]
     checksums: Annotated[dict[File, Checksum], Field(description="Of own files: sha256:…, md5:… or git:… (blob id).")]
     max_crystals: Annotated[Count | None, Field(description="Rows read of each file; null: all.")]
     exclude: Annotated[dict[str, list[str]], Field(description="Rows to leave out: {column: [values]}.")]
@@ -68,7 +56,7 @@ class Dataset:
     unreadable: Annotated[Literal["stop", "skip"], Field(description="Reaction to a row that cannot be read.")]
     split: Annotated[
         list[Fraction],
-        AfterValidator(_adding_up),
+        AfterValidator(adding_up),
         Field(description="Fractions of train, val and test, if only train is given."),
     ]
 
@@ -77,9 +65,7 @@ class Dataset:
 class Mirage:
     """The mirage infusion of section 3 of the paper."""
 
-    num_atoms: Annotated[
-        int | None, Field(ge=1, le=500, description="N_m, atoms of every infused crystal; null: no infusion.")
-    ]
+    num_atoms: Annotated[int | None, Field(ge=1, le=500, description="N_m, atoms when infused; null: none.")]
     coordinates: Annotated[Literal["uniform", "center"], Field(description="Place of mirage atoms.")]
     mask_loss: Annotated[bool, Field(description="Whether the coordinate loss leaves mirage atoms out.")]
 
@@ -91,9 +77,7 @@ class Diffusion:
     num_timesteps: Annotated[int, Field(ge=10, le=100_000, description="T, number of noise levels.")]
     cosine_offset: Annotated[float, Field(gt=0, le=0.1, description="s of the cosine schedules.")]
     sigma_min: Annotated[float, Field(gt=0, le=0.1, description="Cells; coordinate noise at t = 1.")]
-    sigma_max: Annotated[
-        float, Field(ge=0.3, le=2, description="Cells; coordinate noise at t = T; below 0.3 the prior is not uniform.")
-    ]
+    sigma_max: Annotated[float, Field(ge=0.3, le=2, description="Cells; at t = T; below 0.3 the prior is not uniform.")]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -104,9 +88,7 @@ class Network:
     num_layers: Annotated[int, Field(ge=1, le=64, description="Rounds of messages.")]
     num_frequencies: Annotated[int, Field(ge=1, le=1024, description="Fourier frequencies per axis.")]
     time_dim: Annotated[int, Field(ge=4, le=4096, multiple_of=2, description="Width of the time embedding.")]
-    gram_scale: Annotated[
-        float, Field(gt=0, le=1, description="1/Å²; factor on L Lᵀ at the network's input; the paper has 1.")
-    ]
+    gram_scale: Annotated[float, Field(gt=0, le=1, description="1/Å²; factor on L Lᵀ as input; paper: 1.")]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -119,19 +101,13 @@ class Train:
     network: Network
     recipe: Annotated[str, Field(description="One of the keys of recipes.")]
     start_from: Annotated[str | None, Field(description="Model whose weights are the first ones; null: random ones.")]
-    num_epochs: Annotated[
-        Natural, Field(description="Passes over the training crystals; 0: the weights of start_from as they are.")
-    ]
+    num_epochs: Annotated[Natural, Field(description="Passes over the crystals; 0: start_from as it is.")]
     batch_size: Annotated[Count, Field(description="Crystals per optimizer step, all GPUs together.")]
     learning_rate: Annotated[float, Field(gt=0, le=1, description="Of Adam.")]
     warmup_steps: Annotated[Natural, Field(description="Optimizer steps of linear rise.")]
-    cooldown_fraction: Annotated[
-        Fraction, Field(description="Last share of all steps, in which the rate falls to zero.")
-    ]
+    cooldown_fraction: Annotated[Fraction, Field(description="Last share of steps, in which the rate falls to 0.")]
     clip_norm: Annotated[Positive | None, Field(description="Limit of the gradient norm; null: none.")]
-    ema_decay: Annotated[
-        float | None, Field(ge=0, lt=1, description="Of the averaged weights; null: the last weights.")
-    ]
+    ema_decay: Annotated[float | None, Field(ge=0, lt=1, description="Of averaged weights; null: the last ones.")]
     center_scores: Annotated[bool, Field(description="Whether the rigid shift is taken out of the coordinate target.")]
     stratified_times: Annotated[bool, Field(description="Whether the times of a batch are spread evenly.")]
     cross_entropy: Annotated[NotNegative, Field(description="Per nat; weight of the species' auxiliary cross entropy.")]
@@ -151,23 +127,15 @@ class Sample:
     num_crystals: Annotated[Count, Field(description="Samples of the run.")]
     num_shards: Annotated[int, Field(ge=1, le=100_000, description="Jobs that the samples are divided into.")]
     stride: Annotated[Count, Field(description="Noise levels per step; a divisor of diffusion.num_timesteps.")]
-    corrector_scale: Annotated[
-        float, Field(ge=0, le=0.01, description="Cells²; γ of the Langevin corrector; 0: no corrector.")
-    ]
+    corrector_scale: Annotated[float, Field(ge=0, le=0.01, description="Cells²; γ of the corrector; 0: none.")]
     corrector_steps: Annotated[Natural | None, Field(description="Last steps that have a corrector; null: all.")]
-    denoise_last: Annotated[
-        bool, Field(description="Whether the last step gives the coordinates' noise-free estimate.")
-    ]
+    denoise_last: Annotated[bool, Field(description="Whether the last step gives noise-free coordinates.")]
     limit_lattice: Annotated[
         Positive | None,
-        Field(description="Longest lattice vector aimed at, in longest ones of the training; null: no limit."),
+        Field(description="Longest lattice vector aimed at, as a multiple of the longest in training; null: no limit."),
     ]
-    record: Annotated[
-        int, Field(ge=0, le=1000, description="Snapshots of the generation of each shard's first crystals.")
-    ]
-    epoch: Annotated[
-        Count | None, Field(description="Epoch of the model, one that train.keep_every kept; null: the trained one.")
-    ]
+    record: Annotated[int, Field(ge=0, le=1000, description="Snapshots of each shard's first crystals.")]
+    epoch: Annotated[Count | None, Field(description="A model that train.keep_every kept; null: the last one.")]
     precision: Precision
     device: Device
 
@@ -178,7 +146,7 @@ class Relax:
 
     calculators: Annotated[
         list[str],
-        AfterValidator(_unique),
+        AfterValidator(unique),
         Field(min_length=1, description="Machine-learned potentials; one row of the table each."),
     ]
     fmax: Fmax
@@ -204,9 +172,7 @@ class Hull:
     checksum: Annotated[Checksum | None, Field(description="Of the source.")]
     energy_frame: Annotated[Frame | None, Field(description="Frame of the source's energies; null: as it says.")]
     references: Annotated[str | None, Field(description="JSON {element: eV/atom} for sources with formation energies.")]
-    missing: Annotated[
-        Literal["report", "stop"], Field(description="Reaction to crystals of an element without any entry.")
-    ]
+    missing: Annotated[Literal["report", "stop"], Field(description="Reaction to an element without entries.")]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -268,12 +234,8 @@ class Metrics:
     seed: Natural
     dataset: Dataset
     enabled: Annotated[bool, Field(description="Whether results/metrics.csv is part of all.")]
-    cutoffs: Annotated[
-        Literal["mp_20", "perov_5", "carbon_24"] | None, Field(description="Of coverage; null: those of the data set.")
-    ]
-    scaler: Annotated[
-        str | None, Field(description="JSON of means and stds of the magpie features; null: those of the test split.")
-    ]
+    cutoffs: Annotated[Cutoffs | None, Field(description="Of coverage; null: as dataset.")]
+    scaler: Annotated[str | None, Field(description="JSON of magpie means and stds; null: of the test split.")]
     workers: Workers
 
 
@@ -316,10 +278,7 @@ class Vasp:
     scratch: Annotated[str | None, Field(description="Fast local folder to calculate in; null: that of the results.")]
     job_store: Annotated[dict[str, Any] | None, Field(description="Of jobflow; null: one JSON file per crystal.")]
     keep_wavefunctions: Annotated[bool, Field(description="Whether WAVECAR and CHGCAR stay in the archive.")]
-    replay: Annotated[
-        str | None,
-        Field(description="Folder, archive or table of finished calculations to read instead of running VASP."),
-    ]
+    replay: Annotated[str | None, Field(description="Finished calculations that are read instead of VASP's.")]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -328,9 +287,7 @@ class Report:
 
     title: Annotated[str, Field(description="Title of the table.")]
     published: Annotated[bool, Field(description="Whether published rows are appended.")]
-    protocols: Annotated[
-        Literal["headline", "all"], Field(description="Rows per run and calculator: the headline protocol, or all.")
-    ]
+    protocols: Annotated[Literal["headline", "all"], Field(description="Rows per run: headline protocol, or all.")]
     epochs: Annotated[bool, Field(description="Whether models that train.keep_every kept are sampled and judged too.")]
     max_viewed: Annotated[Natural, Field(description="Candidates with structures in report.html, all runs together.")]
 

@@ -101,21 +101,24 @@ class Crystal:
         return Structure(Lattice(self.lattice), self.atomic_numbers.tolist(), self.frac_coords)
 
     @property
-    def reduced_formula(self) -> str:
-        """Reduced formula, e.g. NaCl for Na4Cl4: the one key by which crystals are grouped."""
-        from pymatgen.core import Composition, Element
+    def element_counts(self) -> dict[str, int]:
+        """{element symbol: number of atoms in the cell}."""
+        from pymatgen.core import Element
 
         numbers, counts = np.unique(self.atomic_numbers, return_counts=True)
-        return Composition(
-            {Element.from_Z(int(z)): int(n) for z, n in zip(numbers, counts, strict=True)}
-        ).reduced_formula
+        return {Element.from_Z(int(z)).symbol: int(n) for z, n in zip(numbers, counts, strict=True)}
+
+    @property
+    def reduced_formula(self) -> str:
+        """Reduced formula, e.g. NaCl for Na4Cl4: the one key by which crystals are grouped."""
+        from pymatgen.core import Composition
+
+        return Composition(self.element_counts).reduced_formula
 
     @property
     def chemical_system(self) -> str:
         """Element symbols in alphabetical order, joined by hyphens, e.g. Cl-Na."""
-        from pymatgen.core import Element
-
-        return "-".join(sorted(Element.from_Z(int(z)).symbol for z in set(self.atomic_numbers.tolist())))
+        return "-".join(sorted(self.element_counts))
 
     @classmethod
     def from_structure(cls, crystal_id: str, structure: "Structure", **known: Any) -> "Crystal":
@@ -146,16 +149,14 @@ _FIELDS = tuple(field.name for field in dataclasses.fields(Crystal))
 _ARRAYS = ("lattice", "frac_coords", "atomic_numbers")
 
 
-def _plain(value: Any) -> Any:
-    """Numbers as JSON has them: arrays as lists, NaN and infinity as null."""
+def plain(value: Any) -> Any:
+    """The value as JSON has it: arrays as lists, NaN and infinity as null."""
     if isinstance(value, Failure):
         return vars(value)
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
     if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
@@ -163,7 +164,7 @@ def _plain(value: Any) -> Any:
 
 def to_line(crystal: Crystal) -> str:
     """One line of JSON; fields that are not known yet are left out."""
-    record = {name: _plain(getattr(crystal, name)) for name in _FIELDS}
+    record = {name: plain(getattr(crystal, name)) for name in _FIELDS}
     kept = {name: value for name, value in record.items() if value is not None}
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
 
@@ -190,30 +191,31 @@ def from_line(line: str) -> Crystal:
     return Crystal(**record)
 
 
-def read_crystals(path: Path) -> list[Crystal]:
-    """Read JSON lines, plain or gzipped.
+def read_crystals(*paths: Path) -> list[Crystal]:
+    """Read JSON lines, plain or gzipped; of several files, the shards of a run, one after the other.
 
     Raises:
         MiadError: a line is not a crystal, or an id occurs twice; names the file and the line.
     """
     crystals: list[Crystal] = []
-    seen: dict[str, int] = {}
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                crystal = from_line(line)
-            except (ValueError, TypeError) as error:
-                raise MiadError(
-                    f"{path}, line {number} is not a crystal ({error})."
-                    " Delete the file and rerun the step that wrote it."
-                ) from error
-            if crystal.crystal_id in seen:
-                raise MiadError(
-                    f"{path}, line {number}: the id {crystal.crystal_id} was already on line"
-                    f" {seen[crystal.crystal_id]}. Ids must be unique; rename one of them."
-                )
-            seen[crystal.crystal_id] = number
-            crystals.append(crystal)
+    seen: dict[str, str] = {}
+    for path in paths:
+        with open_text(path) as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    crystal = from_line(line)
+                except (ValueError, TypeError) as error:
+                    raise MiadError(
+                        f"{path}, line {number} is not a crystal ({error})."
+                        " Delete the file and rerun the step that wrote it."
+                    ) from error
+                if crystal.crystal_id in seen:
+                    raise MiadError(
+                        f"{path}, line {number}: the id {crystal.crystal_id} was already on"
+                        f" {seen[crystal.crystal_id]}. Ids must be unique; give each file once, or rename one of them."
+                    )
+                seen[crystal.crystal_id] = f"line {number} of {path}"
+                crystals.append(crystal)
     return crystals
 
 

@@ -5,6 +5,7 @@ A crystal says in `energy_frame` whether it has them, so that they are never add
 
 import functools
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from miad.core.crystal import Crystal
@@ -56,12 +57,12 @@ def correct(crystal: Crystal, frame: str, step: str) -> Crystal:
 
 
 def correction_per_atom(structure: "Structure", parameters: dict[str, Any] | None = None) -> float:
-    """What MP2020 adds to the energy, eV/atom.
+    """Correction that MP2020 adds to the energy, eV/atom.
 
     Args:
         structure: relaxed; whether oxygen is oxide, peroxide or superoxide is read from its bonds.
-        parameters: how the energy was calculated, as pymatgen's entries hold it (`run_type`, `hubbards`, …); None:
-            as the Materials Project would have, with +U where its input sets have it.
+        parameters: of the calculation, as pymatgen's entries hold them (`run_type`, `hubbards`, …); None: those of
+            the Materials Project, with +U where its input sets have it.
 
     Raises:
         CompatibilityError: pymatgen has no correction for such a calculation.
@@ -76,7 +77,7 @@ def correction_per_atom(structure: "Structure", parameters: dict[str, Any] | Non
     return float(sum(term.value for term in terms)) / len(structure)
 
 
-def adjustments(entry: "ComputedStructureEntry", *, check_potcar: bool) -> "list[EnergyAdjustment]":
+def adjustments(entry: "ComputedStructureEntry", *, check_potcar: bool) -> "Sequence[EnergyAdjustment]":
     """The terms that MP2020 adds to the energy of an entry, each with its name and value in eV.
 
     Args:
@@ -95,7 +96,7 @@ def adjustments(entry: "ComputedStructureEntry", *, check_potcar: bool) -> "list
 
 
 def parameters_of(structure: "Structure") -> dict[str, Any]:
-    """How the Materials Project calculates a structure: with U of oxides and fluorides, {element: eV}."""
+    """Run parameters of the Materials Project for a structure: with U of oxides and fluorides, {element: eV}."""
     hubbards = hubbard_values(structure)
     return {"run_type": "GGA+U" if hubbards else "GGA", "hubbards": hubbards, "is_hubbard": bool(hubbards)}
 
@@ -128,7 +129,7 @@ def must_match(whose: str, frame: str | None, hull: str, hull_frame: str) -> Non
     """Refuse to compare energies of one frame with a hull of another.
 
     Args:
-        whose: what has the energies, a crystal or a calculator.
+        whose: name of the crystal or calculator that has the energies.
         frame: of these energies.
         hull: name of the hull.
         hull_frame: of the hull.

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writing, gzip by name, checksums."""
+"""Files: atomic writing, gzip by name, checksums, caches."""
 
 import contextlib
 import errno
@@ -7,16 +7,22 @@ import glob
 import gzip
 import hashlib
 import io
+import json
+import logging
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 from miad.core.errors import MiadError
 
-# What a full disk, an exhausted quota or a limit on file sizes says; safetensors says it in words only.
+log = logging.getLogger("miad")
+
+Kept = TypeVar("Kept")
+# Errors of a full disk, an exhausted quota and a limit on file sizes; safetensors has them in words only.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -73,9 +79,9 @@ def _temporary(path: Path, *, is_folder: bool) -> Iterator[Path]:
         else:
             handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=path.parent)
             temporary = Path(name)
-        with contextlib.suppress(OSError):  # a file system without locks: nobody removes anything there
+        with contextlib.suppress(OSError):  # a file system without locks; leftovers stay there
             fcntl.flock(handle, fcntl.LOCK_EX)
-        if temporary.exists():  # not taken for a leftover between its making and its locking
+        if temporary.exists():  # another process did not remove it as a leftover before it was locked
             break
         os.close(handle)
     try:
@@ -124,11 +130,6 @@ def is_out_of_space(error: BaseException) -> bool:
     """Whether an error says that the disk is full, the quota exhausted, or a file larger than allowed."""
     in_words = re.search(r"os error (\d+)", str(error))
     return (getattr(error, "errno", None) or (int(in_words[1]) if in_words else None)) in _NO_SPACE
-
-
-def is_unwritable(error: OSError) -> bool:
-    """Whether an error says that a folder may not be written to, or lies on a disk that is read-only."""
-    return error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -188,6 +189,41 @@ def open_text(path: Path) -> io.TextIOWrapper:
     return io.TextIOWrapper(Unpacked(path), encoding="utf-8-sig") if is_gzip else path.open(encoding="utf-8-sig")
 
 
+def read_cache(path: Path | None, make: Callable[..., Kept]) -> dict[str, Kept]:
+    """Records by key from JSON lines `[key, *values]`; none if there is no such file yet.
+
+    Args:
+        path: of the file that `write_cache` wrote.
+        make: the record of `values`.
+
+    Raises:
+        MiadError: a line is damaged.
+    """
+    kept: dict[str, Kept] = {}
+    if path is None or not Path(path).exists():
+        return kept
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                key, *values = json.loads(line)
+                kept[key] = make(*values)
+            except (ValueError, TypeError) as error:
+                raise MiadError(
+                    f"{path}, line {number} is damaged ({error}). Delete the file; it is made anew."
+                ) from error
+    return kept
+
+
+def write_cache(path: Path, kept: Mapping[str, Sequence[Any]]) -> None:
+    """Write {key: values} for `read_cache`; where the folder is read-only a warning takes its place."""
+    try:
+        write_text(path, "".join(json.dumps([key, *values]) + "\n" for key, values in sorted(kept.items())))
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        log.warning("%s cannot be written; what it would keep is worked out anew each time", path)
+
+
 def checksum(path: Path, kind: str) -> str:
     """Hex digest of a file.
 
@@ -204,9 +240,7 @@ def checksum(path: Path, kind: str) -> str:
     if kind == "git":
         digest.update(b"blob %d\0" % Path(path).stat().st_size)
     with Path(path).open("rb") as content:
-        for block in iter(lambda: content.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(content, lambda: digest).hexdigest()
 
 
 def verify(path: Path, expected: str, *, remedy: str) -> None:
@@ -222,5 +256,5 @@ def verify(path: Path, expected: str, *, remedy: str) -> None:
 
 
 def cache_folder() -> Path:
-    """Where files that can be had again are kept: $MIAD_CACHE, or ~/.cache/miad."""
+    """Folder of files that can be had again: $MIAD_CACHE, or ~/.cache/miad."""
     return Path(os.environ.get("MIAD_CACHE") or Path.home() / ".cache" / "miad")

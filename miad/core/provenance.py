@@ -1,4 +1,4 @@
-"""What made a result: versions of the programs that the figures depend on, and the commit."""
+"""Provenance of a result: versions of the programs that it depends on, and the commit."""
 
 import platform
 import subprocess

@@ -57,10 +57,13 @@ def wilson(successes: int, trials: int, confidence: float = CONFIDENCE) -> Rate:
 
     Source: Wilson, J. Am. Stat. Assoc. 22, 209 (1927).
     """
+    return Rate(*_wilson(successes, trials, confidence)) if trials or successes else Rate(None, None, None)
+
+
+def _wilson(successes: int, trials: int, confidence: float) -> tuple[float, float, float]:
+    """Share and bounds of at least one trial."""
     if not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes of {trials} trials")
-    if trials == 0:
-        return Rate(None, None, None)
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     share = successes / trials
     centre = share + z * z / (2 * trials)
@@ -69,24 +72,22 @@ def wilson(successes: int, trials: int, confidence: float = CONFIDENCE) -> Rate:
     # At the ends the formula gives exactly 0 or 1 but for round-off.
     low = 0.0 if successes == 0 else (centre - spread) / scale
     high = 1.0 if successes == trials else (centre + spread) / scale
-    return Rate(share, low, high)
+    return share, low, high
 
 
-def difference(first: tuple[int, int], second: tuple[int, int], confidence: float = CONFIDENCE) -> Rate:
-    """Difference of two independent shares, second minus first.
+def difference(first: Rate, second: Rate) -> Rate:
+    """Difference of two independent rates, second minus first, in their unit; None where one of them is not known.
 
-    Args:
-        first, second: (successes, trials).
-
-    Source: Newcombe, Stat. Med. 17, 873 (1998), method 10.
+    Source: MOVER, Zou and Donner, Stat. Med. 27, 1693 (2008); of Wilson intervals it is Newcombe's method 10,
+    Stat. Med. 17, 873 (1998).
     """
-    a, b = wilson(*first, confidence), wilson(*second, confidence)
-    if a.value is None or b.value is None:
+    if first.value is None or second.value is None:
         return Rate(None, None, None)
-    value = b.value - a.value
-    low = value - math.hypot(b.value - b.low, a.high - a.value)
-    high = value + math.hypot(b.high - b.value, a.value - a.low)
-    return Rate(value, low, high)
+    value = second.value - first.value
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return Rate(value, None, None)
+    low = math.hypot(second.value - second.low, first.high - first.value)
+    return Rate(value, value - low, value + math.hypot(second.high - second.value, first.value - first.low))
 
 
 def paired_difference(pairs: Iterable[tuple[bool, bool]], confidence: float = CONFIDENCE) -> Rate:
@@ -106,18 +107,19 @@ def paired_difference(pairs: Iterable[tuple[bool, bool]], confidence: float = CO
     total = both + only_first + only_second + neither
     if total == 0:
         return Rate(None, None, None)
-    a, b = wilson(both + only_first, total, confidence), wilson(both + only_second, total, confidence)
+    share, low, high = _wilson(both + only_first, total, confidence)
+    other, other_low, other_high = _wilson(both + only_second, total, confidence)
     margins = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
-    excess = both * neither - only_first * only_second
+    excess = float(both * neither - only_first * only_second)
     if excess > 0:
         excess = max(excess - total / 2, 0.0)  # continuity correction of the source
     phi = excess / math.sqrt(margins) if margins else 0.0
-    value = b.value - a.value
+    value = other - share
 
     def span(x: float, y: float) -> float:
         return math.sqrt(max(x * x - 2 * phi * x * y + y * y, 0.0))
 
-    return Rate(value, value - span(b.value - b.low, a.high - a.value), value + span(b.high - b.value, a.value - a.low))
+    return Rate(value, value - span(other - other_low, high - share), value + span(other_high - other, share - low))
 
 
 def stratified(strata: Iterable[Stratum], confidence: float = CONFIDENCE) -> Rate:
@@ -139,10 +141,10 @@ def stratified(strata: Iterable[Stratum], confidence: float = CONFIDENCE) -> Rat
     for part in parts:
         if not 0 < part.examined <= part.size:
             raise ValueError(f"a stratum of {part.size} samples of which {part.examined} were examined")
-    rates = [(part.size / total, wilson(part.successes, part.examined, confidence)) for part in parts]
-    value = sum(weight * rate.value for weight, rate in rates)
+    rates = [(part.size / total, *_wilson(part.successes, part.examined, confidence)) for part in parts]
+    value = sum(weight * share for weight, share, _, _ in rates)
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
-    between = z * z * sum(weight * (rate.value - value) ** 2 for weight, rate in rates) / total
-    low = math.sqrt(between + sum((weight * (rate.value - rate.low)) ** 2 for weight, rate in rates))
-    high = math.sqrt(between + sum((weight * (rate.high - rate.value)) ** 2 for weight, rate in rates))
+    between = z * z * sum(weight * (share - value) ** 2 for weight, share, _, _ in rates) / total
+    low = math.sqrt(between + sum((weight * (share - low)) ** 2 for weight, share, low, _ in rates))
+    high = math.sqrt(between + sum((weight * (high - share)) ** 2 for weight, share, _, high in rates))
     return Rate(value, max(value - low, 0.0), min(value + high, 1.0))

@@ -1,4 +1,4 @@
-"""One DFT calculation as the later steps see it, whether VASP ran here or elsewhere, and what it may be called."""
+"""One DFT calculation, whether VASP ran here or elsewhere: its corrected energy, flags, and name in the table."""
 
 import dataclasses
 import json
@@ -6,16 +6,22 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from miad.core.crystal import Crystal
+from miad.core.energy_frames import CORRECTED, adjustments
 from miad.core.errors import MiadError
 from miad.core.files import open_text, write_text
 
+if TYPE_CHECKING:
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
+STEP = "dft"  # in reasons of failure
 DFT = "DFT"
 NO_ENERGY = "no DFT energy"  # nothing was sent, or all that was sent failed
 NOT_DFT = "stand-in for VASP, not DFT"
 _VASP = re.compile(r"(4|5|6)\.\d+")  # versions of VASP; anything else that writes such files is not VASP
-# Pseudopotentials of the Materials Project's sets whose energies are known to be off; the reason, for the row.
+# Pseudopotentials of the Materials Project's sets whose energies are known to be off, and the reason.
 FLAGS = {
     "Yb_2": "Yb_2: two valence electrons too few where Yb is 3+, energies of most compounds are wrong",
     "W_pv": "W_pv: withdrawn by VASP in favour of W_sv, gone from PBE_54, energies differ from those of W_sv",
@@ -28,11 +34,12 @@ class Calculation:
 
     Attributes:
         crystal_id: the sample that was calculated.
-        entry: pymatgen's ComputedStructureEntry as plain values: final structure, raw energy in eV, run parameters.
+        entry: pymatgen's ComputedStructureEntry as plain values: final structure, raw energy in eV, run parameters;
+            None if it failed.
         failure: `stage: reason`, or None.
-        vasp_version: as the program wrote it; None if unknown.
+        vasp_version: from the outputs; None if unknown.
         potcars: titles of the pseudopotentials, e.g. `PAW_PBE Fe_pv 02Aug2007`.
-        corrections: what custodian had to mend, one `stage: error` each.
+        corrections: errors that custodian corrected, one `stage: error` each.
         core_hours: of every start of VASP, failed and killed ones included (miad.dft.vasp.hours); None if unknown.
         source: folder, archive or table that it was read from.
     """
@@ -47,8 +54,17 @@ class Calculation:
     source: str | None = None
 
     @property
+    def crystal(self) -> Crystal:
+        """The final structure of a calculation that has an entry."""
+        from pymatgen.core import Structure
+
+        assert self.entry is not None
+        structure = Structure.from_dict(self.entry["structure"])
+        return Crystal.from_structure(self.crystal_id, structure, source_id=self.crystal_id)
+
+    @property
     def is_dft(self) -> bool:
-        """Whether VASP made it, by version and pseudopotentials; what says neither is taken at its word."""
+        """True if VASP made it, judged by version and pseudopotentials; also true if neither is known."""
         known_version = self.vasp_version is None or _VASP.match(self.vasp_version) is not None
         return known_version and not any("SYNTHETIC" in title.upper() for title in self.potcars)
 
@@ -62,7 +78,7 @@ class Calculation:
 def plain_entry(
     identity: str, structure: dict[str, Any], energy: float, parameters: dict[str, Any], potcars: list[str]
 ) -> dict[str, Any]:
-    """A ComputedStructureEntry as plain values, with what MP2020 asks for and nothing else.
+    """A ComputedStructureEntry as plain values, with the run parameters that MP2020 reads and no others.
 
     Args:
         identity: of the crystal.
@@ -83,8 +99,67 @@ def plain_entry(
     }
 
 
+def corrected(calculation: Calculation) -> "ComputedStructureEntry":
+    """The entry with its MP2020 corrections, each a named term in `energy_adjustments`.
+
+    Raises:
+        ValueError: MP2020 does not apply; the message says why.
+    """
+    from monty.json import MontyDecoder
+    from pymatgen.entries.compatibility import CompatibilityError
+
+    entry = MontyDecoder().process_decoded(calculation.entry)
+    # Corrections that came with the entry are replaced, never added to.
+    entry.energy_adjustments = []
+    try:
+        entry.energy_adjustments = adjustments(entry, check_potcar=True)
+    except (CompatibilityError, KeyError, ValueError) as error:
+        raise ValueError(f"MP2020 does not apply: {error}") from error
+    return entry
+
+
+def relaxed_by_dft(crystal: Crystal, calculation: Calculation, name: str) -> Crystal:
+    """A sample relaxed by DFT with its MP2020-corrected energy, or failed for the reason that the calculation has.
+
+    Args:
+        crystal: the sample before DFT; of what was learnt since it was sampled nothing is kept.
+        calculation: of this sample.
+        name: of the calculator, from `label`.
+    """
+    sample = as_sampled(crystal)
+    if calculation.failure is not None:
+        return sample.failed(STEP, calculation.failure)
+    try:
+        entry = corrected(calculation)
+    except ValueError as error:
+        return sample.failed(STEP, str(error))
+    relaxed = Crystal.from_structure(crystal.crystal_id, entry.structure)
+    return sample.replace(
+        lattice=relaxed.lattice,
+        frac_coords=relaxed.frac_coords,
+        atomic_numbers=relaxed.atomic_numbers,
+        energy_per_atom=entry.energy / len(entry.structure),
+        calculator=name,
+        energy_frame=CORRECTED,
+        converged=True,
+        volume_change=relaxed.volume / crystal.volume * crystal.num_atoms / relaxed.num_atoms - 1,
+    )
+
+
+def as_sampled(crystal: Crystal) -> Crystal:
+    """A crystal without all that relaxation, hull and comparison found; a failure is kept."""
+    return Crystal(
+        crystal.crystal_id,
+        crystal.lattice,
+        crystal.frac_coords,
+        crystal.atomic_numbers,
+        source_id=crystal.source_id,
+        failure=crystal.failure,
+    )
+
+
 def label(calculations: Iterable[Calculation]) -> str:
-    """What the table calls these energies: DFT only if there are any and VASP made every one of them.
+    """Name of these energies in the table: DFT only if there are any and VASP made every one of them.
 
     Raises:
         MiadError: some are DFT and some are not; a rate over both means nothing.

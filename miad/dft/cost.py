@@ -1,4 +1,4 @@
-"""What a DFT calculation will cost, before it is submitted."""
+"""Estimated cost of a DFT calculation, before it is submitted."""
 
 import bz2
 import functools

@@ -1,5 +1,6 @@
-"""Finished calculations from elsewhere in the place of VASP: folders and archives of runs, or tables of entries."""
+"""The replay step: finished calculations from elsewhere in the place of VASP, as folders, archives or tables."""
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -12,26 +13,36 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
-from miad.dft.calculation import Calculation, label, plain_entry, read_calculations, write_calculations
+from miad.dft.calculation import (
+    Calculation,
+    label,
+    plain_entry,
+    read_calculations,
+    relaxed_by_dft,
+    write_calculations,
+)
 from miad.machine.progress import track
 
+if TYPE_CHECKING:
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
+
 log = logging.getLogger("miad")
-# Folders named like a stage say nothing about which crystal was calculated: the folder above them does. Numbers of
-# stages are short: relax_2 is a stage, relax_mp-149 is a crystal.
+# Folders of stages; the folder above them names the crystal. Numbers of stages are short: relax_2 is a stage,
+# relax_mp-149 is a crystal.
 _STAGE = re.compile(
     r"(?:(?:pre|double|mp|gga|pbe)[-_ ]?){0,4}(?:relax|static|scf|opt)[-_. ]?\d{0,2}(?:\.\d{1,2})?", re.IGNORECASE
 )
 # The stage may also stand behind: custodian's double relaxation leaves vasprun.xml.relax1.gz and vasprun.xml.relax2.gz.
 _FILE = re.compile(r"(?P<name>.*?)[._-]?vasprun[^/]*?\.xml([._-](relax|static)\d*)?(\.gz|\.bz2|\.xz)?", re.IGNORECASE)
 _ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_OF_CUSTODIAN = re.compile(r"(error\.\d+|custodian\.chk.*)\.tar\.gz")  # what it set aside before it mended a run
+_OF_CUSTODIAN = re.compile(r"(error\.\d+|custodian\.chk.*)\.tar\.gz")  # set aside before a run was corrected
 
 
 def run(runs: Path, *, crystals: Path, calculations: Path | None = None) -> None:
@@ -45,24 +56,23 @@ def run(runs: Path, *, crystals: Path, calculations: Path | None = None) -> None
     Raises:
         MiadError: nothing to read there, or a mixture of VASP and of stand-ins for it.
     """
-    from miad.dft.energies import with_dft
-
     found = read_runs(runs)
     name = label(found)
-    made = []
-    for one in found:
-        if one.entry is None:
-            empty = Crystal(one.crystal_id, np.eye(3), np.zeros((0, 3)), np.zeros(0, dtype=int))
-            made.append(empty.failed("read", one.failure or "no energy"))
-            continue
-        made.append(with_dft(_as_given(one), one, None, name))
-    write_crystals(crystals, made)
+    write_crystals(crystals, [_as_relaxed(one, name) for one in found])
     if calculations is not None:
         write_calculations(calculations, found)
 
 
+def _as_relaxed(calculation: Calculation, name: str) -> Crystal:
+    """The crystal of a calculation with its corrected energy; without an energy it has no atoms, and a reason."""
+    if calculation.entry is None:
+        empty = Crystal(calculation.crystal_id, np.eye(3), np.zeros((0, 3)), np.zeros(0, dtype=int))
+        return empty.failed("read", calculation.failure or "no energy")
+    return relaxed_by_dft(calculation.crystal, calculation, name)
+
+
 def replayed(crystals: list[Crystal], runs: Path) -> list[Calculation]:
-    """The finished calculation of each crystal, told by its id or the id that it carried into the program.
+    """The finished calculation of each crystal, found by its id or by the id that its input had.
 
     Raises:
         MiadError: nothing to read there.
@@ -75,10 +85,9 @@ def replayed(crystals: list[Crystal], runs: Path) -> list[Calculation]:
             found.append(Calculation(crystal.crystal_id, failure=f"replay: {runs} has no run of this id"))
             continue
         record = by_id[names[0]]
-        if record.entry is not None and _as_given(record).reduced_formula != crystal.reduced_formula:
-            other = _as_given(record).reduced_formula
-            record = Calculation(record.crystal_id, failure=f"replay: the run {names[0]} is of {other}")
-        found.append(Calculation(**{**vars(record), "crystal_id": crystal.crystal_id}))
+        if record.entry is not None and (formula := record.crystal.reduced_formula) != crystal.reduced_formula:
+            record = Calculation(record.crystal_id, failure=f"replay: the run {names[0]} is of {formula}")
+        found.append(dataclasses.replace(record, crystal_id=crystal.crystal_id))
     return found
 
 
@@ -169,7 +178,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def _grouped(places: list[Path]) -> dict[str, list[Path]]:
-    """{id: its vasprun files}: the name of the folder, stages left out, or what stands before `vasprun` in the name."""
+    """{id: its vasprun files}; the id is the text before `vasprun` in the name, or else the last folder but stages."""
     runs: dict[str, list[Path]] = {}
     for place in places:
         for path in _files(place):
@@ -185,11 +194,11 @@ def _grouped(places: list[Path]) -> dict[str, list[Path]]:
 def _final(name: str, files: list[Path], source: Path) -> Calculation:
     """The calculation whose energy counts: the static one if there is one, else the last relaxation.
 
-    Where that one is broken or not converged there is no energy: that of an earlier stage would be of another cell.
+    If that one is broken or not converged there is no energy: that of an earlier stage would be of another cell.
     """
     static = [path for path in files if "static" in f"{path.parent.name} {path.name}".lower()]
     parsed = [_parse(name, path, source) for path in static or files]
-    formulas = sorted({_as_given(one).reduced_formula for _, one in parsed if one.entry is not None})
+    formulas = sorted({one.crystal.reduced_formula for _, one in parsed if one.entry is not None})
     if len(formulas) > 1:
         reason = f"replay: files named {name} are of {', '.join(formulas)}; give each crystal a folder of its own"
         return Calculation(name, failure=reason, source=source.name)
@@ -204,7 +213,7 @@ def _parse(name: str, path: Path, source: Path) -> tuple[tuple[bool, str], Calcu
     where = f"{source.name}: {path.parent.name}/{path.name}"
     try:
         run = Vasprun(path, parse_dos=False, parse_eigen=False, parse_potcar_file=False)
-        entry = run.get_computed_entry(inc_structure=True, entry_id=name)
+        entry = cast("ComputedStructureEntry", run.get_computed_entry(inc_structure=True, entry_id=name))
     except Exception as error:  # the parser fails on broken files in as many ways as files can be broken
         reason = f"replay: {path.name} cannot be read ({type(error).__name__}: {str(error)[:200]})"
         return (False, str(path)), Calculation(name, failure=reason, source=where)
@@ -234,7 +243,7 @@ def _from_table(path: Path) -> list[Calculation]:
 
 
 def _from_entry(entry: Any, number: int, path: Path) -> Calculation:
-    """The calculation that an entry stands for, or what it lacks.
+    """The calculation of an entry; what is missing in the entry is its reason of failure.
 
     Raises:
         MiadError: it is nothing like an entry.
@@ -253,15 +262,8 @@ def _from_entry(entry: Any, number: int, path: Path) -> Calculation:
         titles = parameters.get("potcar_symbols") or [spec["titel"] for spec in parameters.get("potcar_spec") or []]
         plain = plain_entry(name, entry["structure"], entry["energy"], parameters, titles)
         calculation = Calculation(name, entry=plain, potcars=titles, source=path.name)
-        _as_given(calculation)
+        _ = calculation.crystal  # raises what is wrong with the structure
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         reason = f"replay: the entry cannot be read ({type(error).__name__}: {str(error)[:200]})"
         return Calculation(name, failure=reason, source=path.name)
     return calculation
-
-
-def _as_given(calculation: Calculation) -> Crystal:
-    from pymatgen.core import Structure
-
-    structure = Structure.from_dict(calculation.entry["structure"])
-    return Crystal.from_structure(calculation.crystal_id, structure, source_id=calculation.crystal_id)

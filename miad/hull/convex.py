@@ -5,7 +5,6 @@ that composition and the lowest energy. The solution is also the decomposition i
 """
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ import numpy as np
 from miad.core.crystal import Crystal
 from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
-from miad.core.files import open_text, write_text
+from miad.core.files import open_text
+from miad.core.tabular import write_csv
 
 COLUMNS = ("formula", "num_atoms", "energy_per_atom", "entry_id", "energy_frame", "hull", "source")
 ROUND_OFF = 1e-8  # eV/atom; closer to the hull than this is on it, or the sign of nothing would decide what is stable
@@ -119,16 +119,6 @@ class ConvexHull:
         }
         return HullPoint(float(solution.fun), shares)
 
-    def energy_above_hull(self, crystal: Crystal) -> tuple[float | None, HullPoint]:
-        """Energy above the hull, eV/atom, and the point of the hull below (or above) the crystal.
-
-        Raises:
-            MiadError: the crystal's energy is in another frame than the hull.
-        """
-        self.check_frame(crystal)
-        point = self.height(element_counts(crystal))
-        return energy_above(crystal, point), point
-
     def check_frame(self, crystal: Crystal) -> None:
         """Refuse to compare energies of two frames.
 
@@ -165,12 +155,9 @@ def atom_fractions(formula: str) -> dict[str, float]:
     return {element.symbol: amount for element, amount in Composition(formula).fractional_composition.items()}
 
 
-def element_counts(crystal: Crystal) -> dict[str, int]:
-    """{element symbol: number of atoms in the cell} of a crystal."""
-    from pymatgen.core import Element
-
-    numbers, counts = np.unique(crystal.atomic_numbers, return_counts=True)
-    return {Element.from_Z(int(z)).symbol: int(n) for z, n in zip(numbers, counts, strict=True)}
+def formula_of(amounts: Mapping[str, float]) -> str:
+    """A formula that keeps the amounts, e.g. {'Na': 4.0, 'Cl': 4.0} as Na4Cl4."""
+    return "".join(f"{symbol}{amount:g}" for symbol, amount in amounts.items())
 
 
 def lowest_entries(entries: Iterable[Entry]) -> list[Entry]:
@@ -199,23 +186,18 @@ def write_table(path: Path, table: HullTable) -> None:
     """Write a hull as CSV, one entry per line; name, frame and source are constant columns."""
     from pymatgen.core import Composition
 
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for entry in table.entries:
-        num_atoms = int(Composition(entry.formula).num_atoms)
-        writer.writerow(
-            (
-                entry.formula,
-                num_atoms,
-                repr(float(entry.energy_per_atom)),
-                entry.entry_id or "",
-                table.energy_frame,
-                table.name,
-                table.source,
-            )
-        )
-    write_text(path, text.getvalue())
+    head = {"energy_frame": table.energy_frame, "hull": table.name, "source": table.source}
+    rows = (
+        {
+            "formula": entry.formula,
+            "num_atoms": int(Composition(entry.formula).num_atoms),
+            "energy_per_atom": float(entry.energy_per_atom),
+            "entry_id": entry.entry_id,
+            **head,
+        }
+        for entry in table.entries
+    )
+    write_csv(path, COLUMNS, rows)
 
 
 def read_table(path: Path) -> HullTable:

@@ -8,6 +8,7 @@ import codecs
 import collections
 import datetime
 import gzip
+import importlib
 import pickle
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 
 from miad.core.errors import MiadError
 from miad.core.files import verify
-from miad.hull.convex import Entry
+from miad.hull.convex import Entry, formula_of
 from miad.io.unpickle import Record
 
 STUBBED = ("pymatgen.", "monty.", "uncertainties.", "scipy.")
@@ -43,7 +44,7 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) in REAL:
             return REAL[module, name]
         if module in (f"numpy.{core}.{NUMPY_FUNCTIONS.get(name)}" for core in ("core", "_core")):
-            return getattr(getattr(np._core, NUMPY_FUNCTIONS[name]), name)
+            return getattr(importlib.import_module(f"numpy._core.{NUMPY_FUNCTIONS[name]}"), name)
         if module.startswith(STUBBED):
             return type(name, (Record,), {})
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
@@ -77,9 +78,8 @@ def _entries(records: Iterable[Record]) -> Iterator[Entry]:
     for record in records:
         amounts = _amounts(record.get("_composition", "composition"))
         energy = float(record.get("_energy", "energy")) + sum(map(_adjustment, record.state["energy_adjustments"]))
-        formula = "".join(f"{symbol}{amount:g}" for symbol, amount in amounts.items())
         identity = record.state.get("entry_id")
-        yield Entry(formula, energy / sum(amounts.values()), None if identity is None else str(identity))
+        yield Entry(formula_of(amounts), energy / sum(amounts.values()), None if identity is None else str(identity))
 
 
 def _amounts(composition: Record) -> dict[str, float]:

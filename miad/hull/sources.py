@@ -1,20 +1,21 @@
-"""Where reference energies come from: data set, tables, computed entries, Materials Project's published hull."""
+"""Sources of reference energies: data set, tables, computed entries, Materials Project's published hull."""
 
 import csv
 import json
 import logging
 import math
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from miad.config.sections import Hull
 from miad.core.crystal import Crystal
-from miad.core.energy_frames import FRAMES
+from miad.core.energy_frames import CORRECTED, FRAMES
 from miad.core.errors import MiadError
 from miad.core.files import checksum, open_text, verify
-from miad.hull.convex import COLUMNS, Entry, HullTable, lowest_entries, read_table
+from miad.hull.convex import COLUMNS, Entry, HullTable, atom_fractions, formula_of, lowest_entries, read_table
+from miad.hull.pickled import read_patched_diagram
 from miad.io import download
 from miad.io.published_data import MP_HULL
 
@@ -46,8 +47,6 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
     Raises:
         MiadError: the source cannot be read, or its frame is unknown or contradicts hull.energy_frame.
     """
-    if settings.energy_frame not in (None, *FRAMES):
-        raise MiadError(f"hull.energy_frame is '{settings.energy_frame}'; use {' or '.join(FRAMES)}.")
     if settings.source == "dataset":
         return from_crystals(settings, crystals)
     if settings.source == MATERIALS_PROJECT:
@@ -58,9 +57,14 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
         provenance += f" sha256:{checksum(path, 'sha256')}"
     name = Path(settings.source).name
     table = from_json(path, settings) if ".json" in Path(settings.source).suffixes else from_csv(path, settings)
-    entries = [*table.entries, *_references(settings, table.energy_frame)]
+    # Corrections do not touch the elements, so their references fit either frame.
+    elements = [
+        Entry(symbol, energy, "elemental reference") for symbol, energy in _reference_energies(settings).items()
+    ]
     # A table that miad wrote keeps the name it was given; the file name serves for the others.
-    return HullTable(table.name or name, table.energy_frame, table.source or provenance, lowest_entries(entries))
+    return HullTable(
+        table.name or name, table.energy_frame, table.source or provenance, lowest_entries([*table.entries, *elements])
+    )
 
 
 def from_crystals(settings: Hull, crystals: list[Crystal]) -> HullTable:
@@ -69,21 +73,21 @@ def from_crystals(settings: Hull, crystals: list[Crystal]) -> HullTable:
     Raises:
         MiadError: no energies, or energies of several frames or calculators.
     """
-    known = [crystal for crystal in crystals if crystal.energy_per_atom is not None]
+    known = [(one, one.energy_per_atom) for one in crystals if one.energy_per_atom is not None]
     if not known:
         raise MiadError(
             "hull.source is 'dataset', but no crystal of the data set has an energy. Give dataset.energy_column, or"
             " choose another hull.source in config.yaml."
         )
-    frames = {str(crystal.energy_frame) for crystal in known}
-    calculators = {crystal.calculator or "energies of the data set" for crystal in known}
+    frames = {str(crystal.energy_frame) for crystal, _ in known}
+    calculators = {crystal.calculator or "energies of the data set" for crystal, _ in known}
     if len(frames) > 1 or len(calculators) > 1:
         raise MiadError(
             f"the data set mixes energies of frames {sorted(frames)} and calculators {sorted(calculators)}; a hull"
             " needs one of each. Choose another hull.source in config.yaml."
         )
     frame = _agreed_frame(settings, frames.pop(), "the data set")
-    entries = [Entry(crystal.reduced_formula, crystal.energy_per_atom, crystal.crystal_id) for crystal in known]
+    entries = [Entry(crystal.reduced_formula, energy, crystal.crystal_id) for crystal, energy in known]
     name = f"{settings.dataset.name} ({calculators.pop()})"
     return HullTable(name, frame, f"{len(known)} crystals of the data set", lowest_entries(entries))
 
@@ -105,9 +109,8 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
         _agreed_frame(settings, table.energy_frame, str(path))
         return table
     formula = next((column for column in FORMULA_COLUMNS if column in columns), None)
-    energy = next((column for column in ENERGY_COLUMNS if column in columns), None)
-    formation = next((column for column in FORMATION_COLUMNS if column in columns), None)
-    if formula is None or (energy is None and formation is None):
+    energy = next((column for column in (*ENERGY_COLUMNS, *FORMATION_COLUMNS) if column in columns), None)
+    if formula is None or energy is None:
         raise MiadError(
             f"{path} has the columns {', '.join(columns) or 'none'}; a hull needs a formula"
             f" ({' or '.join(FORMULA_COLUMNS)}) and an energy ({' or '.join((*ENERGY_COLUMNS, *FORMATION_COLUMNS))})."
@@ -116,12 +119,37 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
     if len(stated) > 1:
         raise MiadError(f"{path} mixes the frames {sorted(stated)}. Keep one of them.")
     frame = _agreed_frame(settings, ENERGY_COLUMNS.get(energy) or (stated.pop() if stated else None), str(path))
-    if energy is None:
-        entries = _formation_entries(path, rows, formula, formation, settings)
-    else:
-        numbered = [(line, row) for line, row in enumerate(rows, 2) if row[energy] != ""]
-        entries = [Entry(row[formula], _number(path, line, row[energy]), _identity(row)) for line, row in numbered]
+    references = _references_of_formation(path, energy, settings) if energy in FORMATION_COLUMNS else None
+    entries = []
+    for line, row in enumerate(rows, 2):
+        if row[energy] == "":
+            continue
+        value = _number(path, line, row[energy])
+        if references is not None:
+            value += _of_elements(f"{row[formula]} in {path}", row[formula], references, settings)
+        identity = next((row[column] for column in ID_COLUMNS if row.get(column)), None)
+        entries.append(Entry(row[formula], value, identity))
     return HullTable("", frame, "", entries)
+
+
+def _references_of_formation(path: Path, column: str, settings: Hull) -> dict[str, float]:
+    """The elemental references that formation energies need, {element: eV/atom}."""
+    references = _reference_energies(settings)
+    if not references:
+        raise MiadError(
+            f"{path} holds formation energies ({column}). Give the elemental references as hull.references (of `miad"
+            " evaluate`: --hull-references), a JSON of {element: eV/atom}."
+        )
+    return references
+
+
+def _of_elements(what: str, formula: str, references: Mapping[str, float], settings: Hull) -> float:
+    """Energy of the elements of a formula, eV/atom: total energy less formation energy."""
+    shares = atom_fractions(formula)
+    absent = sorted(set(shares) - set(references))
+    if absent:
+        raise MiadError(f"{settings.references} lacks {', '.join(absent)}, which {what} needs.")
+    return sum(share * references[symbol] for symbol, share in shares.items())
 
 
 def from_json(path: Path, settings: Hull) -> HullTable:
@@ -133,14 +161,10 @@ def from_json(path: Path, settings: Hull) -> HullTable:
         MiadError: not such a file, or no frame was chosen.
     """
     frame = _agreed_frame(settings, None, str(path))
-    with open_text(path) as text:
-        try:
-            records = json.load(text)
-        except ValueError as error:
-            raise MiadError(f"{path} is not JSON ({error}). Give pymatgen's computed entries, or a CSV.") from error
+    records = _json(path, "Give pymatgen's computed entries, or a CSV.")
     records = list(records.values()) if isinstance(records, dict) else records
     try:
-        if frame == "mp2020" and not any(map(_correction, records)):
+        if frame == CORRECTED and not any(map(_correction, records)):
             log.warning("%s: no entry carries a correction; are the energies really MP2020-corrected?", path)
         return HullTable("", frame, "", [_computed_entry(record, frame) for record in records])
     except (KeyError, TypeError, AttributeError) as error:
@@ -150,9 +174,17 @@ def from_json(path: Path, settings: Hull) -> HullTable:
         ) from error
 
 
+def _json(path: Path, remedy: str) -> Any:
+    with open_text(path) as text:
+        try:
+            return json.load(text)
+        except ValueError as error:
+            raise MiadError(f"{path} is not JSON ({error}). {remedy}") from error
+
+
 def _computed_entry(record: Mapping[str, Any], frame: str) -> Entry:
     composition = {symbol: float(amount) for symbol, amount in record["composition"].items()}
-    energy = float(record["energy"]) + (_correction(record) if frame == "mp2020" else 0.0)
+    energy = float(record["energy"]) + (_correction(record) if frame == CORRECTED else 0.0)
     return Entry(formula_of(composition), energy / sum(composition.values()), record.get("entry_id"))
 
 
@@ -161,63 +193,27 @@ def _correction(record: Mapping[str, Any]) -> float:
     return float(record.get("correction") or 0.0)
 
 
-def formula_of(amounts: Mapping[str, float]) -> str:
-    """A formula that keeps the amounts, e.g. {'Na': 4.0, 'Cl': 4.0} as Na4Cl4."""
-    return "".join(f"{symbol}{amount:g}" for symbol, amount in amounts.items())
-
-
-def _formation_entries(path: Path, rows: list[dict], formula: str, column: str, settings: Hull) -> Iterable[Entry]:
-    """Total energy = formation energy + Σ share · elemental reference, all eV/atom."""
-    from miad.hull.convex import atom_fractions
-
-    references = _reference_energies(settings)
-    if not references:
-        raise MiadError(
-            f"{path} holds formation energies ({column}). Give the elemental references as hull.references (of `miad"
-            " evaluate`: --hull-references), a JSON of {element: eV/atom}."
-        )
-    for line, row in enumerate(rows, 2):
-        if row[column] == "":
-            continue
-        shares = atom_fractions(row[formula])
-        absent = sorted(set(shares) - set(references))
-        if absent:
-            raise MiadError(f"{settings.references} lacks {', '.join(absent)}, which {row[formula]} in {path} needs.")
-        elements = sum(share * references[symbol] for symbol, share in shares.items())
-        yield Entry(row[formula], _number(path, line, row[column]) + elements, _identity(row))
-
-
-def _references(settings: Hull, frame: str) -> list[Entry]:
-    """Elemental references as entries; corrections do not touch the elements, so they fit either frame."""
-    return [Entry(symbol, energy, "elemental reference") for symbol, energy in _reference_energies(settings).items()]
-
-
 def _reference_energies(settings: Hull) -> dict[str, float]:
     """{element: eV/atom} from `hull.references`: numbers, or computed entries of the elements."""
     if settings.references is None:
         return {}
     path = _local(settings.references, None, "hull.references")
-    with open_text(path) as text:
-        try:
-            records = json.load(text)
-        except ValueError as error:
-            raise MiadError(f"{path} is not JSON ({error}). hull.references needs {{element: eV/atom}}.") from error
-    energies = {}
+    records = _json(path, "hull.references needs {element: eV/atom}.")
     try:
-        for symbol, value in records.items():
-            is_number = isinstance(value, int | float)
-            energies[symbol] = float(value) if is_number else _computed_entry(value, "mp2020").energy_per_atom
+        return {
+            symbol: float(value)
+            if isinstance(value, int | float)
+            else _computed_entry(value, CORRECTED).energy_per_atom
+            for symbol, value in records.items()
+        }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise MiadError(f"{path} is no JSON of {{element: eV/atom}} ({error!r}). Correct hull.references.") from error
-    return energies
 
 
 def _from_materials_project(settings: Hull) -> HullTable:
-    from miad.hull.pickled import read_patched_diagram
-
     expected = settings.checksum or MATERIALS_PROJECT_CHECKSUM
     path = download.fetch(MATERIALS_PROJECT_URL, checksum=expected, setting="hull.source")
-    frame = _agreed_frame(settings, "mp2020", MATERIALS_PROJECT)
+    frame = _agreed_frame(settings, CORRECTED, MATERIALS_PROJECT)
     entries = read_patched_diagram(path, expected)
     source = f"{MATERIALS_PROJECT_URL} {expected}"
     return HullTable("Materials Project 2023-02-07", frame, source, lowest_entries(entries))
@@ -265,7 +261,3 @@ def _number(path: Path, line: int, text: str | None) -> float:
     if not math.isfinite(value):
         raise MiadError(f"{path}, row {line}: '{text or ''}' is no energy. Correct the file, or leave the row out.")
     return value
-
-
-def _identity(row: Mapping[str, str]) -> str | None:
-    return next((row[column] for column in ID_COLUMNS if row.get(column)), None)

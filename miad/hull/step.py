@@ -6,7 +6,7 @@ from miad.config.sections import Hull
 from miad.core.crystal import read_crystals
 from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
-from miad.hull.convex import ConvexHull, element_counts, write_table
+from miad.hull.convex import ConvexHull, write_table
 from miad.hull.sources import read_source
 
 
@@ -34,8 +34,6 @@ def run(
         MiadError: the source cannot be read, its frame is unknown, contradicts hull.energy_frame or does not fit
             `frames`, or (with hull.missing: stop) an element of the data set has no entry.
     """
-    if settings.missing not in ("report", "stop"):
-        raise MiadError(f"hull.missing is '{settings.missing}'; use report or stop.")
     crystals = [crystal for path in (train, val, test) if path for crystal in read_crystals(path)]
     table = read_source(settings, crystals)
     for frame in frames or []:
@@ -43,7 +41,7 @@ def run(
     convex = ConvexHull(table)
     if settings.missing == "stop":
         for crystal in crystals:
-            absent = sorted(set(element_counts(crystal)) - convex.elements)
+            absent = sorted(set(crystal.element_counts) - convex.elements)
             if absent:
                 raise MiadError(
                     f"{crystal.crystal_id} of the data set contains {', '.join(absent)}, but the hull {table.name} has"

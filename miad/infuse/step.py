@@ -15,6 +15,7 @@ from miad.config.sections import Mirage
 from miad.core.crystal import NUM_SPECIES, Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path
+from miad.core.sound import fault
 
 if TYPE_CHECKING:
     import torch
@@ -88,11 +89,10 @@ def check(crystals: list[Crystal], path: Path, num_atoms: int | None) -> None:
                 f"{crystal.crystal_id} in {path} has atomic number {odd[0]}; the model knows 1 to {NUM_SPECIES - 1}."
                 " Leave it out with dataset.exclude in config.yaml."
             )
-        is_finite = np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()
-        if not (crystal.num_atoms and is_finite):
-            what = "a lattice vector or coordinate that is not a finite number" if crystal.num_atoms else "no atoms"
+        if reason := fault(crystal):
             raise MiadError(
-                f"{crystal.crystal_id} in {path} has {what}. Leave it out with dataset.exclude in config.yaml."
+                f"{crystal.crystal_id} in {path} has a fault: {reason}. Leave it out with"
+                " dataset.exclude in config.yaml."
             )
 
 

@@ -1,7 +1,5 @@
-"""What appendix E measures on one crystal: validity, fingerprints of structure and composition, density."""
+"""Quantities of one crystal for appendix E: validity, fingerprints of structure and composition, density."""
 
-import dataclasses
-import json
 import logging
 import math
 from dataclasses import dataclass
@@ -11,23 +9,22 @@ from typing import Any
 
 import numpy as np
 
-from miad.core.crystal import Crystal
-from miad.core.files import is_unwritable, open_text, write_text
+from miad.core.crystal import Crystal, plain
+from miad.core.files import read_cache, write_cache
+from miad.core.sound import MIN_VOLUME, fault, is_decoded
 from miad.machine.cores import num_cores
 from miad.machine.parallel import Processes
-from miad.sun.judge import is_decoded
-from miad.sun.matching.reduced import content_key, is_sound
+from miad.sun.matching.reduced import content_key
 
 log = logging.getLogger("miad")
 
 MIN_DISTANCE = 0.5  # Å between any two atoms of a valid structure, periodic images included
-MIN_VOLUME = 0.1  # Å³ per cell
 CHUNK = 20  # crystals handed to a process at a time
 
 
 @dataclass(frozen=True)
 class Description:
-    """What the metrics need to know of one crystal; the defaults describe a sample that could not be read.
+    """Quantities of one crystal for the metrics; the defaults describe a sample that could not be read.
 
     Attributes:
         is_structure_valid, is_composition_valid: see the functions of these names.
@@ -55,11 +52,7 @@ def structural_validity(crystal: Crystal) -> bool:
 
     An atom and its own periodic images count as a pair too.
     """
-    if not is_sound(crystal) or crystal.volume < MIN_VOLUME:
-        return False
-    structure = crystal.structure
-    centers, _, _, distances = structure.get_neighbor_list(MIN_DISTANCE, exclude_self=True)
-    return len(centers) == 0 or float(distances.min()) >= MIN_DISTANCE
+    return fault(crystal, min_volume=MIN_VOLUME, min_distance=MIN_DISTANCE) is None
 
 
 @cache
@@ -80,9 +73,9 @@ def compositional_validity(elements: tuple[str, ...], counts: tuple[int, ...]) -
     if len(elements) == 1 or all(element in smact.metals for element in elements):
         return True
     known = [smact.Element(element) for element in elements]
-    electronegativities = [element.pauling_eneg for element in known]
+    electronegativities = [element.pauling_eneg for element in known if element.pauling_eneg is not None]
     states = [element.oxidation_states_smact14 or [] for element in known]
-    if None in electronegativities:  # without a value the order cannot be wrong
+    if len(electronegativities) < len(known):  # without a value the order cannot be wrong
         return _can_be_neutral(states, counts)
     # The anions are all more electronegative than the cations: those from some value on, and no others.
     for least in {*electronegativities, math.inf}:
@@ -104,7 +97,7 @@ def _can_be_neutral(states: list[list[int]], counts: tuple[int, ...]) -> bool:
 
 
 def describe(crystal: Crystal) -> Description:
-    """All that the metrics need of one crystal; a fingerprint that fails is None."""
+    """The quantities of one crystal; a fingerprint that fails is None."""
     if not is_decoded(crystal):
         return Description()
     composition = crystal.structure.composition
@@ -158,7 +151,7 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
     Args:
         crystals: the crystals.
         workers: processes; None for all cores that this process may use.
-        cache_path: JSON lines of what was described before, by content; read and extended.
+        cache_path: JSON lines of earlier descriptions, by content; read and extended.
     """
     known = read_described(cache_path)
     keys = [content_key(crystal) if is_decoded(crystal) else None for crystal in crystals]
@@ -169,12 +162,8 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
         fresh = [one for part in processes.map(_describe, batches, (), "batches of crystals described") for one in part]
     known.update(zip(missing, fresh, strict=True))
     if cache_path is not None and missing:
-        try:
-            write_text(cache_path, "".join(_line(key, one) for key, one in sorted(known.items())))
-        except OSError as error:
-            if not is_unwritable(error):
-                raise
-            log.warning("%s cannot be written; the crystals are described anew each time", cache_path)
+        values = {key: {name: plain(value) for name, value in vars(one).items()} for key, one in known.items()}
+        write_cache(cache_path, {key: [record] for key, record in values.items()})
     return [Description() if key is None else known[key] for key in keys]
 
 
@@ -183,23 +172,16 @@ def _describe(crystals: list[Crystal]) -> list[Description]:
 
 
 def read_described(path: Path | None) -> dict[str, Description]:
-    """Descriptions by content key; empty if there is no such file yet."""
-    if path is None or not Path(path).exists():
-        return {}
-    known = {}
-    with open_text(path) as lines:
-        for line in lines:
-            key, record = json.loads(line)
-            for name in ("structure", "composition"):
-                record[name] = None if record[name] is None else np.array(record[name], dtype=float)
-            known[key] = Description(**record)
-    return known
+    """Descriptions by content key; none if there is no such file yet.
+
+    Raises:
+        MiadError: a line is damaged.
+    """
+    return read_cache(path, _description)
 
 
-def _line(key: str, one: Description) -> str:
-    record = dataclasses.asdict(one)
-    for name in ("structure", "composition"):
-        # NaN is no JSON; null becomes NaN again on reading
-        values = record[name]
-        record[name] = None if values is None else [None if np.isnan(value) else value for value in values.tolist()]
-    return json.dumps([key, record]) + "\n"
+def _description(record: dict[str, Any]) -> Description:
+    arrays = {name: record[name] for name in ("structure", "composition")}
+    # NaN is no JSON: null becomes NaN again
+    known = {name: None if values is None else np.array(values, dtype=float) for name, values in arrays.items()}
+    return Description(**{**record, **known})

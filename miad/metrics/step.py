@@ -28,7 +28,7 @@ def coverage(
     scaler: tuple[np.ndarray, np.ndarray],
     cutoffs: tuple[float, float],
 ) -> tuple[int, int]:
-    """How many test crystals are recalled, and how many samples are precise.
+    """Numbers of recalled test crystals and of precise samples.
 
     A crystal is covered if its nearest neighbour in structure and its nearest neighbour in composition, which need
     not be the same crystal, are both within their cutoffs. A crystal without fingerprints is not covered.
@@ -116,7 +116,7 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, ru
     Args:
         settings: section metrics of config.yaml.
         samples: crystals as generated, all shards, in any format that `miad evaluate` reads
-        test: crystals of the test split, likewise; what is found out about them is kept beside the file
+        test: crystals of the test split, likewise; their descriptions are kept beside the file
         metrics: JSON to write
         run: its name in the table; the name of the first file, if left out
 
@@ -146,7 +146,7 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, ru
 
 
 def described_path(test: Path) -> Path:
-    """Where the descriptions of the test split are kept: beside it."""
+    """File of the descriptions of the test split, beside it."""
     return test.with_name(f"{name_of(test)}.described.jsonl.gz")
 
 

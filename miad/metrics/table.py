@@ -1,13 +1,13 @@
 """The table of the older metrics, one row a run, beside the published rows of the paper's Table 6."""
 
-import csv
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 from miad.core.errors import MiadError
 from miad.core.files import write_text
+from miad.core.statistics import Rate
+from miad.core.tabular import interval, markdown_table, rate_cells, rate_columns, rate_of, write_csv
 
 RATES = ("structural_validity", "compositional_validity", "validity", "coverage_recall", "coverage_precision")
 DISTANCES = ("d_rho", "d_elem")
@@ -18,7 +18,7 @@ COLUMNS = (
     "kind",  # measured or published
     "dataset",
     "samples",
-    *(f"{rate}_percent{bound}" for rate in RATES for bound in ("", "_low", "_high")),
+    *(column for rate in RATES for column in rate_columns(f"{rate}_percent")),
     *(f"{distance}_{draw}" for draw in DRAWS for distance in DISTANCES),
     "cutoffs",
     "scaler",
@@ -67,11 +67,7 @@ def run(*, metrics: list[Path], table: Path, readable: Path) -> None:
     lines = [measured_row(record) for record in records]
     wanted = {record["cutoffs"] for record in records}
     lines += [published_row(*figures) for figures in PUBLISHED if figures[0] in wanted]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    write_text(table, text.getvalue())
+    write_csv(table, COLUMNS, lines)
     write_text(readable, markdown(lines))
 
 
@@ -91,8 +87,8 @@ def measured_row(record: dict[str, Any]) -> dict[str, Any]:
     row = {key: record[key] for key in ("run", "dataset", "cutoffs", "scaler", "seed")}
     row |= {"kind": "measured", "samples": record["rates"]["validity"]["of"]}
     for rate in RATES:
-        for bound, key in (("", "value"), ("_low", "low"), ("_high", "high")):
-            row[f"{rate}_percent{bound}"] = record["rates"][rate][key]
+        share = record["rates"][rate]
+        row |= rate_cells(f"{rate}_percent", Rate(share["value"], share["low"], share["high"]))
     for draw in DRAWS:
         row |= {f"{distance}_{draw}": record["distances"][draw][distance] for distance in DISTANCES}
     return row
@@ -109,25 +105,15 @@ def markdown(lines: list[dict[str, Any]]) -> str:
     """The table for reading."""
     heads = ["run", "data set", "samples", *(f"{rate.replace('_', ' ')} %" for rate in RATES)]
     heads += ["d_ρ, g/cm³", "d_elem"]
-    text = ["# Older metrics (appendix E, Table 6)", ""]
-    text += [
-        "Shares of all samples (recall: of all test crystals) with 95 % Wilson intervals. Distances between as many"
-    ]
-    text += ["valid samples as the test split has crystals, and the test split.", ""]
-    text += ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    rows = []
     for line in lines:
         name = line["run"] if line["kind"] == "measured" else f"{line['run']} (published, {line['source']})"
-        cells = [name, line["dataset"], str(line.get("samples", ""))]
-        cells += [_bracketed(line, rate) for rate in RATES]
-        cells += [_number(line.get(f"{distance}_as_paper"), 3) for distance in DISTANCES]
-        text.append("| " + " | ".join(cells) + " |")
-    return "\n".join(text) + "\n"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _bracketed(line: dict[str, Any], rate: str) -> str:
-    value, low, high = (line.get(f"{rate}_percent{bound}") for bound in ("", "_low", "_high"))
-    return _number(value, 2) if low is None else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+        shares = [interval(rate_of(line, f"{rate}_percent"), ".2f") for rate in RATES]
+        distances = [interval(Rate(line.get(f"{one}_as_paper"), None, None), ".3f") for one in DISTANCES]
+        rows.append([name, line["dataset"], line.get("samples"), *shares, *distances])
+    return (
+        "# Older metrics (appendix E, Table 6)\n\n"
+        "Shares of all samples (recall: of all test crystals) with 95 % Wilson intervals. Distances between as many\n"
+        "valid samples as the test split has crystals, and the test split.\n\n"
+        f"{markdown_table(heads, rows)}\n"
+    )

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic.dataclasses import dataclass
+
 from miad.config.sections import Diffusion, Mirage, Network, from_record
+from miad.config.validation import STRICT
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from miad.model.network import CSPNet
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Model:
     """What sampling needs besides the weights.
 

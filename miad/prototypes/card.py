@@ -1,10 +1,9 @@
-"""The card of the built-in data set: what it is, how it was made, and what is in it."""
+"""Card of the built-in data set: its purpose, recipe and contents."""
 
 from collections import Counter
 from importlib.metadata import version
 
 from miad.core.crystal import Crystal
-from miad.hull.convex import element_counts
 from miad.prototypes.selection import MAX_ATOMS, MAX_E_ABOVE_HULL
 
 
@@ -13,16 +12,16 @@ def text(kept: dict[str, list[Crystal]], *, num_candidates: int, seed: int, fmax
 
     Args:
         kept: crystals by split.
-        num_candidates: how many were relaxed.
+        num_candidates: number of crystals that were relaxed.
         seed: that the set was made with.
         fmax: eV/Å, limit of the relaxation.
         max_steps: limit of the relaxation.
     """
     crystals = [crystal for part in kept.values() for crystal in part]
-    elements = Counter(symbol for crystal in crystals for symbol in element_counts(crystal))
-    kinds = Counter(crystal.source_id.split(":")[0] for crystal in crystals)
-    by_split = {name: Counter(crystal.source_id.split(":")[0] for crystal in part) for name, part in kept.items()}
-    num_on_hull = sum(crystal.e_above_hull <= 1e-6 for crystal in crystals)
+    elements = Counter(symbol for crystal in crystals for symbol in crystal.element_counts)
+    by_split = {name: Counter(map(_structure_type, part)) for name, part in kept.items()}
+    kinds = sum(by_split.values(), Counter())
+    num_on_hull = sum(crystal.e_above_hull is not None and crystal.e_above_hull <= 1e-6 for crystal in crystals)
     sizes = Counter(crystal.num_atoms for crystal in crystals)
     rows = "\n".join(
         f"| {kind} | {' | '.join(str(by_split[name][kind]) for name in kept)} | {kinds[kind]} |"
@@ -40,7 +39,7 @@ learning and testing the program, not a reference for materials.
     python -m miad prototypes --out FOLDER --seed {seed}
 
 1. {num_candidates} candidates: textbook structure types decorated by oxidation states, ratios of radii, tolerance
-   factors and electron counts (`miad/prototypes/structures.py`, `miad/prototypes/decorations.py`).
+   factors and electron counts (`structure_types.csv`, `salts.py` and `metals.py` in `miad/prototypes`).
 2. Cell and positions relaxed with {crystals[0].calculator}:
    FIRE, fmax {fmax} eV/Å, at most {max_steps} steps. What did not converge or left any sane volume was dropped.
 3. Standard cells (primitive, Niggli, standard orientation), kept when at most {MAX_E_ABOVE_HULL} eV/atom above the
@@ -65,3 +64,8 @@ Atoms in the cell: {", ".join(f"{size}: {sizes[size]}" for size in sorted(sizes)
 
 Crystals by element: {", ".join(f"{symbol} {elements[symbol]}" for symbol in sorted(elements))}.
 """
+
+
+def _structure_type(crystal: Crystal) -> str:
+    """Name of the structure type that a crystal started from; its `source_id` is `type:formula`."""
+    return (crystal.source_id or "").partition(":")[0]

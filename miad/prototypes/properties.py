@@ -1,7 +1,16 @@
-"""Sizes and valences of the elements, as the decorations use them."""
+"""Sizes and valences of the elements, as the decorations use them, and the tables of this folder."""
+
+import csv
+from importlib.resources import files
 
 DIMERS = {"H": 0.75, "N": 1.11, "O": 1.23, "F": 1.43, "Cl": 2.0, "Br": 2.32}  # bond lengths, Å
 NONMETALS = frozenset(("H", "B", "C", "N", "O", "F", "P", "S", "Cl", "Se", "Br", "I", "Te", "As"))
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    """Rows of a table of this folder, e.g. structure_types.csv."""
+    with files("miad.prototypes").joinpath(name).open(encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
 
 
 def _table(text: str, kind: type = float) -> dict:

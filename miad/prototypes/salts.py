@@ -1,67 +1,42 @@
-"""Salts: charges that balance, ratios of radii and tolerance factors in windows a little wider than Pauling's."""
+"""Salts: charges that balance, ratios of radii and tolerance factors in windows a little wider than Pauling's.
+
+Those of two elements follow from salt_rules.csv: charges, limits of the ratio of radii A/X, structure types.
+"""
 
 import itertools
 from collections.abc import Iterator
 
 from miad.prototypes.decorations import Decoration, combine
-from miad.prototypes.properties import ANIONS, CATIONS
+from miad.prototypes.properties import ANIONS, CATIONS, rows
 
 ALKALI = ("Li", "Na", "K", "Rb", "Cs")
 ALKALINE_EARTH = ("Mg", "Ca", "Sr", "Ba")
-ANY = 9.9  # no limit on the ratio of radii
+Ion = tuple[str, float]  # element symbol, radius in Å
 
-# charge of A, charge of X, lowest and highest ratio of radii A/X, structure types
-BINARY_RULES: tuple[tuple[int, int, float, float, tuple[str, ...]], ...] = (
-    (1, 1, 0.0, ANY, ("rocksalt",)),
-    (1, 1, 0.6, ANY, ("cscl",)),
-    (1, 1, 0.0, 0.62, ("zincblende", "wurtzite")),
-    (2, 2, 0.0, ANY, ("rocksalt",)),
-    (2, 2, 0.55, ANY, ("cscl",)),
-    (2, 2, 0.0, 0.62, ("zincblende", "wurtzite")),
-    (2, 2, 0.25, 0.6, ("nias",)),
-    (2, 2, 0.4, 0.9, ("litharge",)),
-    (2, 2, 0.35, 0.65, ("cooperite",)),
-    (3, 3, 0.0, ANY, ("rocksalt",)),
-    (3, 3, 0.0, 0.5, ("zincblende", "wurtzite")),
-    (3, 3, 0.2, 0.5, ("nias",)),
-    (2, 1, 0.55, ANY, ("fluorite",)),
-    (2, 1, 0.3, 1.0, ("rutile",)),
-    (2, 1, 0.3, 0.75, ("cadmium-iodide",)),
-    (2, 1, 0.3, 0.75, ("cadmium-chloride",)),
-    (4, 2, 0.4, ANY, ("fluorite",)),
-    (4, 2, 0.25, 0.6, ("rutile",)),
-    (4, 2, 0.2, 0.55, ("cadmium-iodide",)),
-    (4, 2, 0.25, 0.4, ("molybdenite",)),
-    (4, 2, 0.38, 0.55, ("anatase",)),
-    (1, 2, 0.25, ANY, ("antifluorite",)),
-    (1, 2, 0.3, 0.85, ("cuprite",)),
-    (3, 2, 0.55, ANY, ("lanthanum-oxide",)),
-    (3, 2, 0.25, 0.6, ("tetradymite",)),
-    (3, 2, 0.5, 0.8, ("lanthanum-oxide",)),
-    (1, 3, 0.4, ANY, ("lithium-nitride", "d0_3", "anti-rhenium-trioxide")),
-    (3, 1, 0.3, 0.8, ("rhenium-trioxide",)),
-    (3, 1, 0.5, ANY, ("d0_3",)),
-    (6, 2, 0.35, 0.6, ("rhenium-trioxide",)),
-)
+# Anions of marcasite are pairs, which are smaller than two single ones.
+PAIRED = {symbol: ANIONS[charge][symbol] - 0.15 for charge in (2, 3) for symbol in ANIONS[charge]}
+SMALL_IONS = {"O": 1.38, "F": 1.31, "H": 1.35}  # Å, in role B of PbFCl and La2O2S
+
+
+def salt(kind: str, **ions: Ion) -> Decoration:
+    """A decoration by ions, (element symbol, radius in Å) by role."""
+    elements = {role: symbol for role, (symbol, _) in ions.items()}
+    return Decoration(kind, elements, {role: radius for role, (_, radius) in ions.items()})
 
 
 def binary() -> Iterator[Decoration]:
     """Salts of two elements."""
-    for q_plus, q_minus, low, high, kinds in BINARY_RULES:
-        for (metal, r_plus), (other, r_minus) in itertools.product(CATIONS[q_plus].items(), ANIONS[q_minus].items()):
-            if not low <= r_plus / r_minus <= high:
-                continue
-            for kind in kinds:
-                if kind == "d0_3" and q_plus == 3:  # BiF3: the anions are the majority, role A of this type
-                    yield Decoration(kind, {"A": other, "X": metal}, {"A": r_minus, "X": r_plus})
-                else:
-                    yield Decoration(kind, {"A": metal, "X": other}, {"A": r_plus, "X": r_minus})
-    for metal, (q_minus, other) in itertools.product(
-        ("Mn", "Fe", "Co", "Ni", "Pd", "Pt"), ((2, "S"), (2, "Se"), (2, "Te"), (3, "P"), (3, "As"), (3, "Sb"))
-    ):
-        # In marcasite the anions are pairs, which are smaller than two single ones.
-        radii = {"A": CATIONS[2][metal] + 0.1, "X": ANIONS[q_minus][other] - 0.15}
-        yield Decoration("marcasite", {"A": metal, "X": other}, radii)
+    for rule in rows("salt_rules.csv"):
+        q_plus, q_minus = int(rule["charge_a"]), int(rule["charge_x"])
+        low, high = float(rule["min_ratio"] or 0), float(rule["max_ratio"] or "inf")
+        for cation, anion in itertools.product(CATIONS[q_plus].items(), ANIONS[q_minus].items()):
+            if low <= cation[1] / anion[1] <= high:
+                for kind in rule["structure_types"].split():
+                    # In BiF3 the anions are the majority, role A of this type.
+                    is_swapped = kind == "d0_3" and q_plus == 3
+                    yield salt(kind, A=anion, X=cation) if is_swapped else salt(kind, A=cation, X=anion)
+    for a, x in combine("Mn Fe Co Ni Pd Pt", "S Se Te P As Sb"):
+        yield salt("marcasite", A=(a, CATIONS[2][a] + 0.1), X=(x, PAIRED[x]))
 
 
 def ternary() -> Iterator[Decoration]:
@@ -84,33 +59,29 @@ def _perovskites() -> Iterator[Decoration]:
         ):
             is_salt = x != "H" or (b in (*ALKALI, *ALKALINE_EARTH, "Pd") and a in (*ALKALI, *ALKALINE_EARTH))
             if 0.82 <= tolerance(r_a, r_b, r_x) <= 1.08 and r_b / r_x > 0.3 and x != "Te" and is_salt:
-                yield Decoration("perovskite", {"A": a, "B": b, "X": x}, {"A": 1.12 * r_a, "B": r_b, "X": r_x})
+                yield salt("perovskite", A=(a, 1.12 * r_a), B=(b, r_b), X=(x, r_x))
 
 
 def _layered_oxides() -> Iterator[Decoration]:
     for (a, r_a), (b, r_b), (x, r_x) in itertools.product(CATIONS[1].items(), CATIONS[3].items(), ANIONS[2].items()):
-        elements, radii = {"A": a, "B": b, "X": x}, {"A": r_a, "B": r_b, "X": r_x}
         if x != "Te" and 0.3 <= r_b / r_x < 0.75 and a != "Cu":
-            yield Decoration("alpha-nafeo2", elements, radii)
+            yield salt("alpha-nafeo2", A=(a, r_a), B=(b, r_b), X=(x, r_x))
         if x == "O" and a in ("Cu", "Ag") and b not in ("B", "Bi", "Au"):
             # Two-fold coordination on a line, with its smaller radii.
-            yield Decoration("delafossite", elements, {**radii, "A": 0.46 if a == "Cu" else 0.67})
+            yield salt("delafossite", A=(a, 0.46 if a == "Cu" else 0.67), B=(b, r_b), X=(x, r_x))
     for a, b in combine("Ca Sr Ba", "Fe Ni Cu Pd"):
-        yield Decoration("infinite-layer", {"A": a, "B": b, "X": "O"}, {"A": CATIONS[2][a] + 0.1, "B": 0.6, "X": 1.4})
+        yield salt("infinite-layer", A=(a, CATIONS[2][a] + 0.1), B=(b, 0.6), X=("O", 1.4))
 
 
 def _mixed_anions() -> Iterator[Decoration]:
-    for (a, r_a), (b, r_b), x in itertools.product(CATIONS[2].items(), (("F", 1.31), ("H", 1.35)), ("Cl", "Br", "I")):
+    for (a, r_a), b, x in itertools.product(CATIONS[2].items(), ("F", "H"), ("Cl", "Br", "I")):
         if r_a >= 0.9:
-            radii = {"A": r_a, "B": r_b, "X": ANIONS[1][x]}
-            yield Decoration("lead-fluoride-chloride", {"A": a, "B": b, "X": x}, radii)
+            yield salt("lead-fluoride-chloride", A=(a, r_a), B=(b, SMALL_IONS[b]), X=(x, ANIONS[1][x]))
     for (a, r_a), x in itertools.product(CATIONS[3].items(), ("F", "Cl", "Br", "I")):
         if r_a >= 0.74:
-            radii = {"A": r_a, "B": 1.38, "X": ANIONS[1][x]}
-            yield Decoration("lead-fluoride-chloride", {"A": a, "B": "O", "X": x}, radii)
+            yield salt("lead-fluoride-chloride", A=(a, r_a), B=("O", SMALL_IONS["O"]), X=(x, ANIONS[1][x]))
     for a, x in combine("In Sc Y La Ce Nd Sm Gd Er Lu Bi", "S Se Te"):
-        radii = {"A": CATIONS[3][a], "B": 1.38, "X": ANIONS[2][x]}
-        yield Decoration("lanthanum-oxysulfide", {"A": a, "B": "O", "X": x}, radii)
+        yield salt("lanthanum-oxysulfide", A=(a, CATIONS[3][a]), B=("O", SMALL_IONS["O"]), X=(x, ANIONS[2][x]))
 
 
 def _antiperovskites() -> Iterator[Decoration]:

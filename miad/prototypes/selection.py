@@ -1,4 +1,4 @@
-"""What of the relaxed candidates becomes the data set: sane, different, and near the hull of them all."""
+"""Selection of the data set among the relaxed candidates: sane, different, and near the hull of them all."""
 
 import logging
 import random
@@ -7,7 +7,7 @@ import numpy as np
 
 from miad.core.crystal import Crystal
 from miad.dataset.step import standardise
-from miad.hull.convex import ConvexHull, Entry, HullTable, element_counts, lowest_entries
+from miad.hull.convex import ConvexHull, Entry, HullTable, energy_above, lowest_entries
 from miad.prototypes.properties import VOLUMES
 from miad.sun.matching.groups import Rule, compare
 
@@ -15,7 +15,7 @@ log = logging.getLogger("miad")
 MAX_E_ABOVE_HULL = 0.1  # eV/atom
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}
 MAX_ATOMS = 6
-# Volume over the sum of the elements' volumes; outside, the potential has lost its way (collapse, evaporation).
+# Volume over the sum of the elements' volumes; outside, the potential has failed (collapse, evaporation).
 SANE_VOLUME = (0.35, 2.5)
 DECIMALS = 6  # of Å, of fractions and of eV/atom: finer than the relaxation, and half the file
 NAME = "prototypes"
@@ -33,11 +33,10 @@ def select(relaxed: list[Crystal], seed: int, workers: int | None = None) -> dic
         {split: crystals}, each standardised, with its energy and its energy above the hull of all sane candidates.
     """
     sane = [tidied(crystal) for crystal in relaxed if is_sane(crystal)]
-    heights = hull_heights(sane)
     near = [
-        crystal.replace(e_above_hull=round(crystal.energy_per_atom - height, DECIMALS) + 0.0)
-        for crystal, height in zip(sane, heights, strict=True)
-        if crystal.energy_per_atom - height <= MAX_E_ABOVE_HULL
+        crystal.replace(e_above_hull=round(above, DECIMALS) + 0.0)
+        for crystal, above in zip(sane, energies_above_hull(sane), strict=True)
+        if above <= MAX_E_ABOVE_HULL
     ]
     kept = without_duplicates(near, workers)
     log.info("%d relaxed, %d sane, %d near the hull, %d different", len(relaxed), len(sane), len(near), len(kept))
@@ -46,10 +45,10 @@ def select(relaxed: list[Crystal], seed: int, workers: int | None = None) -> dic
 
 
 def is_sane(crystal: Crystal) -> bool:
-    """Whether a candidate relaxed, to a volume that its elements can have."""
+    """True if a candidate relaxed, to a volume that its elements can have."""
     if crystal.failure or not crystal.converged:
         return False
-    counts = element_counts(crystal)
+    counts = crystal.element_counts
     if len(counts) == 1:  # molecular crystals are mostly empty, and every element needs a reference
         return True
     expected = sum(VOLUMES[symbol] * count for symbol, count in counts.items())
@@ -66,29 +65,33 @@ def tidied(crystal: Crystal) -> Crystal:
         frac_coords=coords,
         atomic_numbers=np.array(structure.atomic_numbers, dtype=int),
         source_id=crystal.source_id,
-        energy_per_atom=round(crystal.energy_per_atom, DECIMALS),
+        energy_per_atom=round(_known(crystal.energy_per_atom), DECIMALS),
         calculator=crystal.calculator,
         energy_frame=crystal.energy_frame,
     )
 
 
-def hull_heights(crystals: list[Crystal]) -> list[float]:
-    """Height of the hull of all these crystals at the composition of each, eV/atom.
+def _known(energy: float | None) -> float:
+    """An energy that every sane candidate has."""
+    assert energy is not None
+    return energy
+
+
+def energies_above_hull(crystals: list[Crystal]) -> list[float]:
+    """Energy of each crystal above the hull of them all, eV/atom.
 
     Raises:
         ValueError: an element is in compounds only. Each of them would lie on a hull made of itself.
     """
-    contents = [set(element_counts(crystal)) for crystal in crystals]
-    absent = set().union(*contents).difference(*(symbols for symbols in contents if len(symbols) == 1))
+    contents = [set(crystal.element_counts) for crystal in crystals]
+    absent = set[str]().union(*contents).difference(*(symbols for symbols in contents if len(symbols) == 1))
     if absent:
         raise ValueError(f"no pure {', '.join(sorted(absent))} among the sane candidates, so there is no hull")
-    entries = [Entry(crystal.reduced_formula, crystal.energy_per_atom, crystal.crystal_id) for crystal in crystals]
-    table = HullTable(NAME, crystals[0].energy_frame or "", NAME, lowest_entries(entries))
-    hull, known = ConvexHull(table), {}
-    for crystal in crystals:
-        if crystal.reduced_formula not in known:
-            known[crystal.reduced_formula] = hull.height(element_counts(crystal)).energy_per_atom
-    return [known[crystal.reduced_formula] for crystal in crystals]
+    entries = [Entry(one.reduced_formula, _known(one.energy_per_atom), one.crystal_id) for one in crystals]
+    hull = ConvexHull(HullTable(NAME, crystals[0].energy_frame or "", NAME, lowest_entries(entries)))
+    compositions = {crystal.reduced_formula: crystal.element_counts for crystal in crystals}
+    points = {formula: hull.height(counts) for formula, counts in compositions.items()}
+    return [_known(energy_above(crystal, points[crystal.reduced_formula])) for crystal in crystals]
 
 
 def without_duplicates(crystals: list[Crystal], workers: int | None = None) -> list[Crystal]:

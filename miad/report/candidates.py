@@ -1,9 +1,6 @@
-"""What people take away from a run: the S.U.N. crystals as a list and as CIF, and the ledger of all samples."""
+"""Candidates: the S.U.N. crystals of a run as a list and as CIF, and the ledger of all its samples."""
 
-import csv
-import io
 import itertools
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,12 +8,15 @@ from typing import Any
 
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
-from miad.core.files import atomic_folder, atomic_path, open_text, write_text
-from miad.report.sun_table import read_row
+from miad.core.files import atomic_folder, atomic_path
+from miad.core.tabular import Rows, write_csv
+from miad.report.outcomes import read_row
+from miad.sun.verdict import SampleVerdicts, read_verdicts
 
 SYMPREC = 0.1  # Å; the tolerance of the paper's appendix G for space groups
 MAX_FILES = 1000  # CIFs of their own: a million samples must not become a hundred thousand files
 
+# Columns of the two tables, each with its type in Parquet.
 LEDGER_COLUMNS = {
     "run": "string",
     "crystal_id": "string",
@@ -40,24 +40,24 @@ LEDGER_COLUMNS = {
     "known_as": "string",
     "decomposition": "string",
 }
-CANDIDATE_COLUMNS = (
-    "run",
-    "crystal_id",
-    "source_id",
-    "reduced_formula",
-    "chemical_system",
-    "num_atoms",
-    "space_group",
-    "density",
-    "e_above_hull",
-    "energy_per_atom",
-    "calculator",
-    "energy_frame",
-    "hull",
-    "decomposition",
-    "flags",
-    "cif",
-)
+CANDIDATE_COLUMNS = {
+    "run": "string",
+    "crystal_id": "string",
+    "source_id": "string",
+    "reduced_formula": "string",
+    "chemical_system": "string",
+    "num_atoms": "int64",
+    "space_group": "string",
+    "density": "double",
+    "e_above_hull": "double",
+    "energy_per_atom": "double",
+    "calculator": "string",
+    "energy_frame": "string",
+    "hull": "string",
+    "decomposition": "string",
+    "flags": "string",
+    "cif": "string",
+}
 
 
 def run(
@@ -92,25 +92,27 @@ def run(
     lines, chosen = [], []
     for ledger, verdict, row in zip(ledgers, verdicts, rows, strict=True):
         record = read_row(row)
-        judged = _read_verdicts(verdict, record["headline"])
+        judged = read_verdicts(verdict)
         for crystal in read_crystals(ledger):
-            line = ledger_line(crystal, run or record["run"], judged[crystal.crystal_id])
+            sample = judged[crystal.crystal_id]
+            line = ledger_line(crystal, run or record["run"], sample, record["headline"])
             lines.append(line)
-            if line["reason"] == "sun":
+            if sample.protocols[record["headline"]].is_sun:
                 # Known problems of the pseudopotentials that DFT took.
-                flags = record.get("flags", {}).get(crystal.crystal_id)
-                chosen.append((crystal, {**line, "flags": flags}, record["hull"]))
+                flags = "; ".join(record.get("flags", {}).get(crystal.crystal_id, ()))
+                chosen.append((crystal, {**line, "flags": flags or None, "hull": record["hull"]}))
     chosen.sort(key=lambda item: (item[0].e_above_hull, item[0].crystal_id))
-    crystals = [crystal for crystal, _, _ in chosen]
+    crystals = [crystal for crystal, _ in chosen]
     files = _write_cifs(cif, dict(zip(cif_names(crystals, len(ledgers) > 1), crystals, strict=True)))
     described = [candidate_line(*item, file) for item, file in zip(chosen, files, strict=True)]
-    _write_csv(candidates, CANDIDATE_COLUMNS, described)
-    _write_csv(ledger_csv, LEDGER_COLUMNS, lines)
-    _write_parquet(ledger_parquet, lines)
+    write_csv(candidates, CANDIDATE_COLUMNS, described)
+    write_csv(ledger_csv, LEDGER_COLUMNS, lines)
+    write_parquet(ledger_parquet, LEDGER_COLUMNS, lines)
 
 
-def ledger_line(crystal: Crystal, name: str, verdict: dict[str, Any]) -> dict[str, Any]:
+def ledger_line(crystal: Crystal, name: str, sample: SampleVerdicts, protocol: str) -> dict[str, Any]:
     """One attempted sample in the columns of the ledger."""
+    verdict = sample.protocols[protocol]
     known = {key: getattr(crystal, key) for key in LEDGER_COLUMNS if hasattr(crystal, key) and key != "reduced_formula"}
     return {
         **dict.fromkeys(LEDGER_COLUMNS),
@@ -118,22 +120,20 @@ def ledger_line(crystal: Crystal, name: str, verdict: dict[str, Any]) -> dict[st
         "run": name,
         "failure": None if crystal.failure is None else str(crystal.failure),
         "reduced_formula": crystal.reduced_formula if crystal.num_atoms else None,
-        "reason": verdict["reason"],
-        "group": verdict["group"],
-        "known_as": verdict["known_as"],
-        "decomposition": _mixture(verdict["decomposition"]),
+        "reason": verdict.reason,
+        "group": verdict.group,
+        "known_as": verdict.known_as,
+        "decomposition": _mixture(sample.decomposition),
     }
 
 
-def candidate_line(crystal: Crystal, line: dict[str, Any], hull: str, file_name: str) -> dict[str, Any]:
+def candidate_line(crystal: Crystal, line: dict[str, Any], file_name: str) -> dict[str, Any]:
     """One S.U.N. crystal in the columns of the candidates; density in g/cm³."""
-    known = {key: line[key] for key in CANDIDATE_COLUMNS if key in line}
     return {
-        **known,
+        **{key: line[key] for key in CANDIDATE_COLUMNS if key in line},
         "chemical_system": crystal.chemical_system,
         "space_group": space_group(crystal),
         "density": float(crystal.structure.density),
-        "hull": hull,
         "cif": file_name,
     }
 
@@ -174,43 +174,30 @@ def _mixture(decomposition: dict[str, float]) -> str | None:
     return " + ".join(f"{share:.4g} {formula}" for formula, share in parts) or None
 
 
-def _read_verdicts(path: Path, headline: str) -> dict[str, dict[str, Any]]:
-    """{crystal_id: headline verdict with the decomposition}."""
-    with open_text(path) as lines:
-        records = [json.loads(line) for line in lines]
-    return {
-        record["crystal_id"]: {**record["protocols"][headline], "decomposition": record["decomposition"]}
-        for record in records
-    }
-
-
-def _write_csv(path: Path, columns: Iterable[str], lines: list[dict[str, Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    write_text(path, text.getvalue())
-
-
-def _write_parquet(path: Path, lines: list[dict[str, Any]]) -> None:
+def write_parquet(path: Path, columns: dict[str, Any], rows: Rows) -> None:
+    """Write rows as Parquet; the type of a column is one of pyarrow, or its name."""
     import pyarrow
     from pyarrow import parquet
 
-    kinds = {"string": pyarrow.string(), "int64": pyarrow.int64(), "double": pyarrow.float64(), "bool": pyarrow.bool_()}
-    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in LEDGER_COLUMNS.items()])
+    kinds = {name: pyarrow.type_for_alias(kind) if isinstance(kind, str) else kind for name, kind in columns.items()}
     with atomic_path(path) as temporary:
-        parquet.write_table(pyarrow.Table.from_pylist(lines, schema), temporary)
+        parquet.write_table(pyarrow.Table.from_pylist(rows, pyarrow.schema(kinds.items())), temporary)
+
+
+def to_cif(crystal: Crystal) -> str:
+    """CIF in P1."""
+    from pymatgen.io.cif import CifWriter
+
+    return str(CifWriter(crystal.structure))
 
 
 def _write_cifs(folder: Path, crystals: dict[str, Crystal]) -> list[str]:
     """Fill a new folder and put it in the place of the old one; returns the file that each crystal is in."""
-    from pymatgen.io.cif import CifWriter
-
     is_shared = len(crystals) > MAX_FILES
     files = [f"candidates-{index // MAX_FILES:04d}.cif" if is_shared else name for index, name in enumerate(crystals)]
     with atomic_folder(folder) as fresh:
         for file, (name, crystal) in zip(files, crystals.items(), strict=True):
-            text = str(CifWriter(crystal.structure))
+            text = to_cif(crystal)
             if is_shared:
                 text = text.replace("data_" + crystal.reduced_formula, "data_" + name.removesuffix(".cif"), 1)
             with (fresh / file).open("a", encoding="utf-8") as blocks:

@@ -1,7 +1,5 @@
-"""What other programs take: candidates in four formats, and all samples as MatterGen and LeMat-GenBench read them."""
+"""Exports for other programs: candidates in four formats, and all samples for MatterGen and LeMat-GenBench."""
 
-import csv
-import io
 import json
 import logging
 import re
@@ -12,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miad.core.crystal import Crystal, read_crystals
-from miad.core.energy_frames import FRAMES
+from miad.core.energy_frames import FRAMES, correction_per_atom
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
-from miad.report.candidates import MAX_FILES, cif_names
-from miad.report.figures.tables import read_csv
-from miad.sun.judge import is_decoded, is_relaxed
+from miad.core.sound import is_decoded, is_relaxed
+from miad.core.tabular import Rows, read_csv, write_csv
+from miad.report.candidates import CANDIDATE_COLUMNS, MAX_FILES, cif_names, to_cif, write_parquet
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 log = logging.getLogger("miad")
 
-README = """# Exports of {run}
+README = """# Exports of {{ run }}
 
 | file | what | read by |
 | --- | --- | --- |
@@ -32,8 +30,11 @@ README = """# Exports of {run}
 | `candidates.json` | the same as ComputedStructureEntry | pymatgen: `monty.serialization.loadfn(path)` |
 | `candidates.parquet` | the same as a table with cells and coordinates | pandas, polars, DuckDB |
 | `../cif/` | the same as CIF | anything |
-| `{generated}` | every decoded sample as generated, one CIF each | MatterGen, LeMat-GenBench{unzipped} |
-{relaxed}
+| `{{ generated }}` | every decoded sample as generated, one CIF each | MatterGen, LeMat-GenBench{{ unzipped }} |
+{% for one in relaxed %}
+| `relaxed_{{ one }}.extxyz`, `energies_{{ one }}.npy`, `relaxed_{{ one }}.csv` | every relaxed sample, in this order \
+| MatterGen (first two), LeMat-GenBench (CSV) |
+{% endfor %}
 
 Energies in `candidates.*` are in the energy frame that they name; `mp2020` holds the corrections of the Materials
 Project already. MatterGen's evaluator adds these corrections itself, so its energies (total, eV) are without them.
@@ -41,24 +42,33 @@ Project already. MatterGen's evaluator adds these corrections itself, so its ene
 MatterGen's evaluator relaxes as-generated crystals with its own potential, or takes relaxed ones with their energies:
 
 ```
-mattergen-evaluate --structures_path={structures} --relax=True --structure_matcher=disordered --save_as=metrics.json
-{commands}
+mattergen-evaluate --structures_path={{ structures }} --relax=True --structure_matcher=disordered --save_as=metrics.json
+{% for one in relaxed %}
+mattergen-evaluate --structures_path=relaxed_{{ one }}.extxyz --energies_path=energies_{{ one }}.npy --relax=False \
+--structure_matcher=disordered --save_as=metrics.json
+{% endfor %}
 ```
 
 LeMat-GenBench takes a folder of CIFs or a CSV with a column `structure`:
 
 ```
-scripts/run_benchmarks.py --cifs generated --config comprehensive --name {run}
-{benchmarks}
+scripts/run_benchmarks.py --cifs generated --config comprehensive --name {{ run }}
+{% for one in relaxed %}
+scripts/run_benchmarks.py --csv relaxed_{{ one }}.csv --config comprehensive --name {{ run }}_{{ one }}
+{% endfor %}
 ```
 
-Our rates are shares of the {attempted} samples that were attempted. What these programs read is less, and so are their
+Our rates are shares of the {{ attempted }} samples that were attempted. What these programs read is less, and so are \
+their
 denominators: samples that could not be decoded or relaxed are in no file.
 
 | file | samples | of a rate of theirs, to compare with ours |
 | --- | --- | --- |
-| `{generated}` | {decoded} of {attempted} | {share} |
-{counts}
+| `{{ generated }}` | {{ decoded }} of {{ attempted }} | {{ share(decoded) }} |
+{% for one, held in relaxed.items() %}
+| `relaxed_{{ one }}.extxyz`, `energies_{{ one }}.npy`, `relaxed_{{ one }}.csv` | {{ held }} of {{ attempted }} | \
+{{ share(held) }} |
+{% endfor %}
 """
 
 
@@ -87,8 +97,8 @@ def run(*, candidates: Path, ledgers: list[Path], generated: list[Path], out: Pa
     write_text(
         out / "candidates.json", json.dumps([to_entry(one, line) for one, line in zip(chosen, lines, strict=True)])
     )
-    write_parquet(out / "candidates.parquet", chosen, lines)
-    samples = [one for path in generated for one in read_crystals(path)]
+    write_table(out / "candidates.parquet", chosen, lines)
+    samples = read_crystals(*generated)
     decoded = [one for one in samples if is_decoded(one)]
     write_generated(out, decoded)
     relaxed = {name: [one for one in ones if is_relaxed(one)] for name, ones in judged.items()}
@@ -126,38 +136,22 @@ def to_entry(crystal: Crystal, line: dict[str, Any]) -> dict[str, Any]:
     known = ("e_above_hull", "energy_frame", "calculator", "converged")
     data = {name: getattr(crystal, name) for name in known}
     data |= {name: line[name] for name in ("hull", "space_group", "decomposition")}
-    energy = crystal.energy_per_atom * crystal.num_atoms
+    energy = float(line["energy_per_atom"]) * crystal.num_atoms
     return ComputedStructureEntry(crystal.structure, energy, data=data, entry_id=crystal.crystal_id).as_dict()
 
 
-def write_parquet(path: Path, crystals: list[Crystal], lines: list[dict[str, Any]]) -> None:
+def write_table(path: Path, crystals: list[Crystal], lines: Rows) -> None:
     """The columns of candidates.csv, and lattice (Å, rows are vectors), coordinates (fractional) and atomic numbers."""
     import pyarrow
-    from pyarrow import parquet
 
-    numbers = {
-        "num_atoms": pyarrow.int64(),
-        **dict.fromkeys(("density", "e_above_hull", "energy_per_atom"), pyarrow.float64()),
-    }
-    columns = list(lines[0]) if lines else ["crystal_id"]
-    schema = [(name, numbers.get(name, pyarrow.string())) for name in columns]
     vectors = pyarrow.list_(pyarrow.list_(pyarrow.float64()))
-    schema += [("lattice", vectors), ("frac_coords", vectors), ("atomic_numbers", pyarrow.list_(pyarrow.int64()))]
+    arrays = {"lattice": vectors, "frac_coords": vectors, "atomic_numbers": pyarrow.list_(pyarrow.int64())}
+    read = {"string": str, "int64": int, "double": float}
     rows = []
     for crystal, line in zip(crystals, lines, strict=True):
-        kinds = {"num_atoms": int, **dict.fromkeys(set(numbers) - {"num_atoms"}, float)}
-        row = {name: None if value is None else kinds.get(name, str)(value) for name, value in line.items()}
-        arrays = {name: getattr(crystal, name).tolist() for name in ("lattice", "frac_coords", "atomic_numbers")}
-        rows.append({**row, **arrays})
-    with atomic_path(path) as temporary:
-        parquet.write_table(pyarrow.Table.from_pylist(rows, pyarrow.schema(schema)), temporary)
-
-
-def to_cif(crystal: Crystal) -> str:
-    """CIF in P1, as the crystal was generated."""
-    from pymatgen.io.cif import CifWriter
-
-    return str(CifWriter(crystal.structure))
+        row = {name: read[CANDIDATE_COLUMNS[name]](value) for name, value in line.items() if value is not None}
+        rows.append({**row, **{name: getattr(crystal, name).tolist() for name in arrays}})
+    write_parquet(path, {**CANDIDATE_COLUMNS, **arrays}, rows)
 
 
 def write_generated(out: Path, crystals: list[Crystal]) -> None:
@@ -182,65 +176,36 @@ def write_relaxed(out: Path, name: str, crystals: list[Crystal]) -> None:
     write_extxyz(out / f"relaxed_{name}.extxyz", [to_atoms(one) for one in crystals])
     with atomic_path(out / f"energies_{name}.npy") as temporary, temporary.open("wb") as file:
         np.save(file, np.array([uncorrected(one) * one.num_atoms for one in crystals]))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["material_id", "structure"])
-    writer.writerows([one.crystal_id, json.dumps(one.structure.as_dict())] for one in crystals)
-    write_text(out / f"relaxed_{name}.csv", text.getvalue())
+    rows = [{"material_id": one.crystal_id, "structure": json.dumps(one.structure.as_dict())} for one in crystals]
+    write_csv(out / f"relaxed_{name}.csv", ("material_id", "structure"), rows)
 
 
 def uncorrected(crystal: Crystal) -> float:
     """Energy in eV/atom without the corrections of the Materials Project.
 
     Raises:
-        MiadError: the energy has no known frame.
+        MiadError: there is no energy, or it has no known frame.
     """
-    from miad.core.energy_frames import correction_per_atom
-
-    if crystal.energy_frame not in FRAMES:
+    if crystal.energy_per_atom is None or crystal.energy_frame not in FRAMES:
         raise MiadError(f"{crystal.crystal_id} has an energy of the frame '{crystal.energy_frame}'; known: {FRAMES}.")
     if crystal.energy_frame == "uncorrected":
         return crystal.energy_per_atom
     return crystal.energy_per_atom - correction_per_atom(crystal.structure)
 
 
-def _share(held: int, attempted: int) -> str:
-    return "as it is" if held == attempted else f"times {held}/{attempted}"
+def _readme(run: str, relaxed: dict[str, int], attempted: int, decoded: int) -> str:
+    """README.md of the folder; `relaxed` has the number of samples that each calculator has relaxed."""
+    import jinja2
 
-
-def _readme(name: str, calculators: dict[str, int], attempted: int, decoded: int) -> str:
-    """README.md of the folder; `calculators` with the number of samples that each has relaxed."""
-    relaxed = [
-        f"| `relaxed_{one}.extxyz`, `energies_{one}.npy`, `relaxed_{one}.csv` | every relaxed sample, in this order"
-        " | MatterGen (first two), LeMat-GenBench (CSV) |"
-        for one in calculators
-    ]
-    commands = [
-        f"mattergen-evaluate --structures_path=relaxed_{one}.extxyz --energies_path=energies_{one}.npy --relax=False"
-        " --structure_matcher=disordered --save_as=metrics.json"
-        for one in calculators
-    ]
-    safe = re.sub(r"[^A-Za-z0-9_]", "_", name)
-    benchmarks = [
-        f"scripts/run_benchmarks.py --csv relaxed_{one}.csv --config comprehensive --name {safe}_{one}"
-        for one in calculators
-    ]
-    counts = [
-        f"| `relaxed_{one}.extxyz`, `energies_{one}.npy`, `relaxed_{one}.csv` | {held} of {attempted} |"
-        f" {_share(held, attempted)} |"
-        for one, held in calculators.items()
-    ]
     is_zipped = decoded > MAX_FILES
-    return README.format(
-        run=safe,
+    environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True)  # noqa: S701  Markdown, not HTML
+    return environment.from_string(README).render(
+        run=re.sub(r"[^A-Za-z0-9_]", "_", run),
         generated="generated.zip" if is_zipped else "generated/",
         structures="generated.zip" if is_zipped else "generated",
         unzipped=" (unzipped)" if is_zipped else "",
-        relaxed="\n".join(relaxed),
-        commands="\n".join(commands),
-        benchmarks="\n".join(benchmarks),
-        counts="\n".join(counts),
-        share=_share(decoded, attempted),
+        relaxed=relaxed,
         attempted=attempted,
         decoded=decoded,
+        share=lambda held: "as it is" if held == attempted else f"times {held}/{attempted}",
     )

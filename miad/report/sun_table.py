@@ -1,16 +1,17 @@
 """The table of all runs: counts, rates with their intervals, and what made them, beside the published figures."""
 
-import csv
-import io
-import json
 from pathlib import Path
 from typing import Any
 
 from miad.config.sections import Report
 from miad.core.errors import MiadError
 from miad.core.files import write_text
+from miad.core.statistics import Rate
+from miad.core.tabular import Rows, interval, markdown_table, rate_cells, rate_columns, rate_of, write_csv
+from miad.dft.estimate import RULES
 from miad.report import published
-from miad.report.published import Published
+from miad.report.outcomes import NAMES, read_row
+from miad.report.published import PaperTable, Published
 from miad.sun.judge import COUNTS, RATES
 from miad.sun.step import RELAXATION
 
@@ -22,7 +23,7 @@ COLUMNS = (
     "calculator",
     "protocol",
     *COUNTS,
-    *(f"{rate}_percent{bound}" for rate in RATES for bound in ("", "_low", "_high")),
+    *(column for rate in RATES for column in rate_columns(f"{rate}_percent")),
     "hull",
     "energy_frame",
     *RELAXATION,
@@ -30,18 +31,10 @@ COLUMNS = (
     "source",
     *VERSIONS,
 )
-# The columns of the readable table.
-HEADINGS = {
-    "metastable": "metastable %",
-    "unique_novel_among_metastable": "unique & novel among metastable %",
-    "msun": "M.S.U.N. %",
-    "stable": "stable %",
-    "unique_novel_among_stable": "unique & novel among stable %",
-    "sun": "S.U.N. %",
-}
+HEADINGS = {rate: f"{NAMES[rate]} %" for rate in RATES}  # of the readable table
 
 
-def measured_rows(record: dict[str, Any], protocols: str) -> list[dict[str, Any]]:
+def measured_rows(record: dict[str, Any], protocols: str) -> Rows:
     """Rows of the table from the row file of one run and calculator.
 
     Args:
@@ -63,19 +56,17 @@ def measured_rows(record: dict[str, Any], protocols: str) -> list[dict[str, Any]
             "energy_frame": record["hull_energy_frame"],
             **(record.get("relaxation") or {}),
             "seed": record["seed"],
-            "source": record.get("not_sent"),  # of DFT: how samples count that were not sent to it
+            "source": RULES.get(record.get("not_sent") or ""),  # of DFT: how samples count that were not sent to it
             **judged["counts"],
             **{version: record["versions"][version] for version in VERSIONS},
         }
         for rate in RATES:
-            bounds = judged["rates"][rate]
-            row[f"{rate}_percent"] = bounds["value"]
-            row[f"{rate}_percent_low"], row[f"{rate}_percent_high"] = bounds["low"], bounds["high"]
+            row |= rate_cells(f"{rate}_percent", Rate(**judged["rates"][rate]))
         rows.append(row)
     return rows
 
 
-def published_row(figures: Published) -> dict[str, Any]:
+def published_row(paper: PaperTable, figures: Published) -> dict[str, Any]:
     """A published row in the columns of the table; it has neither counts nor intervals."""
     return {
         "run": figures.model,
@@ -84,8 +75,8 @@ def published_row(figures: Published) -> dict[str, Any]:
         "protocol": "paper",
         "attempted": published.NUM_SAMPLES,
         "hull": published.HULL,
-        "source": f"{figures.source}, arXiv:2511.14426",
-        **{f"{rate}_percent": getattr(figures, rate) for rate in RATES},
+        "source": f"Table {paper.number}, arXiv:2511.14426",
+        **{f"{rate}_percent": figures.rates.get(rate) for rate in RATES},
     }
 
 
@@ -103,8 +94,6 @@ def run(settings: Report, *, rows: list[Path], table: Path, readable: Path, name
     Raises:
         MiadError: a row file is damaged, or there are not as many names as rows.
     """
-    if settings.protocols not in ("headline", "all"):
-        raise MiadError(f"report.protocols is '{settings.protocols}'; use headline or all.")
     if names is not None and len(names) != len(rows):
         raise MiadError("--names and --rows must name one run and one file each per row, in the same order.")
     records = [read_row(path) for path in rows]
@@ -112,60 +101,30 @@ def run(settings: Report, *, rows: list[Path], table: Path, readable: Path, name
         records = [{**record, "run": name} for record, name in zip(records, names, strict=True)]
     lines = [line for record in records for line in measured_rows(record, settings.protocols)]
     if settings.published:
-        lines += [published_row(figures) for figures in published.ROWS]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _cell(value) for key, value in line.items()} for line in lines)
+        lines += [published_row(paper, figures) for paper in published.TABLES[:2] for figures in paper.rows]
     write_text(readable, markdown(settings.title, lines))
-    write_text(table, text.getvalue())
+    write_csv(table, COLUMNS, lines, digits=4)
 
 
-def read_row(path: Path) -> dict[str, Any]:
-    """A row file of `miad sun`.
-
-    Raises:
-        MiadError: it is damaged or of another version.
-    """
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-        record["protocols"][record["headline"]]["counts"]["attempted"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MiadError(f"{path} is not a row of `miad sun` ({error!r}). Delete it and run sun again.") from error
-    return record
-
-
-def markdown(title: str, lines: list[dict[str, Any]]) -> str:
+def markdown(title: str, lines: Rows) -> str:
     """The table for reading: rates with their 95 % intervals, and the hull that each row is measured against."""
     heads = ["run", "calculator", "protocol", "samples", *HEADINGS.values(), "hull"]
-    text = [f"# {title}", "", "Percent of all attempted samples, with 95 % Wilson intervals in brackets.", ""]
-    text += ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]
+    rows = []
     for line in lines:
         name = line["run"] if line["kind"] == "measured" else f"{line['run']} (published, {line['source']})"
-        cells = [name, line["calculator"] or "", line["protocol"], str(line["attempted"])]
-        cells += [_bracketed(line, rate) for rate in HEADINGS] + [line["hull"]]
-        text.append("| " + " | ".join(cells) + " |")
-    rules = {f"{line['run']}, {line['calculator']}": line["source"] for line in lines if line["kind"] == "measured"}
-    text += rule_lines({name: rule for name, rule in rules.items() if rule})
+        rates = [interval(rate_of(line, f"{rate}_percent")) for rate in HEADINGS]
+        rows.append([name, line["calculator"], line["protocol"], line["attempted"], *rates, line["hull"]])
+    text = [f"# {title}", "", "Percent of all attempted samples, with 95 % Wilson intervals in brackets.", ""]
+    text += [markdown_table(heads, rows)]
+    measured = (line for line in lines if line["kind"] == "measured" and line["source"])
+    text += rule_lines({f"{line['run']}, {line['calculator']}": line["source"] for line in measured})
     return "\n".join(text) + "\n"
 
 
 def rule_lines(rules: dict[str, str]) -> list[str]:
-    """What stands under a table with rows of DFT: {row: how samples count that were not sent}."""
+    """Notes under a table with rows of DFT: {row: how samples count that were not sent}."""
     return [
         text
         for name, rule in rules.items()
         for text in ("", f"{name}: {rule}; a dash is a rate that this does not tell.")
     ]
-
-
-def _bracketed(line: dict[str, Any], rate: str) -> str:
-    value, low, high = (line.get(f"{rate}_percent{bound}") for bound in ("", "_low", "_high"))
-    if value is None:
-        return "–"
-    return f"{value:.1f}" if low is None else f"{value:.1f} [{low:.1f}, {high:.1f}]"
-
-
-def _cell(value: Any) -> Any:
-    """Percentages with four digits after the point; an unknown value is an empty cell."""
-    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else value

@@ -8,7 +8,7 @@ import yaml
 from safetensors.numpy import save_file
 
 from miad.config.resolve import resolve
-from miad.config.sections import Report, build
+from miad.config.sections import Relax, Report, build
 from miad.core.crystal import Crystal, write_crystals
 from miad.hull.convex import Entry, HullTable, write_table
 from miad.report import candidates, compare, sun_table
@@ -87,6 +87,7 @@ def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
         train=home / "dataset" / "train.jsonl.gz",
         hull=home / "hull" / "entries.csv.gz",
         run=run,
+        relaxation=build(next(iter(resolve(config()).values())), Relax),
         **judged,
     )
     write_candidates(judged, home)
@@ -129,7 +130,7 @@ def write(folder: Path, given: dict | None = None) -> str:
     write_run(folder, "small", samples("small")[5:])
     rows = [folder / run / "sun" / "chgnet" / "row.json" for run in ("miad", "small")]
     sun_table.run(settings, rows=rows, table=folder / "sun_table.csv", readable=folder / "sun_table.md")
-    compare.run(results=folder, out=folder / "tables", config=text)
-    figures.run(results=folder, out=folder / "figures", config=text)
-    page.run(results=folder, out=folder / "report.html", config=text)
+    compare.run(results=folder, out=folder / "tables", runs=text)
+    figures.run(results=folder, out=folder / "figures", runs=text)
+    page.run(results=folder, out=folder / "report.html", runs=text)
     return text

@@ -3,8 +3,7 @@
 import dataclasses
 
 from miad.config.resolve import read_config
-from miad.config.sections import Dataset, Hull, Metrics, Sun
-from miad.sun.protocols import read_protocols
+from miad.config.sections import Dataset, Hull, Metrics, Protocol, Sun, from_record
 from tests.builders import ROOT
 
 # The shipped protocols: what is counted here is what users get.
@@ -12,8 +11,25 @@ PROTOCOLS = read_config(ROOT / "config.yaml")["sun"]["protocols"]
 STRICT = PROTOCOLS["strict"]
 
 
+def protocol(name: str = "strict", **changes) -> Protocol:
+    """A shipped protocol with some choices changed."""
+    return from_record(Protocol, {**PROTOCOLS[name], **changes})
+
+
 def dataset_settings() -> Dataset:
-    return Dataset(0, "toy", {}, {}, None, {}, None, "total", None, "stop", [0.6, 0.2, 0.2])
+    return Dataset(
+        seed=0,
+        name="toy",
+        files={},
+        checksums={},
+        max_crystals=None,
+        exclude={},
+        energy_column=None,
+        energy_kind="total",
+        energy_frame=None,
+        unreadable="stop",
+        split=[0.6, 0.2, 0.2],
+    )
 
 
 def hull_settings(**changes) -> Hull:
@@ -21,8 +37,9 @@ def hull_settings(**changes) -> Hull:
     return Hull(dataset=dataset_settings(), **{**chosen, **changes})
 
 
-def sun_settings(protocols=PROTOCOLS, protocol="strict", missing="report") -> Sun:
-    return Sun(seed=0, hull=hull_settings(missing=missing), protocol=protocol, protocols=read_protocols(protocols), workers=1)
+def sun_settings(names=tuple(PROTOCOLS), headline="strict", missing="report") -> Sun:
+    protocols = {name: protocol(name) for name in names}
+    return Sun(seed=0, hull=hull_settings(missing=missing), protocol=headline, protocols=protocols, workers=1)
 
 
 def metrics_settings(dataset: str = "toy", cutoffs: str | None = None) -> Metrics:

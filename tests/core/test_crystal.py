@@ -128,7 +128,7 @@ def test_geometry_and_chemistry_follow_their_definitions():
     assert doubled.num_atoms == 4
     assert doubled.volume == pytest.approx(2 * 4.0**3)
     assert doubled.reduced_formula == "NaCl" == crystal().reduced_formula
-    assert doubled.chemical_system == "Cl-Na"
+    assert doubled.chemical_system == "Cl-Na" and doubled.element_counts == {"Na": 2, "Cl": 2}
     assert doubled.structure == NACL * (2, 1, 1)
     left_handed = crystal().replace(lattice=-4.0 * np.eye(3))
     assert left_handed.volume == pytest.approx(64.0)

@@ -1,5 +1,6 @@
 """Files are whole or absent, whoever dies when."""
 
+import errno
 import gzip
 import hashlib
 import os
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from miad.core import files
 from miad.core.errors import MiadError
 from miad.core.files import atomic_folder, atomic_path, checksum, is_out_of_space, open_text, verify, write_text
 
@@ -125,3 +127,19 @@ def test_checksums_known_from_elsewhere(tmp_path):
     for unknown in ("crc32:00", "b1946ac92492d2347c6235b4d2611184", "sha1:00"):
         with pytest.raises(MiadError, match="unknown checksum"):
             verify(path, unknown, remedy="")
+
+
+def test_a_cache_in_a_folder_that_cannot_be_written_to_costs_nothing_but_time(tmp_path, monkeypatch, caplog):
+    def refuse(number):
+        def write(path, text):
+            raise OSError(number, "no")
+
+        return write
+
+    for number in (errno.EACCES, errno.EROFS):
+        monkeypatch.setattr(files, "write_text", refuse(number))
+        files.write_cache(tmp_path / "cells.jsonl.gz", {})
+        assert "cells.jsonl.gz cannot be written" in caplog.text
+    monkeypatch.setattr(files, "write_text", refuse(errno.ENOSPC))
+    with pytest.raises(OSError, match="no"):
+        files.write_cache(tmp_path / "cells.jsonl.gz", {})

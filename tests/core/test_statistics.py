@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from miad.core.statistics import Stratum, difference, paired_difference, stratified, wilson
+from miad.core.statistics import Rate, Stratum, difference, paired_difference, stratified, wilson
 
 
 def test_wilson_against_known_values() -> None:
@@ -25,8 +25,14 @@ def test_wilson_is_symmetric_and_stays_inside() -> None:
 
 def test_difference_against_a_known_value() -> None:
     # Newcombe, Stat. Med. 17, 873 (1998), table II, case (a), method 10: 56/70 − 48/80.
-    rate = difference((48, 80), (56, 70))
+    rate = difference(wilson(48, 80), wilson(56, 70))
     assert (rate.value, rate.low, rate.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+
+
+def test_the_difference_to_an_unknown_rate_is_unknown() -> None:
+    unknown, bare = Rate(None, None, None), Rate(0.2, None, None)
+    assert difference(unknown, wilson(1, 2)) == difference(wilson(1, 2), unknown) == unknown
+    assert difference(bare, wilson(1, 2)) == Rate(pytest.approx(0.3), None, None)  # a ratio without an interval
 
 
 def test_paired_difference_against_a_known_value() -> None:
@@ -39,7 +45,7 @@ def test_paired_difference_against_a_known_value() -> None:
 def test_pairing_narrows_the_interval_of_agreeing_runs() -> None:
     pairs = [(True, True)] * 400 + [(False, False)] * 580 + [(False, True)] * 20
     paired = paired_difference(pairs)
-    free = difference((400, 1000), (420, 1000))
+    free = difference(wilson(400, 1000), wilson(420, 1000))
     assert paired.value == pytest.approx(free.value) == pytest.approx(0.02)
     assert paired.low > 0 and paired.high - paired.low < 0.5 * (free.high - free.low)
     assert free.low < 0

@@ -1,4 +1,4 @@
-"""What a calculation may be called, its flags, and its way through a file."""
+"""The name of calculations in the table, their flags, and their way through a file."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_synthetic_pseudopotentials_are_enough_to_tell():
 def test_dft_and_stand_in_are_never_mixed():
     with pytest.raises(MiadError, match="which is not VASP, but FeO by VASP"):
         label([calculated(), calculated("0.0.0-stand-in-not-vasp")])
-    # One that failed has no energy, and no say.
+    # One that failed has no energy, and does not count.
     assert label([calculated(), Calculation("x", failure="relax_1: no")]) == "DFT"
 
 

@@ -11,11 +11,19 @@ from pymatgen.entries.computed_entries import ComputedStructureEntry
 from miad.config.sections import Dft, build
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
-from miad.dft.calculation import FLAGS, NO_ENERGY, NOT_DFT, Calculation, plain_entry, write_calculations
-from miad.dft.energies import corrected, with_dft
+from miad.core.tabular import read_csv
+from miad.dft.calculation import (
+    FLAGS,
+    NO_ENERGY,
+    NOT_DFT,
+    Calculation,
+    corrected,
+    plain_entry,
+    relaxed_by_dft,
+    write_calculations,
+)
 from miad.dft.vasp.flow import STAGES
 from miad.hull.convex import Entry
-from miad.report.figures.tables import read_csv
 from tests.builders.finished import write_candidates
 from tests.builders.vasp_stand_in.chain import SENT, Chain, ledger, settings
 from tests.builders.vasp_stand_in.site import Site, calls
@@ -78,7 +86,7 @@ def test_corrections_are_those_of_pymatgen(name, terms):
 def test_what_mp2020_does_not_cover_fails_with_its_reason():
     wrong = calculated("FeO", SENT["FeO"], -10.0)
     wrong.entry["parameters"]["hubbards"] = {"Fe": 2.0, "O": 0.0}
-    failed = with_dft(ledger(["FeO"])[0], wrong, None, "DFT")
+    failed = relaxed_by_dft(ledger(["FeO"])[0], wrong, "DFT")
     assert str(failed.failure).startswith("dft: MP2020 does not apply") and failed.energy_per_atom is None
 
 
@@ -135,10 +143,10 @@ def test_a_queued_crystal_without_calculation_is_an_error(tmp_path):
 
 
 def test_flags_of_pseudopotentials_reach_the_candidates(tmp_path):
-    """Whoever takes a crystal from the list must see that its energy is doubtful."""
+    """The list of candidates must say that an energy is doubtful."""
     doubtful = dataclasses.replace(calculated("FeO", SENT["FeO"], -13.0), potcars=["PAW_PBE Yb_2 06Sep2000"])
     made = judged(tmp_path, [doubtful, calculated("NaCl", SENT["NaCl"], -7.2)], ["FeO", "NaCl"])
-    assert made.row()["flags"] == {"FeO": FLAGS["Yb_2"]}
+    assert made.row()["flags"] == {"FeO": [FLAGS["Yb_2"]]}
     names = {"ledger": "ledger.jsonl", "verdicts": "verdicts.jsonl", "row": "row.json"}
     write_candidates({key: tmp_path / name for key, name in names.items()}, tmp_path)
     lines = {line["crystal_id"]: line["flags"] for line in read_csv(tmp_path / "candidates.csv")}
@@ -173,7 +181,7 @@ def test_the_rule_is_written_down_and_used(tmp_path):
     done = [calculated("FeO", SENT["FeO"], -13.0)]
     (tmp_path / "a").mkdir()
     made = judged(tmp_path / "a", done, ["FeO"])
-    assert made.row()["not_sent"] == "not sent to DFT counts as not S.U.N." and not made.row()["is_estimate"]
+    assert made.row()["not_sent"] == "not_sun" and made.row()["calculator_name"] == "dft"
     lithium = [Entry("Li", -1.9), Entry("F", -1.8), *(Entry(element, e) for element, e in ELEMENTS.items())]
     others = [
         calculated("high", SENT["NaCl"], -7.0),
@@ -183,13 +191,13 @@ def test_the_rule_is_written_down_and_used(tmp_path):
     (tmp_path / "b").mkdir()
     estimated = judged(tmp_path / "b", [*done, *others], ["FeO"], hull=lithium, subsample=1, not_sent="estimate")
     row = estimated.row()
-    assert row["not_sent"].startswith("not sent to DFT estimated")
+    assert row["not_sent"] == "estimate"
     # Every stratum has one sample here: the estimate is the count.
     rates = row["protocols"][row["headline"]]["rates"]
     assert rates["sun"]["value"] == pytest.approx(100 * 2 / 7)
     assert rates["stable"]["value"] == pytest.approx(100 * 3 / 7)
     # Duplicates and known crystals are drawn, not counted.
-    assert rates["unique"] == rates["novel"] == {"value": None, "low": None, "high": None} and row["is_estimate"]
+    assert rates["unique"] == rates["novel"] == {"value": None, "low": None, "high": None}
     assert float(estimated.table()["stable_percent"]) == pytest.approx(100 * 3 / 7, abs=1e-3)
 
 

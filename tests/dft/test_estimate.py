@@ -4,11 +4,14 @@ import pytest
 
 from miad.core.statistics import Stratum, stratified
 from miad.dft.estimate import estimates
+from miad.sun.verdict import Verdict
 
 
-def verdict(success: bool, group: str) -> dict:
-    low = {"is_stable": success, "is_metastable": success}
-    return {**low, "is_unique": True, "is_novel": True, "reason": "sun", "group": group}
+def verdict(success: bool, group: str, **changes) -> Verdict:
+    """The verdict on a unique and novel crystal, stable or not."""
+    flags = dict.fromkeys(("is_stable", "is_metastable", "is_sun", "is_msun"), success)
+    reason = "sun" if success else "not stable"
+    return Verdict(**{**flags, "is_unique": True, "is_novel": True, "reason": reason, "group": group, **changes})
 
 
 def test_a_subsample_is_weighted_with_its_stratum():
@@ -32,14 +35,16 @@ def test_a_duplicate_from_a_thin_stratum_does_not_count_with_its_weight():
         "duplicate": {"all": [f"d{i}" for i in range(99)], "sent": ["d0"]},
     }
     # d0 is the same crystal as a, and has the lower energy: it represents both.
-    verdicts = {"a": {**verdict(True, "a"), "is_unique": False, "reason": "duplicate"}, "d0": verdict(True, "a")}
+    duplicate = {"is_unique": False, "is_sun": False, "is_msun": False, "reason": "duplicate"}
+    verdicts = {"a": verdict(True, "a", **duplicate), "d0": verdict(True, "a")}
     found = estimates(strata, verdicts)
     assert found["sun"]["value"] == pytest.approx(1.0) and found["stable"]["value"] == pytest.approx(100)
 
 
 def test_elements_are_stable_but_never_sun():
     strata = {"chosen": {"all": ["a", "b"], "sent": ["a", "b"]}}
-    verdicts = {"a": verdict(True, "a"), "b": {**verdict(True, "b"), "reason": "one element"}}
+    element = verdict(True, "b", is_sun=False, is_msun=False, reason="one element")
+    verdicts = {"a": verdict(True, "a"), "b": element}
     found = estimates(strata, verdicts)
     assert found["stable"]["value"] == pytest.approx(100) and found["sun"]["value"] == pytest.approx(50)
 

@@ -9,7 +9,7 @@ import pytest
 
 from miad.config.sections import Dft
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.dft.triage import excluded_because, run, stratum, triage
+from miad.dft.triage import draw, place, run
 from tests.builders.vasp_stand_in.site import Site
 
 SETTINGS = Dft(0, True, "chgnet", 0.1, 0, [0.2, 0.4], "not_sun", 40.0)
@@ -35,6 +35,11 @@ LEDGER = [
     judged("farther", 0.39),
     judged("farthest", 3.0),
 ]
+
+
+def drawn_from(ledger, settings):
+    """The strata of a ledger, with all and the drawn of each."""
+    return draw({one.crystal_id: place(one, settings)[0] for one in ledger}, settings)
 
 
 def triaged(folder, ledger, settings=SETTINGS, **vasp):
@@ -82,7 +87,7 @@ def test_an_empty_ledger_gives_an_empty_queue(tmp_path):
 
 
 def test_the_limit_is_that_of_the_settings():
-    assert excluded_because(judged("far", 0.2), dataclasses.replace(SETTINGS, max_e_above_hull=0.3)) is None
+    assert place(judged("far", 0.2), dataclasses.replace(SETTINGS, max_e_above_hull=0.3)) == ("chosen", "")
 
 
 def test_strata_are_a_partition_at_the_edges_too():
@@ -99,15 +104,15 @@ def test_strata_are_a_partition_at_the_edges_too():
         "alone": "failed",
     }
     by_name = {crystal.crystal_id: crystal for crystal in LEDGER}
-    assert {name: stratum(by_name[name], SETTINGS) for name in expected} == expected
-    parts = triage(LEDGER, SETTINGS)
+    assert {name: place(by_name[name], SETTINGS)[0] for name in expected} == expected
+    parts = drawn_from(LEDGER, SETTINGS)
     assert sorted(name for part in parts.values() for name in part["all"]) == sorted(by_name)
 
 
 def test_a_subsample_is_drawn_from_every_stratum_but_the_failed_one(tmp_path):
     crowd = [judged(f"high-{index:03d}", 0.3) for index in range(200)]
     settings = dataclasses.replace(SETTINGS, subsample=20)
-    parts = triage([*LEDGER, *crowd], settings)
+    parts = drawn_from([*LEDGER, *crowd], settings)
     sizes = {name: len(part["sent"]) for name, part in parts.items()}
     assert sizes == {
         "chosen": 3,
@@ -119,11 +124,11 @@ def test_a_subsample_is_drawn_from_every_stratum_but_the_failed_one(tmp_path):
         "known": 1,
     }
     drawn = parts["0.2 to 0.4 eV/atom"]["sent"]
-    assert drawn == triage([*LEDGER, *crowd], settings)["0.2 to 0.4 eV/atom"]["sent"]
-    assert drawn != triage([*LEDGER, *crowd], dataclasses.replace(settings, seed=1))["0.2 to 0.4 eV/atom"]["sent"]
+    assert drawn == drawn_from([*LEDGER, *crowd], settings)["0.2 to 0.4 eV/atom"]["sent"]
+    assert drawn != drawn_from([*LEDGER, *crowd], dataclasses.replace(settings, seed=1))["0.2 to 0.4 eV/atom"]["sent"]
     # At random: the first half of two hundred is as likely as the second.
     firsts = [
-        sum(int(name[-3:]) < 100 for name in triage(crowd, dataclasses.replace(settings, seed=seed))[key]["sent"])
+        sum(int(name[-3:]) < 100 for name in drawn_from(crowd, dataclasses.replace(settings, seed=seed))[key]["sent"])
         for seed in range(50)
         for key in ["0.2 to 0.4 eV/atom"]
     ]

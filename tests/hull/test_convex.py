@@ -10,7 +10,16 @@ import pytest
 
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
-from miad.hull.convex import ConvexHull, Entry, HullTable, atom_fractions, lowest_entries, read_table, write_table
+from miad.hull.convex import (
+    ConvexHull,
+    Entry,
+    HullTable,
+    atom_fractions,
+    energy_above,
+    lowest_entries,
+    read_table,
+    write_table,
+)
 from miad.hull.step import run
 from tests.builders.settings import hull_settings
 
@@ -34,6 +43,11 @@ def crystal(symbols: str, energy: float | None, frame: str | None = "mp2020", na
     return Crystal(name, np.eye(3) * 4, coords, np.array(numbers), energy_per_atom=energy, energy_frame=frame)
 
 
+def above(hull: ConvexHull, one: Crystal) -> float | None:
+    hull.check_frame(one)
+    return energy_above(one, hull.height(one.element_counts))
+
+
 def test_two_components_by_hand() -> None:
     point = hull_of(SALT).height({"Na": 3, "Cl": 1})
     assert point.energy_per_atom == pytest.approx(0.5 * -1.0 + 0.5 * -3.0, abs=1e-9)
@@ -50,17 +64,17 @@ def test_three_components_by_hand() -> None:
 
 def test_a_crystal_below_the_hull_is_negative_and_an_entry_of_it_zero() -> None:
     hull = hull_of(SALT)
-    assert hull.energy_above_hull(crystal("NaCl", -3.2))[0] == pytest.approx(-0.2, abs=1e-9)
-    assert hull.energy_above_hull(crystal("Na2Cl2", -3.0))[0] == pytest.approx(0.0, abs=1e-9)
-    assert hull.energy_above_hull(crystal("Na3Cl", -1.6))[0] == pytest.approx(0.4, abs=1e-9)
+    assert above(hull, crystal("NaCl", -3.2)) == pytest.approx(-0.2, abs=1e-9)
+    assert above(hull, crystal("Na2Cl2", -3.0)) == pytest.approx(0.0, abs=1e-9)
+    assert above(hull, crystal("Na3Cl", -1.6)) == pytest.approx(0.4, abs=1e-9)
 
 
 def test_round_off_makes_nothing_stable() -> None:
     hull = hull_of([Entry("Na", -1.1), Entry("Cl2", -2.3), Entry("Na3Cl", -1.7)])
     height = hull.height({"Na": 7, "Cl": 3}).energy_per_atom
     for noise in (-1e-12, 0.0, 1e-12):
-        assert hull.energy_above_hull(crystal("Na7Cl3", height + noise))[0] == 0.0
-    assert hull.energy_above_hull(crystal("Na7Cl3", height - 1e-6))[0] == pytest.approx(-1e-6, rel=1e-3)
+        assert above(hull, crystal("Na7Cl3", height + noise)) == 0.0
+    assert above(hull, crystal("Na7Cl3", height - 1e-6)) == pytest.approx(-1e-6, rel=1e-3)
 
 
 def test_the_lowest_entry_of_a_formula_counts() -> None:
@@ -124,7 +138,7 @@ def test_a_composition_that_entries_cannot_make_is_a_status() -> None:
 
 def test_frames_must_match() -> None:
     with pytest.raises(MiadError, match=r"uncorrected.*mp2020"):
-        hull_of(SALT).energy_above_hull(crystal("NaCl", -3.2, frame="uncorrected"))
+        hull_of(SALT).check_frame(crystal("NaCl", -3.2, frame="uncorrected"))
 
 
 def test_energies_that_will_not_fit_are_refused_when_the_hull_is_made(tmp_path) -> None:

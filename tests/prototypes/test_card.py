@@ -1,4 +1,4 @@
-"""The card of the built-in data set tells what is shipped."""
+"""The card of the built-in data set agrees with the shipped crystals."""
 
 from collections import Counter
 from importlib.resources import files
@@ -6,7 +6,9 @@ from importlib.resources import files
 import pytest
 
 from miad.core.crystal import Crystal, read_crystals
-from miad.prototypes import FMAX, MAX_STEPS, NUM_CANDIDATES, card
+from miad.prototypes import card
+from miad.prototypes.candidates import NUM_CANDIDATES
+from miad.prototypes.step import FMAX, MAX_STEPS
 
 FOLDER = files("miad.prototypes")
 

@@ -13,7 +13,7 @@ OTHERS = ("marcasite", "antiperovskite")
 
 
 def multiplicities(name: str) -> dict[str, float]:
-    """How many atoms of each role are in the primitive cell."""
+    """Number of atoms of each role in the primitive cell."""
     kind = STRUCTURE_TYPES[name]
     elements = dict(zip(kind.roles, ("Na", "Mg", "Cl"), strict=False))
     counts = kind.build(elements, volumes=dict.fromkeys(kind.roles, 15.0)).composition

@@ -50,4 +50,4 @@ def test_only_what_is_near_the_hull_of_all_sane_candidates_is_selected():
 def test_a_compound_without_its_elements_has_no_hull():
     salt = copper("a", -1.0).replace(atomic_numbers=np.array([29, 17]), frac_coords=np.array([[0, 0, 0], [0.5] * 3]))
     with pytest.raises(ValueError, match="no pure Cl"):
-        selection.hull_heights([copper("b", -1.0), salt])
+        selection.energies_above_hull([copper("b", -1.0), salt])

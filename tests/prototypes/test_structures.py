@@ -1,8 +1,9 @@
-"""Structure types are what their names say, and their cells follow from sizes."""
+"""Structure types have their space groups, and their cells follow from sizes."""
 
 import pytest
 
-from miad.prototypes import crystal_of, selection
+from miad.prototypes import selection
+from miad.prototypes.candidates import crystal_of
 from miad.prototypes.decorations import Decoration
 from miad.prototypes.structures import STRUCTURE_TYPES
 

@@ -84,7 +84,7 @@ def test_nan_energy_fails():
 
 
 def test_time_limit_fails():
-    settings = dataclasses.replace(SETTINGS, time_limit=0.0)
+    settings = dataclasses.replace(SETTINGS, time_limit=1e-9)
     assert "time limit" in fly([rocksalt("a", 5.9)], spring(1e-3, 40), settings)["a"].failure.reason
 
 

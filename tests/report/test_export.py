@@ -15,9 +15,9 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
+from miad.core.tabular import read_csv
 from miad.io.any_format import read_any
 from miad.report import export
-from miad.report.figures.tables import read_csv
 from tests.builders.finished import HOSTILE, NUM_SALTS, salt, samples, write_run
 
 

@@ -1,49 +1,21 @@
 """The table that people read: measured rows first, published ones marked as such."""
 
-import csv
-import json
 from pathlib import Path
 
 import pytest
 
 from miad.config.sections import Report
 from miad.core.errors import MiadError
-from miad.report.published import ROWS
+from miad.core.tabular import read_csv
+from miad.report.published import TABLES
 from miad.report.sun_table import COLUMNS, HEADINGS, run
-from miad.sun.judge import COUNTS, REASONS, rates
-
-HEADLINE = dict.fromkeys(COUNTS, 0) | {"attempted": 1000, "metastable": 400, "msun": 200, "stable": 100, "sun": 50}
-
-
-def row_file(folder: Path, name: str = "miad") -> Path:
-    protocols = {
-        key: {
-            "counts": counts,
-            "rates": {rate: vars(value) for rate, value in rates(counts).items()},
-            "reasons": dict.fromkeys(REASONS, 0),
-        }
-        for key, counts in {"as_paper": {**HEADLINE, "sun": 60}, "strict": HEADLINE}.items()
-    }
-    versions = dict.fromkeys(("miad", "commit", "python", "torch", "chgnet", "pymatgen"), "1")
-    record = {
-        "run": name,
-        "calculator": "CHGNet 0.3.0",
-        "hull": "prototypes (CHGNet 0.3.0)",
-        "hull_energy_frame": "mp2020",
-        "seed": 0,
-        "headline": "strict",
-        "versions": versions,
-        "protocols": protocols,
-    }
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps(record))
-    return path
+from miad.sun.judge import rates
+from tests.builders.outcomes import HEADLINE, row_file
 
 
 def table_of(tmp_path: Path, settings: Report, rows: list[Path]) -> tuple[list[dict], str]:
     run(settings, rows=rows, table=tmp_path / "t.csv", readable=tmp_path / "t.md")
-    with (tmp_path / "t.csv").open() as text:
-        return list(csv.DictReader(text)), (tmp_path / "t.md").read_text()
+    return read_csv(tmp_path / "t.csv"), (tmp_path / "t.md").read_text()
 
 
 def test_measured_rows_come_first_and_published_ones_are_marked(tmp_path: Path) -> None:
@@ -51,7 +23,9 @@ def test_measured_rows_come_first_and_published_ones_are_marked(tmp_path: Path) 
         tmp_path, Report("T", True, "headline", False, 100), [row_file(tmp_path), row_file(tmp_path, "small")]
     )
     assert [row["run"] for row in rows[:2]] == ["miad", "small"]
-    assert [row["kind"] for row in rows] == ["measured"] * 2 + ["published"] * len(ROWS)
+    assert [row["kind"] for row in rows] == ["measured"] * 2 + ["published"] * sum(
+        len(paper.rows) for paper in TABLES[:2]
+    )
     assert tuple(rows[0]) == COLUMNS
     assert float(rows[0]["sun_percent"]) == 5.0
     assert float(rows[0]["sun_percent_low"]) < 5.0 < float(rows[0]["sun_percent_high"])
@@ -64,8 +38,7 @@ def test_runs_that_share_a_row_file_keep_their_names(tmp_path: Path) -> None:
     """An entry of Tables 3 to 5 that is as the main run shares all steps with it; its row is its own all the same."""
     row, tables = row_file(tmp_path), {"table": tmp_path / "t.csv", "readable": tmp_path / "t.md"}
     run(Report("T", False, "headline", False, 100), rows=[row, row], names=["miad", "uniform_masked"], **tables)
-    with tables["table"].open() as text:
-        assert [line["run"] for line in csv.DictReader(text)] == ["miad", "uniform_masked"]
+    assert [line["run"] for line in read_csv(tables["table"])] == ["miad", "uniform_masked"]
     with pytest.raises(MiadError, match="--names and --rows"):
         run(Report("T", False, "headline", False, 100), rows=[row, row], names=["miad"], **tables)
 

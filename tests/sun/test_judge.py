@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from miad.core.crystal import Crystal
-from miad.sun.judge import COUNTS, RATES, REASONS, count, is_decoded, is_relaxed, judge, rates
-from miad.sun.matching.groups import Verdicts
-from miad.sun.protocols import Protocol, read_protocols
-from tests.builders.settings import PROTOCOLS, STRICT
+from miad.sun.judge import COUNTS, RATES, count, judge, rates
+from miad.sun.matching.groups import Matches
+from miad.sun.verdict import REASONS
+from tests.builders.settings import PROTOCOLS, protocol
 
 NAMES = list(PROTOCOLS)
 
@@ -17,9 +17,9 @@ def sample(name: str, energy: float | None = -3.0, numbers: tuple = (11, 17), **
     return Crystal(name, np.eye(3) * 4, coords, np.array(numbers), energy_per_atom=energy, **known)
 
 
-def random_samples(generator: np.random.Generator) -> tuple[list[Crystal], list[float | None], Verdicts]:
+def random_samples(generator: np.random.Generator) -> tuple[list[Crystal], list[float | None], Matches]:
     """Samples of every fate, in random groups."""
-    crystals, energies, verdicts = [], [], Verdicts()
+    crystals, energies, matches = [], [], Matches()
     for number in range(200):
         name = f"r-0-{number}"
         fate = generator.integers(8)
@@ -28,27 +28,28 @@ def random_samples(generator: np.random.Generator) -> tuple[list[Crystal], list[
         crystals.append(crystal)
         energies.append(None if fate == 2 else float(generator.normal(0.0, 0.1)))
         if fate > 1 and fate != 4:
-            verdicts.group[name] = f"r-0-{generator.integers(number + 1)}"
-            verdicts.known_as.update({name: "train-0"} if generator.integers(3) == 0 else {})
-    return crystals, energies, verdicts
+            matches.group[name] = f"r-0-{generator.integers(number + 1)}"
+            matches.known_as.update({name: "train-0"} if generator.integers(3) == 0 else {})
+    return crystals, energies, matches
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("converged_only", [False, True])
 def test_attempted_is_sun_plus_all_other_ends(name: str, converged_only: bool) -> None:
-    protocol = read_protocols({name: {**PROTOCOLS[name], "converged_only": converged_only}})[name]
+    chosen = protocol(name, converged_only=converged_only)
     for seed in range(5):
-        judged = judge(*random_samples(np.random.default_rng(seed)), protocol)
+        samples = random_samples(np.random.default_rng(seed))
+        judged = judge(*samples, chosen)
         ends = {reason: sum(one.reason == reason for one in judged) for reason in REASONS}
         assert len(judged) == sum(ends.values()) == 200
-        assert ends["sun"] == sum(one.is_sun for one in judged) == count(judged)["sun"] > 0
+        assert ends["sun"] == sum(one.is_sun for one in judged) == count(*samples[:2], judged)["sun"] > 0
         assert all(one.is_sun == (one.reason == "sun") for one in judged)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_counts_shrink_along_the_funnel(name: str) -> None:
-    protocol = read_protocols(PROTOCOLS)[name]
-    counts = count(judge(*random_samples(np.random.default_rng(7)), protocol))
+    samples = random_samples(np.random.default_rng(7))
+    counts = count(*samples[:2], judge(*samples, protocol(name)))
     for more, less in (
         ("attempted", "decoded"),
         ("decoded", "relaxed"),
@@ -66,17 +67,13 @@ def test_counts_shrink_along_the_funnel(name: str) -> None:
         assert counts[more] >= counts[less], (more, less)
 
 
-def strict() -> Protocol:
-    return read_protocols({"strict": STRICT})["strict"]
-
-
 def test_the_lowest_energy_represents_its_group_and_ties_go_to_the_first() -> None:
     crystals = [sample(name) for name in "abcd"]
-    verdicts = Verdicts({"a": "a", "b": "a", "c": "a", "d": "d"})
-    judged = judge(crystals, [0.1, -0.2, -0.2, None], verdicts, strict())
+    matches = Matches({"a": "a", "b": "a", "c": "a", "d": "d"})
+    judged = judge(crystals, [0.1, -0.2, -0.2, None], matches, protocol())
     assert [one.is_unique for one in judged] == [False, True, False, True]
-    first = read_protocols({"first": {**STRICT, "representative": "first_seen"}})["first"]
-    assert [one.is_unique for one in judge(crystals, [0.1, -0.2, -0.2, None], verdicts, first)] == [
+    first = protocol(representative="first_seen")
+    assert [one.is_unique for one in judge(crystals, [0.1, -0.2, -0.2, None], matches, first)] == [
         True,
         False,
         False,
@@ -85,27 +82,18 @@ def test_the_lowest_energy_represents_its_group_and_ties_go_to_the_first() -> No
 
 
 def test_a_known_representative_is_not_novel_even_if_its_duplicates_are() -> None:
-    verdicts = Verdicts({"a": "a", "b": "a"}, {"b": "train-0"})
-    judged = judge([sample("a"), sample("b")], [-0.1, -0.2], verdicts, strict())
+    matches = Matches({"a": "a", "b": "a"}, {"b": "train-0"})
+    judged = judge([sample("a"), sample("b")], [-0.1, -0.2], matches, protocol())
     assert [one.reason for one in judged] == ["duplicate", "known"]
 
 
 def test_whether_crystals_given_with_energies_converged_is_unknown() -> None:
-    verdicts = Verdicts({"a": "a", "b": "b"})
+    matches = Matches({"a": "a", "b": "b"})
     for known, number in (((None, None), None), ((True, False), 1), ((None, False), 1)):
         crystals = [sample(name, converged=one) for name, one in zip("ab", known, strict=True)]
-        judged = judge(crystals, [0.1, 0.1], verdicts, strict())
-        assert (count(judged)["relaxed"], count(judged)["converged"]) == (2, number)
-    assert count(judge([], [], Verdicts(), strict()))["converged"] == 0
-
-
-def test_how_far_a_sample_came() -> None:
-    fine = sample("a")
-    assert is_decoded(fine) and is_relaxed(fine)
-    assert not is_decoded(fine.failed("sample", "x")) and not is_decoded(fine.failed("read", "x"))
-    assert is_decoded(fine.failed("relax", "x")) and not is_relaxed(fine.failed("relax", "x"))
-    assert is_relaxed(fine.failed("hull", "no entry with Tc"))
-    assert not is_relaxed(sample("a", energy=None))
+        counts = count(crystals, [0.1, 0.1], judge(crystals, [0.1, 0.1], matches, protocol()))
+        assert (counts["relaxed"], counts["converged"]) == (2, number)
+    assert count([], [], [])["converged"] == 0
 
 
 def test_rates_are_joint_counts_over_what_they_say() -> None:
@@ -125,7 +113,6 @@ def test_rates_are_joint_counts_over_what_they_say() -> None:
 
 
 def test_a_relaxation_that_is_barred_does_not_stand_for_one_that_may_count() -> None:
-    protocol = read_protocols({"strict": {**STRICT, "converged_only": True}})["strict"]
     crystals = [sample("a", converged=False), sample("b", converged=True)]
-    judged = judge(crystals, [-0.2, -0.1], Verdicts({"a": "a", "b": "a"}), protocol)
+    judged = judge(crystals, [-0.2, -0.1], Matches({"a": "a", "b": "a"}), protocol(converged_only=True))
     assert [one.reason for one in judged] == ["not converged", "sun"]

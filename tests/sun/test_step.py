@@ -11,12 +11,12 @@ from miad.config.resolve import read_settings
 from miad.config.sections import Relax
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
-from miad.sun.judge import REASONS
 from miad.sun.step import relaxed_with, run
+from miad.sun.verdict import REASONS
 from tests.builders import ROOT
 from tests.builders.crystals import caesium_chloride
 from tests.builders.judged import SAMPLES, salt, with_energy, write_sun_inputs
-from tests.builders.settings import PROTOCOLS, STRICT, sun_settings
+from tests.builders.settings import PROTOCOLS, sun_settings
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_the_order_of_shards_does_not_change_strict_counts(files: dict) -> None:
 
 def test_training_crystals_as_samples_are_never_novel(files: dict) -> None:
     write_crystals(files["relaxed"][0], [with_energy(caesium_chloride("r-0-0"), -3.5)])
-    run(sun_settings({"strict": STRICT}), **{**files, "relaxed": files["relaxed"][:1], "generated": None})
+    run(sun_settings(["strict"]), **{**files, "relaxed": files["relaxed"][:1], "generated": None})
     counts = json.loads(files["row"].read_text())["protocols"]["strict"]["counts"]
     assert (counts["stable"], counts["novel"], counts["sun"]) == (1, 0, 0)
 
@@ -130,7 +130,7 @@ def test_frames_are_refused_unless_the_protocol_takes_them_as_given(files: dict)
     once = {**files, "relaxed": files["relaxed"][:1]}
     with pytest.raises(MiadError, match=r"uncorrected.*mp2020"):
         run(sun_settings(), **once)
-    run(sun_settings(protocol="as_paper"), **once)
+    run(sun_settings(headline="as_paper"), **once)
     assert set(json.loads(files["row"].read_text())["protocols"]) == {"as_paper"}
 
 

@@ -32,7 +32,7 @@ def offline(tmp_path_factory):
     [
         ({"mirage": {"num_atmos": 10}}, ["mirage.num_atmos is not a known key", "Did you mean num_atoms?"]),
         ({"mirage": {"num_atoms": "ten"}}, ["mirage.num_atoms", "'ten'", "integer"]),
-        ({"diffusion": {"sigma_min": 3.0}}, ["diffusion.sigma_min", "3.0", "maximum of 0.1"]),
+        ({"diffusion": {"sigma_min": 3.0}}, ["diffusion.sigma_min", "3.0", "at most 0.1"]),
         ({"relax": {"calculators": ["chgnett"]}}, ["relax.calculators", "chgnett is not one of", "config.yaml"]),
         ({"relax": {"calculators": ["chgnet", "eqv2"]}}, ["eqV2_153M_omat_mp_salex.pt", "potentials.eqv2.checkpoint"]),
         ({"dataset": {"files": {"train": "nowhere.csv"}}}, ["dataset.files.train: nowhere.csv", "Correct the path"]),

@@ -1,4 +1,4 @@
-"""The three stages of a calculation as jobs of jobflow, and how custodian is to run them."""
+"""The three stages of a calculation as jobs of jobflow, and the options of custodian for each."""
 
 import hashlib
 import json
@@ -33,11 +33,11 @@ def maker(settings: Vasp) -> "MPGGADoubleRelaxStaticMaker":
     """The Materials Project's GGA(+U) double relaxation and static calculation, inputs as the sets define them."""
     from atomate2.vasp.flows.mp import MPGGADoubleRelaxStaticMaker
 
-    made = MPGGADoubleRelaxStaticMaker()
+    made: Any = MPGGADoubleRelaxStaticMaker()  # whose stages are declared as Makers of anything
     for stage in (made.relax_maker.relax_maker1, made.relax_maker.relax_maker2, made.static_maker):
         stage.input_set_generator.user_potcar_functional = settings.functional
         stage.input_set_generator.user_incar_settings = dict(settings.parallel)
-        # A user's atomate2.yaml must not change the inputs behind the config's back.
+        # A user's atomate2.yaml must not change the inputs unseen.
         stage.write_input_set_kwargs = {"apply_incar_updates": False}
         stage.stop_children_kwargs = {"handle_unsuccessful": "error"}
         # Both can be read from the raw outputs; in the store they would be most of its size.
@@ -56,7 +56,7 @@ def with_fixed_ids(flow: "Flow", key: str) -> "Flow":
 
 
 def use_potcars(settings: Vasp) -> None:
-    """Tell pymatgen, in this process, where the pseudopotentials are, if the config says so."""
+    """Set pymatgen's folder of pseudopotentials in this process, if vasp.potcars gives one."""
     from pymatgen.core import SETTINGS
 
     if settings.potcars is not None:
@@ -64,18 +64,19 @@ def use_potcars(settings: Vasp) -> None:
 
 
 def run_options(settings: Vasp, seconds_left: float | None) -> dict[str, Any]:
-    """Arguments of atomate2's `run_vasp`: commands, handlers, and how custodian watches.
+    """Arguments of atomate2's `run_vasp`: commands, error handlers, and custodian's intervals.
 
     Args:
         settings: section vasp.
         seconds_left: until the end of the walltime; None: no limit.
     """
     from atomate2.vasp.run import DEFAULT_HANDLERS
+    from custodian.custodian import ErrorHandler
     from custodian.vasp.handlers import WalltimeHandler
 
     scratch = scratch_folder(settings)
     # New ones for each stage: they count errors, and one process calculates many crystals.
-    handlers = [type(handler)() for handler in DEFAULT_HANDLERS]
+    handlers: list[ErrorHandler] = [type(handler)() for handler in DEFAULT_HANDLERS]
     if seconds_left is not None:
         os.environ.pop("CUSTODIAN_WALLTIME_START", None)  # left there by the handler of the stage before
         handler = WalltimeHandler(wall_time=seconds_left, buffer_time=settings.walltime_buffer)

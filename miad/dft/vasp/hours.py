@@ -1,4 +1,4 @@
-"""What a DFT calculation took: core-hours of every start of VASP that left an OUTCAR."""
+"""Cost of a DFT calculation: core-hours of every start of VASP that left an OUTCAR."""
 
 import gzip
 import logging
@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 from io import TextIOWrapper
 from pathlib import Path
 
-from miad.dft.vasp.flow import STAGES
-from miad.dft.vasp.stage import attempts
+from miad.dft.vasp.stage import all_attempts
 
 log = logging.getLogger("miad")
 _START = re.compile(r"executed on\s.*\sdate\s+(.+)")
@@ -25,24 +24,23 @@ def core_hours(work: Path) -> float | None:
 
     Counted are all stages and attempts, those that crashed or were killed, and the runs that custodian ended and set
     aside in error.N.tar.gz, each once: wall time from start to end times ranks times threads per rank. Of a run that
-    was killed the time of its finished electronic and ionic steps counts. What runs between the starts of VASP does
-    not count, nor cores that the job had but VASP did not use.
+    was killed the time of its finished electronic and ionic steps counts. Time between the starts of VASP does not
+    count, nor do cores that the job had but VASP did not use.
 
     Args:
         work: folder of the crystal, with a folder for each stage and attempt.
     """
     found: dict[str, float] = {}
-    for stage in STAGES:
-        for folder in (*attempts(work / stage), work / stage):
-            for name, (start, hours) in _runs(folder):
-                # Custodian may set one run aside twice, and atomate2 copies the OUTCAR of the stage before.
-                key = start or name
-                found[key] = max(hours, found.get(key, 0.0))
+    for _, folder in all_attempts(work):
+        for name, (start, hours) in _runs(folder):
+            # Custodian may set one run aside twice, and atomate2 copies the OUTCAR of the stage before.
+            key = start or name
+            found[key] = max(hours, found.get(key, 0.0))
     return sum(found.values()) if found else None
 
 
 def spent(lines: Iterable[str]) -> tuple[str | None, float]:
-    """When a run started, as its OUTCAR says, and its core-hours; what is torn at the end is left out."""
+    """Start of a run, as its OUTCAR says, and its core-hours; a line that is torn at the end is left out."""
     start, cores, elapsed, ionic, electronic = None, 1, None, 0.0, 0.0
     try:
         for line in lines:
@@ -62,7 +60,7 @@ def spent(lines: Iterable[str]) -> tuple[str | None, float]:
 
 
 def _runs(folder: Path) -> Iterator[tuple[str, tuple[str | None, float]]]:
-    """What `spent` says of each OUTCAR of an attempt: the one that lies there, and those that custodian set aside."""
+    """Start and core-hours of each OUTCAR of an attempt: the last one, and those that custodian set aside."""
     for path in (folder / "OUTCAR", folder / "OUTCAR.gz"):
         if path.is_file():
             with gzip.open(path, "rt", errors="replace") if path.suffix else path.open(errors="replace") as lines:
@@ -71,7 +69,8 @@ def _runs(folder: Path) -> Iterator[tuple[str, tuple[str | None, float]]]:
         try:
             with tarfile.open(archive) as file:
                 for member in file:
-                    if member.isfile() and Path(member.name).name == "OUTCAR":
-                        yield str(archive), spent(TextIOWrapper(file.extractfile(member), errors="replace"))
+                    content = file.extractfile(member) if Path(member.name).name == "OUTCAR" else None
+                    if content is not None:
+                        yield str(archive), spent(TextIOWrapper(content, errors="replace"))
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
             log.warning("%s cannot be read (%s); the run in it is not counted", archive, error)

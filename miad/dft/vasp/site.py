@@ -1,4 +1,4 @@
-"""What a site must have for VASP: the programs, the pseudopotentials, a scratch folder."""
+"""Checks of a site for VASP: the programs, the pseudopotentials, a scratch folder."""
 
 import os
 import shlex
@@ -13,21 +13,23 @@ FOLDERS = {"PBE": "POT_GGA_PAW_PBE", "PBE_52": "POT_GGA_PAW_PBE_52", "PBE_54": "
 
 
 def problems(settings: Vasp, elements: Iterable[str]) -> list[str]:
-    """What is missing, each with its remedy; empty if all is there.
+    """Everything that is missing, each with its remedy; empty if all is there.
 
     Args:
         settings: section vasp.
         elements: symbols of the elements whose pseudopotentials are needed.
     """
-    found = [problem_of_command("command", settings.command)]
-    if settings.gamma_command is not None:
-        found.append(problem_of_gamma(settings))
-    found += [problem_of_potcars(settings, elements), problem_of_scratch(settings)]
+    found = (
+        problem_of_command("command", settings.command),
+        problem_of_gamma(settings),
+        problem_of_potcars(settings, elements),
+        problem_of_scratch(settings),
+    )
     return [problem for problem in found if problem]
 
 
 def problem_of_command(key: str, command: str) -> str | None:
-    """Why a command cannot be run, or None; both the launcher and the program must be there.
+    """Reason why a command cannot be run, or None; both the launcher and the program must be there.
 
     Of a container only its runtime is looked for: the program is inside.
     """
@@ -40,9 +42,10 @@ def problem_of_command(key: str, command: str) -> str | None:
 
 
 def problem_of_gamma(settings: Vasp) -> str | None:
-    """Why the command of the Γ-only VASP cannot be run as the other one is, or None."""
-    problem = problem_of_command("gamma_command", settings.gamma_command)
-    if problem is not None:
+    """Reason why the command of the Γ-only VASP, if there is one, cannot be run as the other one is, or None."""
+    if settings.gamma_command is None:
+        return None
+    if (problem := problem_of_command("gamma_command", settings.gamma_command)) is not None:
         return problem
     first, second = (shlex.split(os.path.expandvars(one)) for one in (settings.command, settings.gamma_command))
     if (len(first) > 1) == (len(second) > 1):
@@ -56,7 +59,7 @@ def problem_of_gamma(settings: Vasp) -> str | None:
 
 
 def potcar_folder(settings: Vasp) -> Path | None:
-    """Where the pseudopotentials of the chosen version should be; None if nobody has said."""
+    """Folder of the pseudopotentials of the chosen version; None if neither config.yaml nor pymatgen names one."""
     from pymatgen.core import SETTINGS
 
     root = settings.potcars or SETTINGS.get("PMG_VASP_PSP_DIR")
@@ -84,7 +87,7 @@ def without_potcar(settings: Vasp, elements: Iterable[str]) -> list[str]:
 
 
 def problem_of_potcars(settings: Vasp, elements: Iterable[str]) -> str | None:
-    """Which pseudopotentials are not there, or None."""
+    """The pseudopotentials that are missing, with the remedy, or None."""
     folder = potcar_folder(settings)
     if folder is None or not folder.is_dir():
         return (
@@ -105,11 +108,9 @@ def scratch_folder(settings: Vasp) -> Path | None:
 
 
 def problem_of_scratch(settings: Vasp) -> str | None:
-    """Why the scratch folder cannot be used, or None."""
+    """Reason why the scratch folder cannot be used, or None."""
     folder = scratch_folder(settings)
-    if folder is None:
-        return None
-    if folder.is_dir() and os.access(folder, os.W_OK):
+    if folder is None or (folder.is_dir() and os.access(folder, os.W_OK)):
         return None
     return f"vasp.scratch: {folder} is no folder that can be written to. Correct it in config.yaml, or set it to null."
 

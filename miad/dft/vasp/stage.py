@@ -1,6 +1,7 @@
-"""One stage of a calculation: start it, go on where it was killed, and say why it failed."""
+"""One stage of a calculation: start it, continue it after a kill, and name the reason if it failed."""
 
 import copy
+import dataclasses
 import fcntl
 import gzip
 import json
@@ -9,13 +10,14 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miad.config.sections import Vasp
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space, write_text
-from miad.dft.vasp.flow import run_options
+from miad.dft.vasp.flow import STAGES, run_options
 from miad.machine.os_processes import stop_leftovers
 
 if TYPE_CHECKING:
@@ -24,8 +26,34 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("miad")
 SCRATCH = "scratch_link"  # custodian's link to the folder that it calculates in
-STOPPED = "stopped.json"  # in the folder of an attempt: why it ended; absent if it was killed
+ENDING = "stopped.json"  # in the folder of an attempt: its Ending; absent if it was killed
 WAVEFUNCTIONS = ("WAVECAR", "CHGCAR")  # what VASP can start from
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of an attempt; the defaults are those of one that was killed.
+
+    Attributes:
+        kind: `walltime` or `stopped` for an orderly end, `crashed` or `killed` if another attempt is worth it, `failed`
+            if it is not.
+        reason: in words.
+    """
+
+    kind: str = "killed"
+    reason: str = "killed from outside, perhaps for lack of memory"
+
+    def write(self, attempt: Path) -> None:
+        """Keep it in the folder of the attempt."""
+        write_text(attempt / ENDING, json.dumps(dataclasses.asdict(self)))
+
+    @classmethod
+    def of(cls, attempt: Path) -> "Ending":
+        """The ending that was kept in the folder of an attempt."""
+        try:
+            return cls(**json.loads((attempt / ENDING).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):  # killed before it could be written
+            return cls()
 
 
 class StageFailed(Exception):
@@ -57,7 +85,7 @@ def run_stage(
         aside = set_aside(folder)
         tried = crashes(folder)
         if len(tried) >= settings.max_attempts:
-            raise StageFailed(f"{reason_of(tried[-1])}; gave up after {len(tried)} attempts")
+            raise StageFailed(f"{Ending.of(tried[-1]).reason}; gave up after {len(tried)} attempts")
         left = None if deadline is None else deadline - time.monotonic()
         if left is not None and left < settings.walltime_buffer:
             raise OutOfTime
@@ -65,29 +93,29 @@ def run_stage(
         error = _run(attempt, folder, store)
         if error is None:
             return
-        verdict = _verdict(folder, error)
-        log.info("%s: %s", folder, verdict["reason"])
-        write_text(folder / STOPPED, json.dumps(verdict))
-        if verdict["kind"] == "walltime":
+        ending = _ending(folder, error)
+        log.info("%s: %s", folder, ending.reason)
+        ending.write(folder)
+        if ending.kind == "walltime":
             raise OutOfTime
-        if verdict["kind"] == "failed":
-            raise StageFailed(verdict["reason"])
+        if ending.kind == "failed":
+            raise StageFailed(ending.reason)
 
 
 def _run(job: "Job", folder: Path, store: "JobStore") -> Exception | None:
-    """Run a job in its folder; whatever stops it is returned, and none of its processes survives."""
+    """Run a job in its folder; an error that ends this attempt only is returned, and no process of it survives."""
     from monty.os import cd
 
     try:
         with cd(folder):
             job.run(store)
     except (KeyboardInterrupt, SystemExit):
-        write_text(folder / STOPPED, json.dumps({"kind": "stopped", "reason": "stopped from outside"}))
+        Ending("stopped", "stopped from outside").write(folder)
         raise
     except Exception as error:  # custodian's verdicts, parsers, full disks: all of them end this attempt only
         if is_out_of_space(error):  # not the crystal's fault: the command line says what to do
             with suppress(OSError):
-                write_text(folder / STOPPED, json.dumps({"kind": "stopped", "reason": "no space was left"}))
+                Ending("stopped", "no space was left").write(folder)
             raise
         return error
     finally:
@@ -96,26 +124,26 @@ def _run(job: "Job", folder: Path, store: "JobStore") -> Exception | None:
 
 
 def prepared(job: "Job", folder: Path, aside: Path | None, previous: Path | None, options: dict[str, Any]) -> "Job":
-    """A copy of the job that starts from what is there: CONTCAR and k-points of the attempt that was set aside, the
+    """A copy of the job that starts from the CONTCAR and k-points of the attempt that was set aside, and from the
     wavefunctions of that attempt or of the previous stage."""
     from pymatgen.io.vasp.inputs import Kpoints
 
     job = copy.deepcopy(job)
-    job.maker.run_vasp_kwargs = options
+    maker: Any = job.maker
+    maker.run_vasp_kwargs = options
     if previous is not None:
         job.function_kwargs["prev_dir"] = str(previous.resolve())
         lacking = [name for name in WAVEFUNCTIONS if not (folder / name).exists()]
         there = [name for name in lacking if _has_content(previous / name)]
         if there != lacking:
             log.warning("%s: %s has no %s; VASP starts from atoms", folder, previous, set(lacking) - set(there))
-        job.maker.copy_vasp_kwargs = {"additional_vasp_files": there}
-    structure = contcar_of(aside) if aside else None
-    if structure is not None:
+        maker.copy_vasp_kwargs = {"additional_vasp_files": there}
+    if aside is not None and (structure := contcar_of(aside)) is not None:
         log.info("%s goes on from the CONTCAR of %s", folder, aside)
         job.function_args, job.function_kwargs = (), {**job.function_kwargs, "structure": structure}
         if (aside / "KPOINTS").is_file():
             # The cell has changed a little; the grid must be that of the wavefunctions.
-            job.maker.input_set_generator.user_kpoints_settings = Kpoints.from_file(aside / "KPOINTS")
+            maker.input_set_generator.user_kpoints_settings = Kpoints.from_file(aside / "KPOINTS")
     return job
 
 
@@ -159,22 +187,22 @@ def attempts(folder: Path) -> list[Path]:
     return sorted(numbered, key=lambda path: int(path.suffix[1:]))
 
 
+def all_attempts(work: Path) -> list[tuple[str, Path]]:
+    """(stage, folder) of every attempt at every stage of a crystal, in order; the last one of each may be absent."""
+    return [(stage, folder) for stage in STAGES for folder in (*attempts(work / stage), work / stage)]
+
+
 def crashes(folder: Path) -> list[Path]:
     """The earlier attempts that were not ended in an orderly way."""
-    return [path for path in attempts(folder) if _stopped(path).get("kind") not in ("walltime", "stopped")]
-
-
-def reason_of(attempt: Path) -> str:
-    """Why an attempt ended."""
-    return _stopped(attempt).get("reason", "killed from outside, perhaps for lack of memory")
+    return [path for path in attempts(folder) if Ending.of(path).kind not in ("walltime", "stopped")]
 
 
 def vain_start(folder: Path) -> str | None:
-    """The end of what VASP said on stderr, if all attempts at a stage crashed before it wrote an OUTCAR; else None."""
+    """The end of VASP's stderr, if all attempts at a stage crashed before VASP wrote an OUTCAR; else None."""
     tried = attempts(folder)
-    if folder.is_dir() and (folder / STOPPED).is_file():
+    if (folder / ENDING).is_file():
         tried.append(folder)
-    if not tried or any(_stopped(one).get("kind") != "crashed" or _has_content(one / "OUTCAR") for one in tried):
+    if not tried or any(Ending.of(one).kind != "crashed" or _has_content(one / "OUTCAR") for one in tried):
         return None
     path = tried[-1] / "std_err.txt"
     return path.read_text(encoding="utf-8", errors="replace")[-300:].strip() if path.is_file() else ""
@@ -220,29 +248,29 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _verdict(folder: Path, error: Exception) -> dict[str, str]:
-    """What an error of an attempt means: `walltime`, `crashed` (worth another attempt) or `failed`; and the reason."""
+def _ending(folder: Path, error: Exception) -> Ending:
+    """The ending of an attempt that an error ended."""
     from custodian.custodian import ReturnCodeError, ValidationError
     from custodian.vasp.handlers import WalltimeHandler
 
     if isinstance(getattr(error, "handler", None), WalltimeHandler):
-        return {"kind": "walltime", "reason": "stopped at the end of the walltime"}
+        return Ending("walltime", "stopped at the end of the walltime")
     if isinstance(error, ValidationError):
-        return {"kind": "crashed", "reason": f"custodian: {type(error.validator).__name__} found the outputs unusable"}
+        return Ending("crashed", f"custodian: {type(error.validator).__name__} found the outputs unusable")
     if isinstance(error, ReturnCodeError):
-        return {"kind": "crashed", "reason": f"custodian: {error}"}
-    seen = custodian_errors(folder)
+        return Ending("crashed", f"custodian: {error}")
+    seen = ", ".join(custodian_errors(folder))
     if type(error).__module__.startswith("custodian"):
-        what = "no cure" if not str(error).startswith("Max") else str(error).rstrip(".").lower()
-        return {"kind": "failed", "reason": f"custodian: {what}; {', '.join(seen) or 'no error named'}"}
+        summary = "no cure" if not str(error).startswith("Max") else str(error).rstrip(".").lower()
+        return Ending("failed", f"custodian: {summary}; {seen or 'no error named'}")
     if "not successful" in str(error):
-        return {"kind": "failed", "reason": f"not converged within NELM and NSW; {', '.join(seen) or 'no correction'}"}
+        return Ending("failed", f"not converged within NELM and NSW; {seen or 'no correction'}")
     # A handler or a parser that met broken files.
-    return {"kind": "crashed", "reason": f"{type(error).__name__}: {str(error)[:300]}"}
+    return Ending("crashed", f"{type(error).__name__}: {str(error)[:300]}")
 
 
 def custodian_errors(folder: Path) -> list[str]:
-    """What custodian found wrong in an attempt, e.g. `VaspErrorHandler: zbrent`, in order."""
+    """Errors that custodian found in an attempt, e.g. `VaspErrorHandler: zbrent`, in order."""
     path = next((path for name in ("custodian.json", "custodian.json.gz") if (path := folder / name).is_file()), None)
     if path is None:
         return []
@@ -258,13 +286,6 @@ def custodian_errors(folder: Path) -> list[str]:
     ]
 
 
-def _stopped(attempt: Path) -> dict[str, str]:
-    try:
-        return json.loads((attempt / STOPPED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # killed before it could be written
-        return {}
-
-
 def _calculated_in(folder: Path) -> Path:
     """The folder that VASP works in: custodian's scratch folder, while it is there."""
     link = folder / SCRATCH
@@ -272,7 +293,7 @@ def _calculated_in(folder: Path) -> Path:
 
 
 def _has_content(path: Path) -> bool:
-    """Whether a file is there, plain or gzipped, and not empty."""
+    """True if a file is there, plain or gzipped, and not empty."""
     packed = path.with_name(path.name + ".gz")
     if packed.is_file():
         with gzip.open(packed) as content:

@@ -1,4 +1,4 @@
-"""The vasp step: DFT double relaxation of one chunk of the queue, whatever happens to its jobs."""
+"""The vasp step: DFT double relaxation of one chunk of the queue, continued where an earlier job ended."""
 
 import io
 import json
@@ -8,7 +8,6 @@ import signal
 import sys
 import tarfile
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +16,33 @@ from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
 from miad.dft.calculation import Calculation, plain_entry, write_calculations
+from miad.dft.replay import replayed
 from miad.dft.vasp.flow import STAGES, stages, use_potcars
 from miad.dft.vasp.hours import core_hours
 from miad.dft.vasp.site import problems, without_potcar
-from miad.dft.vasp.stage import OutOfTime, StageFailed, attempts, custodian_errors, locked, run_stage, vain_start
+from miad.dft.vasp.stage import (
+    OutOfTime,
+    StageFailed,
+    all_attempts,
+    attempts,
+    custodian_errors,
+    locked,
+    run_stage,
+    vain_start,
+)
 from miad.dft.vasp.store import open_store, task_document
 from miad.machine import slurm
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
-    pass
+    from jobflow import JobStore
 
 log = logging.getLogger("miad")
-KEY = "key"  # in the folder of a crystal: id of its last job, which says what is calculated there
-_VAIN = 3  # crystals in a row for which VASP did not even start: it is not their fault
-# With any of these changed, a crystal that failed for good gets another chance.
+KEY = "key"  # in the folder of a crystal: id of its last job, by which the calculation is recognised
+FAILED = "failed.json"  # in the same folder: why a stage failed for good, and under what settings
+NOTES = ("corrections.json", "core_hours.json")  # in an archive
+_VAIN = 3  # crystals in a row for which VASP did not even start, so that the site is at fault
+# If any of these changes, a crystal that failed for good is tried again.
 _MATTERS = ("command", "gamma_command", "potcars", "functional", "parallel", "max_errors", "max_attempts", "scratch")
 
 
@@ -50,8 +61,6 @@ def run(settings: Vasp, *, queue: Path, calculations: Path, folder: Path, chunk:
     """
     crystals = read_crystals(queue)[chunk :: settings.num_chunks]
     if settings.replay is not None:
-        from miad.dft.replay import replayed
-
         write_calculations(calculations, replayed(crystals, Path(settings.replay)))
         return
     if not crystals:
@@ -60,7 +69,6 @@ def run(settings: Vasp, *, queue: Path, calculations: Path, folder: Path, chunk:
     folder = folder.resolve()  # jobs change into folders of their own
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that VASP does not outlive us
     deadline = _deadline(settings)
-    _check_time(settings, deadline)
     use_potcars(settings)
     _check(settings, crystals)
     done = []
@@ -90,119 +98,140 @@ def calculate(crystal: Crystal, settings: Vasp, folder: Path, deadline: float | 
     work = folder / "work" / crystal.crystal_id
     store = open_store(settings, folder / "store" / f"{crystal.crystal_id}.json")
     try:
-        jobs = dict(zip(STAGES, stages(crystal, settings), strict=True))
-        waiting = [stage for stage in STAGES if task_document(store, jobs[stage].uuid) is None]
-        clear_others(work, jobs["static"].uuid)
-        if waiting and any(not (work / stage).is_dir() for stage in STAGES if stage not in waiting):
-            log.warning("%s: a stage in the job store has no files here to go on from; it is calculated again", work)
-            waiting = list(STAGES)
-        if waiting:
-            write_text(work / KEY, jobs["static"].uuid)
-        reason = _failed_before(work, settings, waiting)
-        for stage in waiting if reason is None else ():
-            place = STAGES.index(stage)
-            previous = work / STAGES[place - 1] if place else None
-            try:
-                run_stage(jobs[stage], work / stage, previous, settings, store, deadline)
-            except StageFailed as error:
-                reason = f"{stage}: {error}"
-                write_text(work / "failed.json", json.dumps({"reason": reason, "settings": _relevant(settings)}))
-                break
-        static = task_document(store, jobs["static"].uuid)
+        static = _static_document(crystal, settings, work, store, deadline)
+    except StageFailed as error:
+        return Calculation(
+            crystal.crystal_id,
+            failure=str(error),
+            corrections=_corrections(work),
+            core_hours=core_hours(work),
+            source=f"work/{work.name}",
+        )
     finally:
         store.close()
     archive = folder / "archive" / f"{crystal.crystal_id}.tar.gz"
-    if reason is not None:
-        known = {"corrections": _corrections(work), "core_hours": core_hours(work), "source": f"work/{work.name}"}
-        return Calculation(crystal.crystal_id, failure=reason, **known)
     if work.exists():
         pack(work, archive, static, _corrections(work), settings.keep_wavefunctions)
     return as_calculation(crystal.crystal_id, static, archive)
 
 
+def _static_document(
+    crystal: Crystal, settings: Vasp, work: Path, store: "JobStore", deadline: float | None
+) -> dict[str, Any]:
+    """The task document of the static stage, after the stages that were not finished before.
+
+    Raises:
+        StageFailed: a stage failed for good, now or before under the same settings.
+        OutOfTime: the walltime ends first.
+    """
+    jobs = dict(zip(STAGES, stages(crystal, settings), strict=True))
+    waiting = [stage for stage in STAGES if task_document(store, jobs[stage].uuid) is None]
+    clear_others(work, jobs["static"].uuid)
+    if waiting and any(not (work / stage).is_dir() for stage in STAGES if stage not in waiting):
+        log.warning("%s: a stage in the job store has no files here to go on from; it is calculated again", work)
+        waiting = list(STAGES)
+    if waiting:
+        write_text(work / KEY, jobs["static"].uuid)
+        _check_failed_before(work, settings, waiting[0])
+    previous = None
+    for stage in STAGES:
+        if stage in waiting:
+            try:
+                run_stage(jobs[stage], work / stage, previous, settings, store, deadline)
+            except StageFailed as error:
+                reason = f"{stage}: {error}"
+                write_text(work / FAILED, json.dumps({"reason": reason, "settings": _relevant(settings)}))
+                raise StageFailed(reason) from error
+        previous = work / stage
+    document = task_document(store, jobs["static"].uuid)
+    assert document is not None
+    return document
+
+
 def as_calculation(identity: str, static: dict[str, Any], archive: Path) -> Calculation:
-    """What the task document of the static stage says, and what was noted when the calculation was packed."""
+    """The calculation, from the task document of its static stage and the notes in its archive."""
     last = static["calcs_reversed"][0]
     potcars = [spec["titel"] for spec in last["input"]["potcar_spec"]]
+    parameters = static["entry"]["parameters"]
+    # A job store may be shared by several folders of results, the archive is in the one that calculated.
+    notes = _notes(archive)
     return Calculation(
         crystal_id=identity,
-        entry=plain_entry(
-            identity, static["structure"], static["output"]["energy"], static["entry"]["parameters"], potcars
-        ),
+        entry=plain_entry(identity, static["structure"], static["output"]["energy"], parameters, potcars),
         vasp_version=last["vasp_version"],
         potcars=potcars,
-        # A job store may be shared by several folders of results, the archive is in the one that calculated.
-        corrections=_noted(archive, "corrections.json") or [],
-        core_hours=_noted(archive, "core_hours.json"),
+        corrections=notes.get("corrections", []),
+        core_hours=notes.get("core_hours"),
         source=f"archive/{archive.name}" if archive.is_file() else "job store",
     )
 
 
 def pack(work: Path, archive: Path, static: dict[str, Any], corrections: list[str], keep_wavefunctions: bool) -> None:
-    """Move a finished calculation into its archive: inputs and outputs of all stages, without what is licensed.
+    """Move a finished calculation into its archive: inputs and outputs of all stages.
 
-    Pseudopotentials stay out; their titles and hashes are in POTCAR.spec.json.
+    Pseudopotentials, which are licensed, stay out; their titles and hashes are in POTCAR.spec.json.
     """
     dropped = ("POTCAR", "scratch_link") if keep_wavefunctions else ("POTCAR", "scratch_link", "WAVECAR", "CHG")
 
     def chosen(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         return None if Path(member.name).name.startswith(dropped) else member
 
-    texts = {
-        "corrections.json": json.dumps(corrections),
-        "core_hours.json": json.dumps(core_hours(work)),
-        "POTCAR.spec.json": json.dumps(static["calcs_reversed"][0]["input"]["potcar_spec"]),
-    }
+    spec = static["calcs_reversed"][0]["input"]["potcar_spec"]
+    records = {**dict(zip(NOTES, (corrections, core_hours(work)), strict=True)), "POTCAR.spec.json": spec}
     with atomic_path(archive) as temporary, tarfile.open(temporary, "w:gz", compresslevel=1) as file:
         for path in sorted(work.iterdir()):
             if path.is_dir():
                 file.add(path, arcname=f"{work.name}/{path.name}", filter=chosen)
-        for name, text in texts.items():
-            member = tarfile.TarInfo(f"{work.name}/{name}")
-            member.size = len(text.encode())
-            file.addfile(member, io.BytesIO(text.encode()))
-    # Renamed first: what a kill leaves of a folder must not be packed once more.
+        for name, record in records.items():
+            member, content = tarfile.TarInfo(f"{work.name}/{name}"), json.dumps(record).encode()
+            member.size = len(content)
+            file.addfile(member, io.BytesIO(content))
+    # Renamed first: a folder that is half removed by a kill must not be packed once more.
     shutil.rmtree(work.rename(work.with_name(f".done-{work.name}")))
 
 
 def clear_others(work: Path, key: str) -> None:
-    """Remove what was begun under the same id for another structure or with other pseudopotentials."""
+    """Remove a calculation that was begun under the same id for another structure or with other pseudopotentials."""
     shutil.rmtree(work.with_name(f".done-{work.name}"), ignore_errors=True)
     if work.exists() and (not (work / KEY).is_file() or (work / KEY).read_text(encoding="utf-8") != key):
         log.warning("%s was begun for another structure or with other pseudopotentials: it is removed", work)
         shutil.rmtree(work)
 
 
-def _noted(archive: Path, name: str) -> Any:
-    """What was noted in an archive when it was packed; None if there is no archive, or it is older than this note."""
+def _notes(archive: Path) -> dict[str, Any]:
+    """Corrections and core-hours, as noted when an archive was packed; empty if there is no archive."""
     if not archive.is_file():
-        return None
-    with tarfile.open(archive) as file, suppress(KeyError):
-        return json.loads(file.extractfile(f"{archive.name.removesuffix('.tar.gz')}/{name}").read())
-
-
-def _corrections(work: Path) -> list[str]:
-    """What custodian mended in all attempts of all stages, and which attempts ended early."""
-    found = []
-    for stage in STAGES:
-        for attempt in (*attempts(work / stage), work / stage):
-            found += [f"{stage}: {error}" for error in custodian_errors(attempt)]
+        return {}
+    found = {}
+    with tarfile.open(archive) as file:
+        for member in file:
+            name = Path(member.name).name
+            if name in NOTES and (content := file.extractfile(member)) is not None:
+                found[name.removesuffix(".json")] = json.load(content)
     return found
 
 
-def _failed_before(work: Path, settings: Vasp, waiting: list[str]) -> str | None:
-    """Why a crystal failed for good under the same settings; under others, its failed stage is cleared away."""
-    path = work / "failed.json"
-    if not waiting or not path.is_file():
-        return None
+def _corrections(work: Path) -> list[str]:
+    """Errors that custodian found in all attempts at all stages, `stage: error`, in order."""
+    return [f"{stage}: {error}" for stage, attempt in all_attempts(work) for error in custodian_errors(attempt)]
+
+
+def _check_failed_before(work: Path, settings: Vasp, stage: str) -> None:
+    """Clear away a stage that failed for good under other settings, so that it is tried again.
+
+    Raises:
+        StageFailed: it failed under the same settings.
+    """
+    path = work / FAILED
+    if not path.is_file():
+        return
     record = json.loads(path.read_text(encoding="utf-8"))
     if record["settings"] == _relevant(settings):
-        return record["reason"]
+        raise StageFailed(record["reason"])
     log.info("%s failed under other settings (%s); it is tried again", work.name, record["reason"])
-    for place in (work / waiting[0], *attempts(work / waiting[0])):
+    for place in (work / stage, *attempts(work / stage)):
         shutil.rmtree(place, ignore_errors=True)
     path.unlink()
-    return None
 
 
 def _relevant(settings: Vasp) -> dict[str, Any]:
@@ -210,27 +239,24 @@ def _relevant(settings: Vasp) -> dict[str, Any]:
 
 
 def _deadline(settings: Vasp) -> float | None:
-    """`time.monotonic()` at the end of the walltime: what the config says, else what Slurm has granted."""
-    if settings.walltime is not None:
-        return time.monotonic() + 60 * settings.walltime
-    end = slurm.end_of_job()
-    return None if end is None else time.monotonic() + end - time.time()
-
-
-def _check_time(settings: Vasp, deadline: float | None) -> None:
-    """Say at once that a job is too short for any stage; running it again would change nothing.
+    """`time.monotonic()` at the end of the walltime, which is vasp.walltime or else the limit of the Slurm job.
 
     Raises:
-        MiadError: the walltime is not longer than the part of it that is kept for the end.
+        MiadError: the walltime is not longer than the part of it that is kept for the end, so that no stage can start.
     """
-    if deadline is None or deadline - time.monotonic() > settings.walltime_buffer:
-        return
-    granted = max(deadline - time.monotonic(), 0.0) / 60
-    raise MiadError(
-        f"the job has {granted:.0f} minutes left, but vasp.walltime_buffer keeps {settings.walltime_buffer / 60:.0f}"
-        " for its end: no stage can start. Ask for a longer job (runtime of rule vasp in the profile, vasp.walltime)"
-        " or make the buffer smaller."
-    )
+    if settings.walltime is not None:
+        left = 60 * settings.walltime
+    elif (end := slurm.end_of_job()) is not None:
+        left = end - time.time()
+    else:
+        return None
+    if left <= settings.walltime_buffer:
+        raise MiadError(
+            f"the job has {max(left, 0.0) / 60:.0f} minutes left, but vasp.walltime_buffer keeps"
+            f" {settings.walltime_buffer / 60:.0f} for its end: no stage can start. Ask for a longer job (runtime of"
+            " rule vasp in the profile, vasp.walltime) or make the buffer smaller."
+        )
+    return time.monotonic() + left
 
 
 def _check_started(done: list[Calculation], num_crystals: int, work: Path) -> None:
@@ -253,12 +279,12 @@ def _check_started(done: list[Calculation], num_crystals: int, work: Path) -> No
 
 
 def _check(settings: Vasp, crystals: list[Crystal]) -> None:
-    """Say at once what would make every crystal fail.
+    """Refuse at once a site where every crystal would fail.
 
     Raises:
         MiadError: the command, pseudopotentials or the scratch folder are not there.
     """
-    elements = set().union(*(crystal.chemical_system.split("-") for crystal in crystals))
+    elements = set[str]().union(*(crystal.chemical_system.split("-") for crystal in crystals))
     found = problems(settings, elements.difference(without_potcar(settings, elements)))
     if found:
         raise MiadError(" ".join(found) + " `miad doctor` checks all of this.")

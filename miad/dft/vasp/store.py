@@ -1,4 +1,4 @@
-"""Where task documents are kept: one JSON file per crystal, or the database that the config names."""
+"""Stores of task documents: one JSON file per crystal, or the database that the config names."""
 
 import functools
 from pathlib import Path

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from miad.core.crystal import MIRAGE, Crystal
+from miad.core.sound import MIN_VOLUME, NOT_FINITE, fault
 
 
 def infuse(frac_coords: Tensor, species: Tensor, uniform: Tensor, coordinates: str) -> Tensor:
@@ -73,8 +74,5 @@ def reduce(crystal_id: str, lattice: np.ndarray, frac_coords: np.ndarray, specie
     crystal = Crystal(crystal_id, lattice.astype(float), wrapped, species[real].astype(int))
     if not real.any():
         return crystal.failed("sample", "no real atom left, all are mirage")
-    if not (np.isfinite(lattice).all() and np.isfinite(frac_coords).all()):
-        return crystal.failed("sample", "a lattice vector or coordinate is not a finite number")
-    if crystal.volume < 0.1:
-        return crystal.failed("sample", f"the cell has a volume of {crystal.volume:.3g} Å³")
-    return crystal
+    reason = fault(crystal, min_volume=MIN_VOLUME) if np.isfinite(frac_coords).all() else NOT_FINITE
+    return crystal.failed("sample", reason) if reason else crystal

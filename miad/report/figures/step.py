@@ -1,114 +1,59 @@
-"""The figures of a run, each drawn from the CSV table that lies beside it: change the table, draw again."""
+"""The figures of all runs, each drawn from the CSV table that lies beside it: change the table, draw again."""
 
+import importlib
+import json
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import pkgutil
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
 
 from miad.config.layout import Run, runs_of
 from miad.core.errors import MiadError
-from miad.core.files import atomic_path, write_text
-from miad.report.compare import csv_text
-from miad.report.figures import plots
-from miad.report.figures import tables as figure_tables
-from miad.report.figures.tables import COLUMNS, Lines, read_csv
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from miad.core.files import atomic_path, open_text, write_text
+from miad.core.tabular import Rows, read_csv, write_csv
+from miad.report import figures
+from miad.report.figures.base import Plot, Results, snapshots
+from miad.report.figures.style import STYLE, WIDTH
+from miad.sample.trajectories import Trajectory
 
 log = logging.getLogger("miad")
-WIDTH, HEIGHT = 7.2, 3.4  # inches
 
 
-@dataclass(frozen=True)
-class Plot:
-    """One figure.
+def _register() -> dict[str, Plot]:
+    """Every module of this folder that has a PLOT, by its name, in the order of their places."""
+    names = [module.name for module in pkgutil.iter_modules(figures.__path__) if module.name != "step"]
+    modules = {name: importlib.import_module(f"{figures.__name__}.{name}") for name in names}
+    found = {name: module.PLOT for name, module in modules.items() if hasattr(module, "PLOT")}
+    return dict(sorted(found.items(), key=lambda item: item[1].place))
 
-    Attributes:
-        title: of the figure.
-        caption: what is to be seen, and where it comes from.
-        draw: draws the lines of the table.
-        height: inches.
+
+FIGURES = _register()
+
+
+def run(*, out: Path, results: Path = Path("results"), runs: str = "config.yaml", redraw: bool = False) -> None:
+    """Write the tables behind the figures, and the figures.
+
+    Args:
+        out: folder to write, results/figures: for each figure a CSV, an SVG, a PNG and its caption
+        results: folder with the results of all runs
+        runs: the runs, as JSON or as a config file
+        redraw: draw the figures from the tables that are there, edited or not; nothing else is read
+
+    Raises:
+        MiadError: the config has errors, or a result is missing or damaged.
     """
-
-    title: str
-    caption: str
-    draw: "Callable[[Figure, Lines], None]"
-    height: float = HEIGHT
-
-
-FIGURES = {
-    "components": Plot(
-        "What S.U.N. is made of",
-        "Stable, unique, novel and all three at once (S.U.N.), and the same for metastable crystals, as shares of all"
-        " attempted samples with 95 % Wilson intervals (Figure 2 of the paper).",
-        plots.draw_components,
-    ),
-    "epochs": Plot(
-        "S.U.N. against training epoch",
-        "Models that the training kept on its way, each sampled, relaxed and judged as the trained one"
-        " (Figure 3 of the paper).",
-        plots.draw_epochs,
-        3.0,
-    ),
-    "waterfall": Plot(
-        "From attempted to S.U.N.",
-        "Every attempted sample ends at one reason, the first that applies; what is left in the end is S.U.N.",
-        plots.draw_waterfall,
-        3.8,
-    ),
-    "num_atoms": Plot(
-        "Atoms in S.U.N. crystals",
-        "Number of atoms in the cells of the S.U.N. crystals (Figure 4 of the paper). Counts: the legend says of how"
-        " many attempted samples.",
-        plots.draw_num_atoms,
-    ),
-    "space_groups": Plot(
-        "S.U.N. crystals by crystal system",
-        "Space groups found by spglib with a tolerance of 0.1 Å (Figure 5 of the paper, there called space-group"
-        " families). Counts: the legend says of how many attempted samples.",
-        plots.draw_space_groups,
-    ),
-    "e_above_hull": Plot(
-        "Energy above the hull",
-        "All relaxed samples whose elements the hull knows; below zero they are stable.",
-        plots.draw_e_above_hull,
-    ),
-    "relaxation": Plot(
-        "How far relaxations went",
-        "Steps taken, displacement of the atoms (drift and strain taken out), change of the cell's volume, and energy"
-        " gained; the outermost bins hold what lies beyond.",
-        plots.draw_relaxation,
-        5.2,
-    ),
-    "losses": Plot(
-        "Losses",
-        "Total loss against epochs and against wall time (pale: training, with points: validation), the learning rate,"
-        " and below the three parts of the training loss.",
-        plots.draw_losses,
-        4.8,
-    ),
-    "real_atoms": Plot(
-        "Real atoms during the generation",
-        "Atoms that are no mirage, per crystal; the band holds the middle 90 % of the crystals.",
-        plots.draw_real_atoms,
-    ),
-    "turnover": Plot(
-        "Atoms that appear, vanish and change",
-        "Mirage atoms that become real, real atoms that become mirage, and real atoms that change their element,"
-        " between one snapshot and the next.",
-        plots.draw_turnover,
-        3.0,
-    ),
-    "settled": Plot(
-        "When types settle",
-        "Share of the places whose type is the final one from t on to the end: those that end as atoms, and pale those"
-        " that end as mirage.",
-        plots.draw_settled,
-    ),
-}
-assert FIGURES.keys() == COLUMNS.keys()
+    if not redraw:
+        found = Results(*runs_of(runs, results))
+        for name, plot in FIGURES.items():
+            rows = plot.gather(found)
+            write_csv(out / f"{name}.csv", plot.columns_of(rows), rows, digits=4)
+        write_generation(out / "generation.extxyz", found.runs[0])
+    log.info("drawn: %s", ", ".join(draw(out)))
 
 
 def draw(folder: Path, names: Iterable[str] = FIGURES) -> list[str]:
@@ -119,51 +64,52 @@ def draw(folder: Path, names: Iterable[str] = FIGURES) -> list[str]:
         names: which ones.
 
     Returns:
-        Names of the figures that were drawn; a table without lines has none.
+        Names of the figures that were drawn; a table without rows has none.
 
     Raises:
         MiadError: a table is missing or lacks a column.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     drawn = []
     for name in names:
-        lines = _table(folder / f"{name}.csv", COLUMNS[name])
-        if not lines:
+        plot = FIGURES[name]
+        rows = _table(folder / f"{name}.csv", plot.columns)
+        if not rows:
             continue
-        with matplotlib.rc_context({**plots.STYLE, "svg.hashsalt": name}):
-            figure = Figure((WIDTH, FIGURES[name].height), layout="constrained")
-            FIGURES[name].draw(figure, lines)
-            for suffix, more in ((".svg", {"metadata": {"Date": None}, "transparent": True}), (".png", {"dpi": 160})):
-                with atomic_path(folder / f"{name}{suffix}") as temporary:
-                    figure.savefig(temporary, **more)
+        style: Any = {**STYLE, "svg.hashsalt": name}
+        with matplotlib.rc_context(style):
+            figure = Figure((WIDTH, plot.height), layout="constrained")
+            plot.draw(figure, rows)
+            with atomic_path(folder / f"{name}.svg") as temporary:
+                figure.savefig(temporary, metadata={"Date": None}, transparent=True)
+            with atomic_path(folder / f"{name}.png") as temporary:
+                figure.savefig(temporary, dpi=160)
+        write_text(folder / f"{name}.txt", f"{plot.title}. {plot.caption}\n")
         drawn.append(name)
     return drawn
 
 
-def _table(path: Path, columns: tuple[str, ...]) -> Lines:
+def _table(path: Path, columns: tuple[str, ...]) -> Rows:
     try:
-        lines = read_csv(path)
+        rows = read_csv(path)
     except OSError as error:
         raise MiadError(f"{path} cannot be read ({error}). Make it with: miad figures.") from error
-    missing = sorted(set(columns) - set(lines[0])) if lines else []
+    missing = sorted(set(columns) - set(rows[0])) if rows else []
     if missing:
         raise MiadError(f"{path} has no column {missing[0]}. Restore it with: miad figures.")
-    return lines
+    return rows
 
 
 def write_generation(path: Path, run: Run) -> None:
-    """How one crystal came about, frame by frame as extended XYZ: the most stable recorded candidate, or the first one.
+    """The generation of one crystal, frame by frame as extended XYZ: the most stable recorded candidate, or the first.
 
     Nothing is written where nothing was recorded.
     """
     import ase.io
 
-    recorded = figure_tables.recorded_ids(run)
+    recorded = _recorded_ids(run)
     if not recorded:
         return
-    chosen = [line["crystal_id"] for line in read_csv(run.own / "candidates.csv")]
+    chosen = [row["crystal_id"] for row in read_csv(run.own / "candidates.csv")]
     identity = next((name for name in chosen if name in recorded), next(iter(recorded)))
     trajectory, index = recorded[identity]
     frames = []
@@ -177,21 +123,11 @@ def write_generation(path: Path, run: Run) -> None:
         ase.io.write(temporary, frames, format="extxyz")
 
 
-def run(*, out: Path, results: Path = Path("results"), config: str = "config.yaml", redraw: bool = False) -> None:
-    """Write the tables behind the figures, and the figures.
-
-    Args:
-        out: folder to write, results/figures: for each figure a CSV, an SVG and a PNG
-        results: folder with the results of all runs
-        config: config file, or the config as JSON
-        redraw: draw the figures from the tables that are there, edited or not; nothing else is read
-
-    Raises:
-        MiadError: the config has errors, or a result is missing or damaged.
-    """
-    if not redraw:
-        runs, kept = runs_of(config, results)
-        for name, lines in figure_tables.gather(runs, kept).items():
-            write_text(out / f"{name}.csv", csv_text(COLUMNS[name], lines))
-        write_generation(out / "generation.extxyz", runs[0])
-    log.info("drawn: %s", ", ".join(draw(out)))
+def _recorded_ids(run: Run) -> dict[str, tuple[Trajectory, int]]:
+    """Crystals whose generation was recorded: {crystal_id: (snapshots of its shard, its place there)}."""
+    found = {}
+    for shard, trajectory in snapshots(run).items():
+        with open_text(run.path("sample", f"{shard}.jsonl")) as lines:
+            for index, line in enumerate(islice(lines, trajectory.species.shape[1])):
+                found[json.loads(line)["crystal_id"]] = (trajectory, index)
+    return found

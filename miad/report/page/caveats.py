@@ -1,10 +1,10 @@
-"""What a reader has to know before trusting the figures of a run: warnings, the gravest first."""
+"""Caveats: what a reader has to know before trusting the figures of a run; the gravest first."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from miad.dft.calculation import NOT_DFT
-from miad.report.compare import Outcome
-from miad.report.tables import kind_of
+from miad.dft.calculation import DFT
+from miad.report.outcomes import Outcome
 
 FEW_SAMPLES = 1000  # below, an interval of a rate of 10 % is more than 3.7 percentage points wide
 MANY_FAILURES = 0.05  # share of attempted samples
@@ -27,160 +27,139 @@ class Caveat:
 
 def caveats(outcomes: list[Outcome]) -> list[Caveat]:
     """All that applies, each kind once, with the runs that it applies to."""
-    kinds = (_stand_in, _own_hull, _frames, _potential, _few_samples, _hull_gaps)
-    others = (_flagged, _not_converged, _failures, _not_sent, _source)
-    return [found for kind in kinds + others if (found := kind(outcomes)) is not None]
+    kinds: tuple[tuple[str, Callable[[Outcome], bool], Callable[[list[Outcome]], str]], ...] = (
+        ("Stand-in energies", lambda one: one.is_stand_in, _stand_in),
+        ("A small hull", lambda one: one.run.sections["hull"]["source"] == "dataset", _own_hull),
+        ("Energy frames differ", _has_other_frame, _frames),
+        ("Not DFT", lambda one: one.kind != DFT and not one.is_stand_in, _potential),
+        ("Few samples", lambda one: one.counts["attempted"] < FEW_SAMPLES, _few_samples),
+        ("Gaps in the hull", lambda one: one.judged["reasons"]["no hull"] > 0, _hull_gaps),
+        ("Doubtful pseudopotentials", lambda one: bool(_doubts(one)), _doubtful),
+        ("Not converged", lambda one: _slow(one) > 0, _not_converged),
+        ("Many failures", lambda one: _lost(one)[0] > MANY_FAILURES * _lost(one)[1], _failures),
+        ("Only a part was sent to DFT", lambda one: _num_sent(one) < one.counts["attempted"], _not_sent),
+    )
+    found = []
+    for what, applies, why in kinds:
+        if concerned := [one for one in outcomes if applies(one)]:
+            found.append(Caveat(what, why(concerned), _files(concerned)))
+    return found + _source(outcomes)
 
 
-def _caveat(what: str, why: str, outcomes: list[Outcome]) -> Caveat:
-    return Caveat(what, why, tuple(dict.fromkeys(one.file for one in outcomes)))
+def _files(outcomes: list[Outcome]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.file for one in outcomes))
 
 
-def _stand_in(outcomes: list[Outcome]) -> Caveat | None:
-    """Energies of a program that only stands in for VASP."""
-    found = [one for one in outcomes if _is_stand_in(one)]
-    if not found:
-        return None
-    why = f"{_names(found)}: the energies come from a stand-in program for tests. They mean nothing."
-    return _caveat("Stand-in energies", why, found)
+def _source(outcomes: list[Outcome]) -> list[Caveat]:
+    """Results of a source that no commit holds, or of several."""
+    commits = dict.fromkeys(one.record["versions"].get("commit") or "unknown" for one in outcomes)
+    if len(commits) == 1 and not any(commit == "unknown" or commit.endswith("+") for commit in commits):
+        return []
+    why = f"Made by {', '.join(commits)}: a plus means changes that were not committed; several are not one program."
+    return [Caveat("Source of the program", why, _files(outcomes))]
 
 
-def _is_stand_in(one: Outcome) -> bool:
-    return NOT_DFT in f"{one.record['calculator']} {one.record['hull']}"
+def _stand_in(outcomes: list[Outcome]) -> str:
+    return f"{_names(outcomes)}: the energies come from a stand-in program for tests. They mean nothing."
 
 
-def _own_hull(outcomes: list[Outcome]) -> Caveat | None:
+def _own_hull(outcomes: list[Outcome]) -> str:
     """A hull of the data set itself knows few competing phases."""
-    found = [one for one in outcomes if "crystals of the data set" in (one.record.get("hull_source") or "")]
-    if not found:
-        return None
-    why = (
-        f"{_names(found)}: the hull is made of {found[0].record['hull_source']} ({found[0].record['hull']}), not of the"
+    record = outcomes[0].record
+    return (
+        f"{_names(outcomes)}: the hull is made of {record['hull_source']} ({record['hull']}), not of the"
         " Materials Project. Few phases compete there, so stable means less than in the published rows; compare runs"
         " on this hull with each other only."
     )
-    return _caveat("A small hull", why, found)
 
 
-def _frames(outcomes: list[Outcome]) -> Caveat | None:
-    """Energies of another frame than the hull, compared as they are."""
-    found = [
-        one
-        for one in outcomes
-        if one.record.get("energy_frame") and one.record["energy_frame"] != one.record["hull_energy_frame"]
-    ]
-    if not found:
-        return None
-    why = "; ".join(
+def _has_other_frame(one: Outcome) -> bool:
+    return (one.record.get("energy_frame") or one.record["hull_energy_frame"]) != one.record["hull_energy_frame"]
+
+
+def _frames(outcomes: list[Outcome]) -> str:
+    frames = "; ".join(
         f"{one.run.name}: energies are {one.record['energy_frame']}, the hull is {one.record['hull_energy_frame']}"
-        for one in found
+        for one in outcomes
     )
-    return _caveat("Energy frames differ", f"{why}. Heights above the hull are off by the corrections.", found)
+    return f"{frames}. Heights above the hull are off by the corrections."
 
 
-def _potential(outcomes: list[Outcome]) -> Caveat | None:
-    found = [one for one in outcomes if kind_of(one.calculator) != "DFT" and not _is_stand_in(one)]
-    if not found:
-        return None
-    calculators = ", ".join(dict.fromkeys(kind_of(one.calculator) for one in found))
-    why = (
+def _potential(outcomes: list[Outcome]) -> str:
+    calculators = ", ".join(dict.fromkeys(one.kind for one in outcomes))
+    return (
         f"Energies by {calculators}, a machine-learned potential, err by tens of meV/atom, about the distance that"
         " decides whether a crystal is stable. In the paper S.U.N. falls from 12.9 % (CHGNet) to 8.2 % (DFT)."
     )
-    return _caveat("Not DFT", why, found)
 
 
-def _few_samples(outcomes: list[Outcome]) -> Caveat | None:
-    found = [one for one in outcomes if one.counts["attempted"] < FEW_SAMPLES]
-    if not found:
-        return None
-    one = max(found, key=lambda one: (one.rate("sun").high or 0) - (one.rate("sun").low or 0))
+def _few_samples(outcomes: list[Outcome]) -> str:
+    one = max(outcomes, key=lambda one: (one.rate("sun").high or 0) - (one.rate("sun").low or 0))
     rate = one.rate("sun")
     spread = (
         "" if rate.value is None else f" S.U.N. of {one.run.name} lies within {rate.low:.1f} and {rate.high:.1f} %."
     )
-    why = f"{_names(found, 'attempted')} samples; the published rows have 10,000.{spread}"
-    return _caveat("Few samples", why, found)
+    samples = {one.run.name: f"{one.run.name} {one.counts['attempted']}" for one in outcomes}
+    return f"{', '.join(samples.values())} samples; the published rows have 10,000.{spread}"
 
 
-def _hull_gaps(outcomes: list[Outcome]) -> Caveat | None:
-    found = [one for one in outcomes if _ends(one)["no hull"]]
-    if not found:
-        return None
-    counts = ", ".join(f"{one.run.name}: {_ends(one)['no hull']} of {one.counts['relaxed']}" for one in found)
-    why = f"{counts} relaxed samples hold an element that the hull has no entry for; they count as not S.U.N."
-    return _caveat("Gaps in the hull", why, found)
+def _hull_gaps(outcomes: list[Outcome]) -> str:
+    counts = _counted((one, one.judged["reasons"]["no hull"], one.counts["relaxed"]) for one in outcomes)
+    return f"{counts} relaxed samples hold an element that the hull has no entry for; they count as not S.U.N."
 
 
-def _flagged(outcomes: list[Outcome]) -> Caveat | None:
-    """S.U.N. crystals whose DFT energies are from pseudopotentials with known problems."""
-    found = []
-    for one in outcomes:
-        flags = one.record.get("flags")
-        verdicts = one.flags() if flags else {}
-        texts = [flags[identity] for identity, verdict in verdicts.items() if identity in flags and verdict["sun"]]
-        if texts:
-            found.append((one, texts))
-    if not found:
-        return None
-    counts = ", ".join(f"{one.run.name}: {len(texts)} of {one.counts['sun']}" for one, texts in found)
-    reasons = "; ".join(sorted({reason for _, texts in found for text in texts for reason in text.split("; ")}))
-    why = f"{counts} S.U.N. crystals by DFT are flagged ({reasons}); which ones, candidates.csv says."
-    return _caveat("Doubtful pseudopotentials", why, [one for one, _ in found])
+def _doubts(one: Outcome) -> list[list[str]]:
+    """Known problems of pseudopotentials, of each S.U.N. crystal by DFT that has some."""
+    flags = one.record.get("flags") or {}
+    verdicts = one.flags() if flags else {}
+    return [reasons for identity, reasons in flags.items() if verdicts.get(identity, {}).get("sun")]
 
 
-def _not_converged(outcomes: list[Outcome]) -> Caveat | None:
-    known = [one for one in outcomes if one.counts["converged"] is not None]
-    found = [one for one in known if one.counts["converged"] < one.counts["relaxed"]]
-    if not found:
-        return None
-    counts = ", ".join(
-        f"{one.run.name}: {one.counts['relaxed'] - one.counts['converged']} of {one.counts['relaxed']}" for one in found
-    )
-    why = f"{counts} relaxations ran out of steps; their energies are upper bounds, so stability is a lower one."
-    return _caveat("Not converged", why, found)
+def _doubtful(outcomes: list[Outcome]) -> str:
+    counts = _counted((one, len(_doubts(one)), one.counts["sun"]) for one in outcomes)
+    reasons = "; ".join(sorted({reason for one in outcomes for found in _doubts(one) for reason in found}))
+    return f"{counts} S.U.N. crystals by DFT are flagged ({reasons}); which ones, candidates.csv says."
 
 
-def _failures(outcomes: list[Outcome]) -> Caveat | None:
-    def lost(one: Outcome) -> tuple[int, int]:
-        """Failed samples, and of how many; what was never sent to DFT has not failed there."""
-        if "num_sent" in one.record:
-            return one.record["num_sent"] - one.counts["relaxed"], one.record["num_sent"]
-        return sum(_ends(one)[reason] for reason in ("not decoded", "not relaxed")), one.counts["attempted"]
-
-    found = [one for one in outcomes if lost(one)[0] > MANY_FAILURES * lost(one)[1]]
-    if not found:
-        return None
-    counts = ", ".join("{}: {} of {}".format(one.run.name, *lost(one)) for one in found)
-    return _caveat("Many failures", f"{counts} samples gave no crystal, or could not be relaxed.", found)
+def _slow(one: Outcome) -> int:
+    """Relaxations that ran out of steps; none where that is not known."""
+    converged = one.counts["converged"]
+    return 0 if converged is None else one.counts["relaxed"] - converged
 
 
-def _not_sent(outcomes: list[Outcome]) -> Caveat | None:
+def _not_converged(outcomes: list[Outcome]) -> str:
+    counts = _counted((one, _slow(one), one.counts["relaxed"]) for one in outcomes)
+    return f"{counts} relaxations ran out of steps; their energies are upper bounds, so stability is a lower one."
+
+
+def _num_sent(one: Outcome) -> int:
+    """Samples whose energy was to be calculated: all, but for DFT on a part of them."""
+    sent = one.record.get("num_sent")
+    return one.counts["attempted"] if sent is None else sent
+
+
+def _lost(one: Outcome) -> tuple[int, int]:
+    """Failed samples, and of how many; what was never sent to DFT has not failed there."""
+    return _num_sent(one) - one.counts["relaxed"], _num_sent(one)
+
+
+def _failures(outcomes: list[Outcome]) -> str:
+    counts = _counted((one, *_lost(one)) for one in outcomes)
+    return f"{counts} samples gave no crystal, or could not be relaxed."
+
+
+def _not_sent(outcomes: list[Outcome]) -> str:
     """Rates of DFT over samples of which most never saw DFT."""
-    found = [one for one in outcomes if one.record.get("num_sent", one.counts["attempted"]) < one.counts["attempted"]]
-    if not found:
-        return None
-    why = "; ".join(
-        f"{one.run.name}: {one.record['num_sent']} of {one.counts['attempted']} samples, {one.record['not_sent']}"
-        for one in found
+    sent = "; ".join(
+        f"{one.run.name}: {_num_sent(one)} of {one.counts['attempted']} samples, {one.not_sent}" for one in outcomes
     )
     known = "Known crystals and duplicates are not sent: rates that need them are left blank unless they are estimated."
-    return _caveat("Only a part was sent to DFT", f"{why}. {known}", found)
+    return f"{sent}. {known}"
 
 
-def _source(outcomes: list[Outcome]) -> Caveat | None:
-    """Results of a source that no commit holds, or of several."""
-    commits = dict.fromkeys(one.record["versions"].get("commit") or "unknown" for one in outcomes)
-    if len(commits) == 1 and not next(iter(commits)).endswith("+") and "unknown" not in commits:
-        return None
-    why = f"Made by {', '.join(commits)}: a plus means changes that were not committed; several are not one program."
-    return _caveat("Source of the program", why, outcomes)
+def _counted(parts: Iterable[tuple[Outcome, int, int]]) -> str:
+    return ", ".join(f"{one.run.name}: {part} of {whole}" for one, part, whole in parts)
 
 
-def _ends(one: Outcome) -> dict[str, int]:
-    return one.record["protocols"][one.record["headline"]]["reasons"]
-
-
-def _names(outcomes: list[Outcome], count: str | None = None) -> str:
-    parts = {one.run.name: f" {one.counts[count]}" if count else "" for one in outcomes}
-    return ", ".join(f"{name}{number}" for name, number in parts.items())
+def _names(outcomes: list[Outcome]) -> str:
+    return ", ".join(dict.fromkeys(one.run.name for one in outcomes))

@@ -1,4 +1,4 @@
-"""What the report shows besides tables and figures: candidates with their structures, a generation, provenance."""
+"""Candidates with their structures, a generation, and the provenance of all figures, as the page shows them."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,13 @@ import numpy as np
 from miad.config.layout import Run
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.files import checksum
-from miad.report.compare import Outcome
-from miad.report.figures.tables import crystal_system, read_csv
+from miad.core.tabular import read_csv
+from miad.report.figures.space_groups import crystal_system
+from miad.report.outcomes import Outcome
+from miad.report.page.viewer import structure
 from miad.report.tables import flat, varied
 
-# What the table of candidates shows: column of candidates.csv and heading.
+# The table of candidates: column of candidates.csv and heading.
 SHOWN = {
     "reduced_formula": "formula",
     "e_above_hull": "above hull (eV/atom)",
@@ -24,22 +26,6 @@ SHOWN = {
     "calculator": "calculator",
     "crystal_id": "id",
 }
-
-
-def structure(crystal: Crystal) -> dict[str, Any]:
-    """A crystal as the viewer takes it: symbols, Cartesian coordinates (Å) and cell, rows are vectors."""
-    from pymatgen.core import Element
-
-    cart = crystal.frac_coords @ crystal.lattice  # (n_atoms, 3)
-    x, y, z = (np.round(axis, 4).tolist() for axis in cart.T)
-    return {
-        "size": crystal.num_atoms,
-        "names": [Element.from_Z(int(number)).symbol for number in crystal.atomic_numbers],
-        "x": x,
-        "y": y,
-        "z": z,
-        "cell": np.round(crystal.lattice, 4).ravel().tolist(),
-    }
 
 
 def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
@@ -96,16 +82,14 @@ def generation(path: Path) -> dict[str, Any] | None:
 
 
 def provenance(runs: list[Run], outcomes: list[Outcome]) -> dict[str, Any]:
-    """What made the figures: versions, commits, seeds, energy frames, and what each run changes."""
+    """Versions, commits, seeds and energy frames behind the figures, and what each run changes."""
     main = runs[0]
-    versions: dict[str, list[str]] = {}
+    versions: dict[str, dict[str, None]] = {}
     for one in outcomes:
         for name, version in one.record["versions"].items():
-            versions.setdefault(name, [])
-            if str(version) not in versions[name]:
-                versions[name].append(str(version))
+            versions.setdefault(name, {})[str(version)] = None
     return {
-        "versions": versions,
+        "versions": {name: list(found) for name, found in versions.items()},
         "energies": [
             {
                 "run": one.run.name,
@@ -120,9 +104,7 @@ def provenance(runs: list[Run], outcomes: list[Outcome]) -> dict[str, Any]:
             }
             for one in outcomes
         ],
-        "changes": {
-            run.name: ["crystals of another program"] if run.is_external else _changes(run, main) for run in runs[1:]
-        },
+        "changes": {run.name: _changes(run, main) for run in runs[1:]},
         "config": json.dumps(main.sections, indent=1, ensure_ascii=False),
     }
 
@@ -137,13 +119,10 @@ def _changes(run: Run, main: Run) -> list[str]:
 
 def hashes(runs: list[Run], folder: Path, named: list[Path]) -> list[dict[str, str]]:
     """SHA-256 of what decides the figures: data, hull, weights, verdicts, and the tables that were read."""
-    paths: dict[Path, None] = {}
+    paths = []
     for run in runs:
-        if not run.is_external:
-            inputs = [run.path("dataset", "train.jsonl.gz"), run.path("hull", "entries.csv.gz")]
-            paths |= dict.fromkeys([*inputs, run.path("train", "model.safetensors")])
-        paths |= dict.fromkeys([*run.rows, run.own / "candidates.csv", run.own / "ledger.csv"])
-    paths |= dict.fromkeys(named)
-    return [
-        {"file": str(path.relative_to(folder)), "sha256": checksum(path, "sha256")} for path in paths if path.is_file()
-    ]
+        made = {"dataset": "train.jsonl.gz", "hull": "entries.csv.gz", "train": "model.safetensors"}
+        paths += [run.path(step, name) for step, name in made.items() if step in run.homes]
+        paths += [*run.rows, run.own / "candidates.csv", run.own / "ledger.csv"]
+    found = [path for path in dict.fromkeys([*paths, *named]) if path.is_file()]
+    return [{"file": str(path.relative_to(folder)), "sha256": checksum(path, "sha256")} for path in found]

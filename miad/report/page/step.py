@@ -1,11 +1,10 @@
 """The report as one HTML file that needs no network: tables, figures, candidates in 3D, provenance, warnings."""
 
 import base64
-import csv
 import json
 import logging
 import re
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -13,52 +12,37 @@ from miad.config.layout import Run, runs_of
 from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.provenance import versions
-from miad.report.compare import HEADINGS as COMPARED
-from miad.report.compare import Outcome, outcomes_of
-from miad.report.figures.plots import INK
+from miad.core.tabular import Rows, interval_parts, rate_of, read_csv
+from miad.report import outcomes, sun_table, tables
+from miad.report.figures.space_groups import CRYSTAL_SYSTEMS
 from miad.report.figures.step import FIGURES
-from miad.report.figures.tables import COLUMNS, CRYSTAL_SYSTEMS, read_csv
+from miad.report.figures.style import INK
+from miad.report.outcomes import Outcome, outcomes_of
 from miad.report.page import data as page_data
+from miad.report.page import viewer
 from miad.report.page.caveats import caveats
-from miad.report.sun_table import HEADINGS
-from miad.report.tables import LAYOUTS, NOTES, TITLES
+from miad.report.published import TABLES, PaperTable
 
 log = logging.getLogger("miad")
 
-VIEWER = "chemiscope"  # the package whose viewer is written into the page
-VIEWER_FILE = "chemiscope/sphinx/static/chemiscope.min.js"
 MAX_ROWS = 80  # of a figure's table, for it to be shown in the page
 MAX_EMBEDDED = 200_000  # bytes of a figure's table, for it to be part of the page
-# Nothing is fetched, whatever a crystal is called. The viewer keeps its style sheets and a worker in blobs.
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'unsafe-inline' 'unsafe-eval' blob:",
-        "style-src 'unsafe-inline'",
-        "img-src data: blob:",
-        "font-src data:",
-        "worker-src blob:",
-        "connect-src data: blob:",
-        "form-action 'none'",
-        "base-uri 'none'",
-    )
-)
 
 
-def run(*, results: Path, out: Path, config: str = "config.yaml") -> None:
+def run(*, results: Path, out: Path, runs: str = "config.yaml") -> None:
     """Write the report of all runs as one HTML file.
 
     Args:
         results: folder with the results of all runs, their tables and figures included
         out: HTML file to write, results/report.html
-        config: config file, or the config as JSON
+        runs: the runs, as JSON or as a config file
 
     Raises:
         MiadError: the config has errors, or a result is missing or damaged.
     """
-    runs, _ = runs_of(config, results)
+    chosen, _ = runs_of(runs, results)
     try:
-        text = render(runs, results)
+        text = render(chosen, results)
     except FileNotFoundError as error:
         raise MiadError(f"{error.filename} is missing. Make it with: snakemake {out}.") from error
     write_text(out, text)
@@ -68,46 +52,38 @@ def run(*, results: Path, out: Path, config: str = "config.yaml") -> None:
 def render(runs: list[Run], results: Path) -> str:
     """The whole page."""
     import jinja2
+
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["short"] = outcomes.short
+    template = environment.from_string(_asset("report.html.jinja"))
+    found = outcomes_of(runs)
+    return template.render(
+        title=runs[0].sections["report"]["title"],
+        lead=lead(found[0]),
+        caveats=caveats(found),
+        provenance=page_data.provenance(runs, found),
+        **_page(),
+        **_tables(results),
+        **_figures(results / "figures"),
+        **_candidates(runs, results),
+        hashes=page_data.hashes(
+            runs, results, [results / "sun_table.csv", *sorted((results / "tables").glob("*.csv"))]
+        ),
+    )
+
+
+def _page() -> dict[str, Any]:
+    """Style, programs and signature of the page."""
     from markupsafe import Markup
 
-    settings = runs[0].sections["report"]
-    outcomes = outcomes_of(runs)
-    figures = [shown for name in FIGURES if (shown := figure(name, results / "figures"))]
-    held = [(run, *page_data.candidates_of(run, settings["max_viewed"] // len(runs))) for run in runs]
-    data = {
-        "columns": list(page_data.SHOWN.items()),
-        "candidates": [line for _, lines, _ in held for line in lines],
-        "crystal_systems": [*CRYSTAL_SYSTEMS, "not found"],
-        "elements": elements(),
-        "generation": page_data.generation(results / "figures" / "generation.extxyz"),
+    return {
+        "policy": viewer.POLICY,
+        "style": Markup(_asset("report.css")),  # noqa: S704  our own files
+        "scripts": [Markup(_asset(name)) for name in ("viewer.js", "report.js")],  # noqa: S704
+        "library": Markup(viewer.library()),  # noqa: S704
+        "viewer_version": viewer.version(),
+        "written_by": f"miad {versions()['miad']}, commit {versions()['commit']}",
     }
-    named = [results / "sun_table.csv", *sorted((results / "tables").glob("*.csv"))]
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string(_asset("report.html.jinja"))
-    return template.render(
-        title=settings["title"],
-        lead=lead(outcomes[0]),
-        policy=POLICY,
-        style=Markup(_asset("report.css")),  # noqa: S704  our own files
-        script=Markup(_asset("report.js")),  # noqa: S704
-        library=Markup(viewer_library()),  # noqa: S704
-        json=Markup(embedded(data)),  # noqa: S704  escaped there
-        data=data,
-        caveats=caveats(outcomes),
-        headings=HEADINGS,
-        rates=rate_rows(results / "sun_table.csv"),
-        compared=COMPARED,
-        differences=difference_rows(results / "tables" / "runs.csv"),
-        tables=[paper_table(number, results / "tables" / f"table_{number}.csv") for number in LAYOUTS],
-        held=[text for run, lines, total in held if (text := _held(run, len(lines), total))],
-        candidate_files=[str((run.own / "candidates.csv").relative_to(results)) for run in runs],
-        figures=figures,
-        not_drawn=[FIGURES[name].title for name in FIGURES if name not in {shown["name"] for shown in figures}],
-        provenance=page_data.provenance(runs, outcomes),
-        hashes=page_data.hashes(runs, results, named),
-        written_by=f"miad {versions()['miad']}, commit {versions()['commit']}",
-        viewer_version=metadata.version(VIEWER),
-    )
 
 
 def _asset(name: str) -> str:
@@ -125,8 +101,29 @@ def lead(one: Outcome) -> str:
     )
 
 
-def _held(run: Run, shown: int, total: int) -> str:
-    return "" if shown == total else f"{run.name}: the {shown} most stable of {total} are shown here."
+def _candidates(runs: list[Run], results: Path) -> dict[str, Any]:
+    """Candidates and a generation: what the viewer and the filters of the page work on."""
+    from markupsafe import Markup
+
+    limit = runs[0].sections["report"]["max_viewed"] // len(runs)
+    held = [(run.name, *page_data.candidates_of(run, limit)) for run in runs]
+    data = {
+        "columns": list(page_data.SHOWN.items()),
+        "candidates": [row for _, rows, _ in held for row in rows],
+        "crystal_systems": [*CRYSTAL_SYSTEMS, "not found"],
+        "elements": elements(),
+        "generation": page_data.generation(results / "figures" / "generation.extxyz"),
+    }
+    return {
+        "data": data,
+        "json": Markup(embedded(data)),  # noqa: S704  escaped there
+        "held": [
+            f"{name}: the {len(rows)} most stable of {total} are shown here."
+            for name, rows, total in held
+            if len(rows) < total
+        ],
+        "candidate_files": [str((run.own / "candidates.csv").relative_to(results)) for run in runs],
+    }
 
 
 def elements() -> list[str]:
@@ -142,62 +139,43 @@ def embedded(data: dict[str, Any]) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def viewer_library() -> str:
-    """The viewer's program, as it may stand within a script element.
-
-    Raises:
-        MiadError: the package is not installed, or does not hold it.
-    """
-    try:
-        path = Path(str(metadata.distribution(VIEWER).locate_file(VIEWER_FILE)))
-        text = path.read_text(encoding="utf-8")
-    except (metadata.PackageNotFoundError, OSError) as error:
-        raise MiadError(
-            f"the 3D viewer is missing ({error}). Install the pinned packages: pip install --no-deps -r"
-            " envs/requirements.txt."
-        ) from error
-    return re.sub(r"<(?=/script|!--|script)", r"\\x3c", text, flags=re.IGNORECASE)
-
-
-def rate_rows(path: Path) -> list[dict[str, Any]]:
-    """The lines of the table of all runs, each rate as value and interval."""
-    lines = _read(path)
-    return [{**line, "cells": {rate: _cell(line, f"{rate}_percent") for rate in HEADINGS}} for line in lines]
-
-
-def difference_rows(path: Path) -> list[dict[str, Any]]:
-    """The differences of all runs but the first."""
-    return [
-        {**line, "cells": {rate: _cell(line, f"{rate}_difference", "{:+.1f}") for rate in COMPARED}}
-        for line in _read(path)
-        if line["compared_to"]
-    ]
-
-
-def paper_table(number: int, path: Path) -> dict[str, Any]:
-    """A table of the paper as it stands in the page: headings, and the rows with value and interval."""
-    lines = _read(path)
-    rates = [name for name in (lines[0] if lines else ()) if name.rpartition(": ")[2] in LAYOUTS[number]]
+def _tables(results: Path) -> dict[str, Any]:
+    """The table of all runs, the differences of all runs but the first, and the tables of the paper."""
+    compared = [row for row in read_csv(results / "tables" / "runs.csv") if row["compared_to"]]
     return {
-        "title": TITLES[number],
-        "note": NOTES.get(number, ""),
-        "file": f"tables/{path.name}",
-        "heads": [f"{group}: {COMPARED[rate]}" for group, _, rate in (name.rpartition(": ") for name in rates)],
-        "rows": [{**line, "cells": [_cell(line, name) for name in rates]} for line in lines],
+        "headings": list(sun_table.HEADINGS.values()),
+        "rates": _with_cells(read_csv(results / "sun_table.csv"), [f"{rate}_percent" for rate in sun_table.HEADINGS]),
+        "compared": [f"{heading} (%)" for heading in outcomes.HEADINGS.values()],
+        "differences": _with_cells(compared, [f"{rate}_difference" for rate in outcomes.HEADINGS], "+.1f"),
+        "tables": [paper_table(paper, results / "tables" / f"table_{paper.number}.csv") for paper in TABLES],
     }
 
 
-def _read(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as text:
-        return list(csv.DictReader(text))
+def _with_cells(rows: Rows, names: list[str], form: str = ".1f") -> Rows:
+    """Rows with their `cells`: value and interval of each of these rates."""
+    return [{**row, "cells": [interval_parts(rate_of(row, name), form) for name in names]} for row in rows]
 
 
-def _cell(line: dict[str, str], name: str, form: str = "{:.1f}") -> tuple[str, str]:
-    value, low, high = (line[f"{name}{bound}"] for bound in ("", "_low", "_high"))
-    if not value:
-        return "–", ""
-    interval = f"[{form.format(float(low))}, {form.format(float(high))}]" if low else ""
-    return form.format(float(value)), interval
+def paper_table(paper: PaperTable, path: Path) -> dict[str, Any]:
+    """A table of the paper as it stands in the page: headings, and the rows with value and interval."""
+    rows = read_csv(path)
+    rates = tables.headings(paper, rows[0] if rows else ())
+    return {
+        "title": paper.title,
+        "note": paper.note,
+        "file": f"tables/{path.name}",
+        "heads": list(rates.values()),
+        "rows": _with_cells(rows, list(rates)),
+    }
+
+
+def _figures(folder: Path) -> dict[str, Any]:
+    """Figures that were drawn, and the titles of the others."""
+    drawn = {name: shown for name in FIGURES if (shown := figure(name, folder))}
+    return {
+        "figures": list(drawn.values()),
+        "not_drawn": [plot.title for name, plot in FIGURES.items() if name not in drawn],
+    }
 
 
 def figure(name: str, folder: Path) -> dict[str, Any] | None:
@@ -205,7 +183,7 @@ def figure(name: str, folder: Path) -> dict[str, Any] | None:
     picture, table = folder / f"{name}.svg", folder / f"{name}.csv"
     if not picture.is_file():
         return None
-    lines, content = read_csv(table), table.read_bytes()
+    rows, content = read_csv(table), table.read_bytes()
     url = f"data:text/csv;base64,{base64.b64encode(content).decode()}" if len(content) <= MAX_EMBEDDED else ""
     return {
         "name": name,
@@ -213,8 +191,8 @@ def figure(name: str, folder: Path) -> dict[str, Any] | None:
         "caption": FIGURES[name].caption,
         "svg": inlined(picture.read_text(encoding="utf-8"), name),
         "url": url,
-        "columns": COLUMNS[name],
-        "rows": lines if len(lines) <= MAX_ROWS else [],
+        "columns": FIGURES[name].columns_of(rows),
+        "rows": rows if len(rows) <= MAX_ROWS else [],
     }
 
 

@@ -1,4 +1,4 @@
-"""Comparisons of reduced cells of one composition: StructureMatcher's verdicts, each sought once, few of them asked."""
+"""Comparisons of reduced cells of one composition by StructureMatcher, each made once, most ruled out beforehand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +15,7 @@ def fits(first: Crystal, second: Crystal) -> bool:
     """`StructureMatcher().fit` of two reduced crystals of equal reduced formula."""
     if first.num_atoms != second.num_atoms:
         return False  # without supercells StructureMatcher matches only cells of as many sites
-    judge = matcher()
-    pair = judge._preprocess(first.structure, second.structure, skip_structure_reduction=True)
-    match = judge._match(*pair, break_on_match=True)
-    return match is not None and bool(match[0] <= judge.stol)
+    return bool(matcher().fit(first.structure, second.structure, skip_structure_reduction=True))
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,7 @@ class Screen:
         """
         from miad.sun.matching.screen import could_match  # compiled, or loaded, when first needed
 
-        judge = matcher()
-        limits = (judge.ltol, judge.stol, judge.angle_tol)
+        limits = (matcher().ltol, matcher().stol, matcher().angle_tol)
         seconds = (self.lattices[second], self.coords[second], self.anchors[second])
         return could_match(self.lattices[first], self.coords[first], *seconds, self.blocks, limits)
 
@@ -76,54 +72,43 @@ class Screen:
 class Comparisons:
     """Comparisons of reduced cells of one composition, each made once, whichever rule asks."""
 
-    def __init__(self, cells: list[Crystal], is_screened: bool, known: np.ndarray | None = None) -> None:
-        """Nothing compared yet, or what is known of the pairs already.
+    def __init__(self, cells: list[Crystal], is_screened: bool) -> None:
+        """Nothing compared yet.
 
         Args:
             cells: all with the same atoms.
             is_screened: whether miad.sun.matching.screen rules out what cannot match before StructureMatcher is asked.
-            known: (n_cells, n_cells) int8, what `known_of` gave of the same cells; it is taken over and added to.
         """
         self.cells = cells
-        self._known = np.full((len(cells), len(cells)), UNKNOWN, dtype=np.int8) if known is None else known
+        self._known = np.full((len(cells), len(cells)), UNKNOWN, dtype=np.int8)
         self._screen = Screen.of(cells) if is_screened and len(cells) > 1 else None
 
-    def known_of(self, chosen: np.ndarray) -> np.ndarray:
-        """What is known of the pairs of these cells, (n_chosen, n_chosen) int8: first and second cell."""
-        return self._known[np.ix_(chosen, chosen)]
-
-    def learn(self, chosen: np.ndarray, known: np.ndarray) -> None:
-        """Take over what others have found of these cells, (n_chosen, n_chosen) as `known_of` gives it."""
-        mine = self.known_of(chosen)
-        is_news = (mine == UNKNOWN) | ((mine == MAYBE) & (known != UNKNOWN))
-        self._known[np.ix_(chosen, chosen)] = np.where(is_news, known, mine)
-
-    def first_match(self, match: str, first: Sequence[int], second: int) -> int | None:
+    def first_match(self, match: str, first: Sequence[int] | np.ndarray, second: int) -> int | None:
         """The first of the cells `first` that is the same as `second`, in `either` direction or `forward` only."""
         possible = self.candidates(match, first, second)
         return next((int(one) for one in possible if self.is_match(match, one, second)), None)
 
-    def candidates(self, match: str, first: Sequence[int], second: int) -> np.ndarray:
+    def candidates(self, match: str, first: Sequence[int] | np.ndarray, second: int) -> np.ndarray:
         """Those of the cells `first`, in their order, that could be the same as `second`."""
         rows, one = np.asarray(first, dtype=int), np.array([second])
         if self._screen is None or not len(rows):
             return rows
-        could = self._look(rows, one)[:, 0] != NO
+        could = self._look(self._screen, rows, one)[:, 0] != NO
         if match == "either":
-            could |= self._look(one, rows)[0] != NO
+            could |= self._look(self._screen, one, rows)[0] != NO
         return rows[could]
 
     def is_match(self, match: str, first: int, second: int) -> bool:
         """Whether two cells are the same, in `either` direction or `forward` only."""
         return self._fits(first, second) or (match == "either" and self._fits(second, first))
 
-    def _look(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """What is known of these pairs after screening them; on many cells and one it costs little more than on two."""
+    def _look(self, screen: Screen, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """State of these pairs after screening, (n_first, n_second)."""
         block = self._known[np.ix_(first, second)]
         is_unknown = block == UNKNOWN
         if is_unknown.any():
             rows, columns = np.flatnonzero(is_unknown.any(axis=1)), np.flatnonzero(is_unknown.any(axis=0))
-            could = self._screen.could_match(first[rows], second[columns])
+            could = screen.could_match(first[rows], second[columns])
             part = np.ix_(rows, columns)
             block[part] = np.where(is_unknown[part], np.where(could, MAYBE, NO), block[part])
             self._known[np.ix_(first, second)] = block

@@ -1,7 +1,6 @@
-"""Reduced cells: what StructureMatcher makes of a crystal before it compares, made once and kept on disk."""
+"""Reduced cells, primitive and Niggli-reduced, as StructureMatcher compares them; made once and kept on disk."""
 
 import hashlib
-import json
 import logging
 from functools import cache
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from miad.core.crystal import Crystal
-from miad.core.errors import MiadError
-from miad.core.files import is_unwritable, open_text, write_text
+from miad.core.files import read_cache, write_cache
+from miad.core.sound import fault
 
 if TYPE_CHECKING:
     from pymatgen.core.structure_matcher import StructureMatcher
@@ -31,12 +30,6 @@ def matcher() -> "StructureMatcher":
     return StructureMatcher()
 
 
-def is_sound(crystal: Crystal) -> bool:
-    """Whether a crystal has atoms, a volume and finite numbers, so that it can be compared at all."""
-    is_finite = np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()
-    return bool(is_finite and crystal.num_atoms > 0 and crystal.volume > 0)
-
-
 def reduce(crystal: Crystal) -> Crystal | None:
     """The primitive, Niggli-reduced cell that StructureMatcher compares, sites in its order.
 
@@ -44,14 +37,14 @@ def reduce(crystal: Crystal) -> Crystal | None:
         The cell; None for a degenerate one (no volume, a needle, numbers that are not finite), of which
         StructureMatcher cannot tell anything, or not in finite time.
     """
-    if not is_sound(crystal):
+    if fault(crystal):
         return None
     try:
         structure = crystal.structure
         # LLL is quick where Niggli, which lists lattice points as well, is not.
         if max(structure.lattice.get_lll_reduced_lattice().abc) ** 3 > MAX_ELONGATION * crystal.volume:
             return None
-        structure = matcher()._get_reduced_structure(structure)
+        structure = structure.get_reduced_structure("niggli").get_primitive_structure()
     except (ValueError, IndexError, ZeroDivisionError, FloatingPointError, np.linalg.LinAlgError) as error:
         log.info("%s cannot be reduced (%s); it is not compared", crystal.crystal_id, error)
         return None
@@ -64,47 +57,29 @@ def reduce(crystal: Crystal) -> Crystal | None:
 
 
 def content_key(crystal: Crystal) -> str:
-    """What a reduced cell depends on: the cell, the atoms and pymatgen's version; not the id."""
+    """Digest of all that a reduced cell depends on: the cell, the atoms and pymatgen's version; not the id."""
     from pymatgen.core import __version__
 
     digest = hashlib.sha256(__version__.encode())
-    for array in (crystal.lattice, crystal.frac_coords, crystal.atomic_numbers.astype(float)):
+    for array in (crystal.lattice, crystal.frac_coords, crystal.atomic_numbers):
         digest.update(np.ascontiguousarray(array, dtype=float).tobytes())
     return digest.hexdigest()[:32]
 
 
 def read_reduced(path: Path | None) -> dict[str, Crystal]:
-    """Reduced cells by content key; empty if there is no such file yet.
+    """Reduced cells by content key; none if there is no such file yet.
 
     Raises:
         MiadError: a line is damaged.
     """
-    if path is None or not Path(path).exists():
-        return {}
-    reduced = {}
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                key, lattice, frac_coords, atomic_numbers = json.loads(line)
-                reduced[key] = Crystal(
-                    key, np.array(lattice), np.array(frac_coords).reshape(-1, 3), np.array(atomic_numbers, dtype=int)
-                )
-            except (ValueError, TypeError) as error:
-                raise MiadError(
-                    f"{path}, line {number} is damaged ({error}). Delete the file; it is made anew."
-                ) from error
-    return reduced
+    return read_cache(path, _cell)
+
+
+def _cell(lattice: list, frac_coords: list, atomic_numbers: list) -> Crystal:
+    return Crystal("", np.array(lattice), np.array(frac_coords).reshape(-1, 3), np.array(atomic_numbers, dtype=int))
 
 
 def write_reduced(path: Path, reduced: dict[str, Crystal]) -> None:
-    """Write reduced cells by content key; a folder that cannot be written to is no error, only slow."""
-    lines = (
-        json.dumps([key, cell.lattice.tolist(), cell.frac_coords.tolist(), cell.atomic_numbers.tolist()])
-        for key, cell in sorted(reduced.items())
-    )
-    try:
-        write_text(path, "".join(line + "\n" for line in lines))
-    except OSError as error:
-        if not is_unwritable(error):
-            raise
-        log.warning("%s cannot be written; the references are reduced anew each time", path)
+    """Write reduced cells by content key; nothing, where the folder is read-only."""
+    arrays = {key: (cell.lattice, cell.frac_coords, cell.atomic_numbers) for key, cell in reduced.items()}
+    write_cache(path, {key: [array.tolist() for array in ones] for key, ones in arrays.items()})

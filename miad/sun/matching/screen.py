@@ -1,11 +1,11 @@
-"""Which pairs of reduced cells StructureMatcher cannot match, told at once and compiled; it alone says which do match.
+"""Compiled test that rules out pairs of reduced cells which StructureMatcher cannot match; what is left it compares.
 
 StructureMatcher tries every basis of the first cell with edges and angles like those of the second, and every shift
 that puts one site of the second, the anchor, on a like site of the first. It pairs like sites, takes out the mean
 displacement, and accepts if none that remains is longer than r = stol · (volume / number of atoms)^⅓. So in an
-accepted pairing no two displacements differ by more than 2 r. That is looked for here: a basis, a like site for the
-anchor, and for every site a displacement that goes with some displacement of every other site. If StructureMatcher
-accepts a pairing in which the anchor itself moves, the same pairing is found here from the site that it moves to.
+accepted pairing no two displacements differ by more than 2 r. The test looks for such a pairing: a basis, a like site
+for the anchor, and for every site a displacement within 2 r of some displacement of every other site. A pairing in
+which the anchor itself moves is found from the site that it moves to.
 """
 
 import math
@@ -110,7 +110,7 @@ def _has_pairing(
 
 @compiled
 def _has_pairing_in_basis(first: Array, second: Array, anchor: int, blocks: Array, metric: Array, stol: float) -> bool:
-    """Whether from any like site for the anchor every site has a displacement that goes with all others."""
+    """Whether from any like site for the anchor every site has a displacement consistent with all others."""
     n, det = len(first), _triple(metric[0], metric[1], metric[2])
     if det <= 0:
         return True  # the mean of two lattices is none
@@ -142,7 +142,7 @@ def _displacements(
     moves: Array,
     owner: Array,
 ) -> int:
-    """Fill in all displacements (in cells) of sites to like sites within reach (Å), and which site each is of.
+    """Fill in all displacements (in cells) of sites to like sites within reach (Å), and the site of each.
 
     Returns:
         How many there are; 0 if some site has none, more than there is room for if they do not fit.
@@ -174,7 +174,7 @@ def _displacements(
 
 @compiled
 def _is_consistent(moves: Array, owner: Array, n: int, metric: Array, reach: float) -> bool:
-    """Whether displacements remain after striking out, again and again, those that some site has no match for."""
+    """Whether displacements remain after removing, until none is left to remove, those that some site cannot match."""
     is_left = np.ones(len(owner), dtype=np.bool_)
     is_changed = True
     while is_changed:
@@ -182,7 +182,7 @@ def _is_consistent(moves: Array, owner: Array, n: int, metric: Array, reach: flo
         for one in range(len(owner)):
             if is_left[one] and not _goes_with_all(one, moves, owner, is_left, n, metric, reach):
                 is_left[one], is_changed = False, True
-    return is_left.any()
+    return bool(is_left.any())
 
 
 @compiled

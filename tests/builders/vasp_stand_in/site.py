@@ -19,7 +19,7 @@ PROGRAMS = HERE / "bin"
 
 @dataclass(frozen=True)
 class Site:
-    """Where the stand-in is installed.
+    """The folder in which the stand-in is installed.
 
     Attributes:
         folder: holds the pseudopotentials and the server's socket.

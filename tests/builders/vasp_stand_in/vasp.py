@@ -38,7 +38,7 @@ SEGMENTATION_FAULT = 139
 
 @dataclass(frozen=True)
 class Inputs:
-    """What VASP finds in its folder."""
+    """The input files of VASP, as read from its folder."""
 
     incar: "Incar"
     kpoints: "Kpoints"
@@ -157,7 +157,7 @@ def correction(inputs: Inputs) -> float:
     """The MP2020 correction of this crystal, eV.
 
     CHGNet was trained on corrected energies; VASP's are not. Taking the correction off makes the stand-in's energies
-    what VASP's would be, and whoever forgets to correct them, or corrects them twice, finds them off.
+    what VASP's would be, and energies that are not corrected, or corrected twice, are found to be off.
     """
     from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
     from pymatgen.entries.computed_entries import ComputedStructureEntry

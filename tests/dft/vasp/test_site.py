@@ -1,5 +1,6 @@
-"""What a site lacks for VASP is named before anything is submitted, each with its remedy."""
+"""Everything that a site lacks for VASP is named before anything is submitted, with its remedy."""
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def settings(tmp_path) -> Vasp:
 
 
 def changed(settings: Vasp, **changes) -> Vasp:
-    return Vasp(**{**vars(settings), **changes})
+    return dataclasses.replace(settings, **changes)
 
 
 def test_a_complete_site_has_no_problem(settings):

@@ -1,4 +1,4 @@
-"""How a stage goes on after it was killed, and what its errors mean."""
+"""Continuation of a stage that was killed, and the meaning of its errors."""
 
 import errno
 import json
@@ -11,14 +11,14 @@ from pymatgen.io.vasp.sets import MPRelaxSet
 
 from miad.core.errors import MiadError
 from miad.dft.vasp.stage import (
-    STOPPED,
+    ENDING,
+    Ending,
     _run,
     attempts,
     contcar_of,
     crashes,
     custodian_errors,
     locked,
-    reason_of,
     set_aside,
 )
 from tests.builders import ROOT
@@ -40,9 +40,12 @@ def test_only_crashes_and_kills_count(tmp_path):
         attempt = tmp_path / f"relax_1.{number}"
         attempt.mkdir()
         if kind:
-            (attempt / STOPPED).write_text(json.dumps({"kind": kind, "reason": "why"}))
+            (attempt / ENDING).write_text(json.dumps({"kind": kind, "reason": "why"}))
     assert [path.suffix for path in crashes(folder)] == [".2", ".4"]
-    assert [reason_of(path) for path in crashes(folder)] == ["why", "killed from outside, perhaps for lack of memory"]
+    assert [Ending.of(path).reason for path in crashes(folder)] == [
+        "why",
+        "killed from outside, perhaps for lack of memory",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "Na\n1.0\n 1.0 0.0", "garbage\n" * 9])

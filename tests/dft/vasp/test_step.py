@@ -7,29 +7,23 @@ import subprocess
 import sys
 import tarfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from pymatgen.core import Lattice, Structure
+from pymatgen.core import Structure
 
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
-from miad.dft.calculation import NOT_DFT, label, read_calculations
-from miad.dft.energies import corrected
+from miad.dft.calculation import NOT_DFT, corrected, label, read_calculations
 from miad.dft.vasp import step as vasp
 from miad.dft.vasp.flow import STAGES, stages
 from miad.dft.vasp.stage import attempts
 from miad.dft.vasp.store import open_store, task_document
 from tests.builders import ROOT
-from tests.builders.symmetric import symmetric
 from tests.builders.vasp_stand_in import potcars
+from tests.builders.vasp_stand_in.chain import rock_salt
 from tests.builders.vasp_stand_in.site import Site, calls
-
-
-def rock_salt(edge: float, first: str, second: str) -> Structure:
-    made = symmetric("Fm-3m", Lattice.cubic(edge), [first, second], [[0, 0, 0], [0.5, 0.5, 0.5]])
-    return made.get_primitive_structure()
 
 
 class Job:
@@ -43,7 +37,7 @@ class Job:
 
     def run(self, **changes) -> dict:
         """Run in this process; the calculations by id."""
-        settings = vasp.Vasp(**{**asdict(self.settings), **changes})
+        settings = replace(self.settings, **changes)
         arguments = {"queue": self.folder / "queue.jsonl", "folder": self.folder / "vasp", "chunk": 0}
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environment.items():
@@ -263,7 +257,7 @@ def test_kill_9_repeats_no_finished_stage(vasp_site, tmp_path):
 def test_killed_too_often_is_given_up(vasp_site, tmp_path):
     job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, max_attempts=2)
     work = tmp_path / "vasp" / "work" / "LiBr"
-    for name in ("relax_1.1", "relax_1"):  # two attempts that left no word
+    for name in ("relax_1.1", "relax_1"):  # two attempts without a record of their ending
         (work / name).mkdir(parents=True)
     crystal = Crystal.from_structure("LiBr", CRYSTALS["LiBr"])
     (work / vasp.KEY).write_text(stages(crystal, job.settings)[-1].uuid)

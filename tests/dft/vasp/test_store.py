@@ -12,7 +12,7 @@ from tests.builders.vasp_stand_in.site import Site
 
 
 def put(store, identity: str, **output) -> None:
-    """What jobflow writes when a job has ended."""
+    """Write a document as jobflow does when a job has ended."""
     store.update({"uuid": identity, "index": 1, "output": output}, key=["uuid", "index"])
 
 

@@ -2,14 +2,17 @@
 
 import re
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import ase.io
+import jinja2
 import pytest
 
 from miad.core.errors import MiadError
+from miad.core.tabular import read_csv
 from miad.report.figures import step as figures
 from miad.report.figures.step import FIGURES
-from miad.report.figures.tables import COLUMNS, read_csv
 from tests.builders import finished
 from tests.builders.finished import NUM_SALTS, samples
 
@@ -17,22 +20,34 @@ from tests.builders.finished import NUM_SALTS, samples
 def test_every_figure_has_its_table_and_two_formats(results):
     for name in FIGURES:
         lines = read_csv(results / "figures" / f"{name}.csv")
-        for suffix in (".svg", ".png"):
+        for suffix in (".svg", ".png", ".txt"):
             assert (results / "figures" / f"{name}{suffix}").is_file() == bool(lines)
-        assert not lines or tuple(lines[0]) == COLUMNS[name]
+        assert not lines or tuple(lines[0]) == FIGURES[name].columns_of(lines)
+        assert not lines or set(FIGURES[name].columns) <= set(lines[0])
     assert read_csv(results / "figures" / "epochs.csv") == []  # not asked for
 
 
-def test_every_figure_has_a_caption_in_snakemakes_report():
+def test_snakemakes_report_takes_the_caption_of_each_figure(results):
     text = (finished.ROOT / "workflow" / "report" / "figure.rst").read_text(encoding="utf-8")
-    assert set(re.findall(r'^    "(\w+)": ', text, re.MULTILINE)) == set(FIGURES)
+    text = jinja2.Template(text).render(snakemake=SimpleNamespace(wildcards=SimpleNamespace(name="num_atoms")))
+    [path] = re.findall(r"^\.\. include:: (\S+)$", text, re.MULTILINE)
+    caption = (results / Path(path).relative_to("results")).read_text(encoding="utf-8")
+    assert caption == f"{FIGURES['num_atoms'].title}. {FIGURES['num_atoms'].caption}\n"
+
+
+def test_a_figure_is_one_file_with_a_place_of_its_own():
+    files = {path.stem for path in Path(figures.__file__).parent.glob("*.py")}
+    assert set(FIGURES) == files - {"__init__", "base", "step", "style"}
+    places = [plot.place for plot in FIGURES.values()]
+    assert places == sorted(set(places))
+    assert list(FIGURES)[:2] == ["components", "epochs"]
 
 
 def test_a_figure_follows_its_table_and_nothing_else(results, tmp_path):
     folder = tmp_path / "figures"
     shutil.copytree(results / "figures", folder)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    figures.run(out=folder, redraw=True, results=tmp_path / "nowhere", config="nowhere.yaml")
+    figures.run(out=folder, redraw=True, results=tmp_path / "nowhere", runs="nowhere.yaml")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before  # the same table, the same bytes
     path = folder / "num_atoms.csv"
     path.write_text(path.read_text().replace(f",2,{NUM_SALTS}", ",2,7"))

@@ -3,14 +3,12 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from miad.config.layout import Run, runs_of
-from miad.core.crystal import Crystal
 from miad.core.files import checksum
-from miad.report.compare import Outcome, outcomes_of
-from miad.report.figures.tables import read_csv
+from miad.core.tabular import read_csv
+from miad.report.outcomes import Outcome, outcomes_of
 from miad.report.page import data as page_data
 from tests.builders import finished
 from tests.builders.finished import NUM_SALTS
@@ -24,16 +22,6 @@ def runs(results) -> list[Run]:
 @pytest.fixture(scope="module")
 def outcomes(runs) -> list[Outcome]:
     return outcomes_of(runs)
-
-
-def test_the_viewer_gets_cartesian_coordinates_and_a_cell_of_rows():
-    lattice = np.array([[3.0, 0, 0], [1.0, 4.0, 0], [0.5, 0.25, 5.0]])
-    crystal = Crystal("skewed", lattice, np.array([[0.0, 0, 0], [0.5, 0.5, 0.2]]), np.array([11, 17]))
-    found = page_data.structure(crystal)
-    assert (found["size"], found["names"]) == (2, ["Na", "Cl"])
-    # Half of the first row, half of the second, a fifth of the third.
-    assert (found["x"][1], found["y"][1], found["z"][1]) == (2.1, 2.05, 1.0)
-    assert found["cell"] == [3.0, 0, 0, 1.0, 4.0, 0, 0.5, 0.25, 5.0]
 
 
 def test_the_most_stable_candidates_come_with_their_own_files(runs):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from miad.core.crystal import Crystal
-from miad.machine.parallel import Processes
 from miad.sun.matching import comparisons
 from miad.sun.matching import groups as matching
 from miad.sun.matching.comparisons import fits
@@ -93,47 +92,15 @@ def a_crowd() -> tuple[list[Crystal], list[Crystal]]:
     return cells[:25], cells[25:]
 
 
-@pytest.mark.parametrize("is_screened", [False, True])
-def test_a_crowd_compared_in_blocks_gets_the_verdicts_of_one_process(monkeypatch, tmp_path: Path, is_screened) -> None:
+def test_a_crowd_of_one_formula_gets_the_same_verdicts_screened_or_not(monkeypatch, tmp_path: Path) -> None:
     samples, known = a_crowd()
     rules = [STRICT, FIRST, Rule("forward", "components")]
-    monkeypatch.setattr(matching, "SCREEN_FROM", 0 if is_screened else 10**9)
     expected = compare(samples, known, rules, workers=1)
     assert 1 < len(set(expected[STRICT].group.values())) < len(set(expected[FIRST].group.values())) < 25
-    monkeypatch.setattr(matching, "CROWD", 100)
-    for size, workers in ((7, 2), (10, 3)):
-        monkeypatch.setattr(matching, "BLOCK", size)
-        path = tmp_path / f"{size}.jsonl.gz"
-        assert compare(samples, known, rules, workers=workers, reduced_path=path) == expected
-        assert read_reduced(path).keys() == {content_key(one) for one in known}
-
-
-def test_the_parent_of_a_crowd_compares_next_to_nothing(monkeypatch) -> None:
-    samples, known = a_crowd()
-    asked = {"all": 0, "parent": 0}
-
-    def counted(where: str):
-        def fit(first: Crystal, second: Crystal) -> bool:
-            asked[where] += 1
-            return fits(first, second)
-
-        return fit
-
-    group = Group([reduce(one) for one in samples], [reduce(one) for one in known])
-    monkeypatch.setattr(comparisons, "fits", counted("all"))
-    compare_group(group, [STRICT])
-    monkeypatch.setattr(matching, "BLOCK", 10)
-    looking = matching._look_into
-
-    def elsewhere(*arguments):
-        monkeypatch.setattr(comparisons, "fits", fits)
-        found = looking(*arguments)
-        monkeypatch.setattr(comparisons, "fits", counted("parent"))
-        return found
-
-    monkeypatch.setattr(matching, "_look_into", elsewhere)
-    matching._compare_crowd(group, [STRICT], False, Processes(1))
-    assert asked["parent"] < 0.05 * asked["all"]
+    monkeypatch.setattr(matching, "SCREEN_FROM", 0)
+    path = tmp_path / "known.jsonl.gz"
+    assert compare(samples, known, rules, workers=1, reduced_path=path) == expected
+    assert read_reduced(path).keys() == {content_key(one) for one in known}
 
 
 def real_crystals(folder: Path, num: int) -> list[Crystal]:

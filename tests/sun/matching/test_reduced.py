@@ -1,14 +1,11 @@
 """Reduced cells depend on the crystal alone, and survive the disk."""
 
-import errno
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from miad.core.errors import MiadError
-from miad.sun.matching import reduced
-from miad.sun.matching.reduced import content_key, is_sound, read_reduced, reduce, write_reduced
+from miad.core.sound import fault
+from miad.sun.matching.reduced import content_key, read_reduced, reduce, write_reduced
 from tests.builders.crystals import caesium_chloride, rock_salt
 
 
@@ -42,20 +39,5 @@ def test_a_damaged_file_is_named(tmp_path) -> None:
 def test_degenerate_cells_have_no_reduced_one() -> None:
     flat = rock_salt("flat").replace(lattice=np.diag([5.0, 5.0, 0.0]))
     needle = caesium_chloride("needle").replace(lattice=np.diag([0.5, 0.5, 500.0]))
-    assert not is_sound(flat) and reduce(flat) is None
-    assert is_sound(needle) and reduce(needle) is None
-
-
-def test_a_folder_that_cannot_be_written_to_costs_nothing_but_time(tmp_path: Path, monkeypatch) -> None:
-    def refuse(number: int):
-        def write(path: Path, text: str) -> None:
-            raise OSError(number, "no")
-
-        return write
-
-    for number in (errno.EACCES, errno.EROFS):
-        monkeypatch.setattr(reduced, "write_text", refuse(number))
-        write_reduced(tmp_path / "cells.jsonl.gz", {})
-    monkeypatch.setattr(reduced, "write_text", refuse(errno.ENOSPC))
-    with pytest.raises(OSError, match="no"):
-        write_reduced(tmp_path / "cells.jsonl.gz", {})
+    assert fault(flat) and reduce(flat) is None
+    assert not fault(needle) and reduce(needle) is None

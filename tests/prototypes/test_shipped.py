@@ -1,4 +1,4 @@
-"""The built-in data set: its recipe, and what is shipped."""
+"""The built-in data set as it is shipped."""
 
 import dataclasses
 from collections import Counter
@@ -9,8 +9,8 @@ import pytest
 
 from miad.core.crystal import Crystal, read_crystals
 from miad.dataset.step import standardise
-from miad.hull.convex import element_counts
-from miad.prototypes import candidates, relax_settings, selection
+from miad.prototypes import selection
+from miad.prototypes.step import relax_settings
 
 FOLDER = files("miad.prototypes")
 SPLITS = ("train", "val", "test")
@@ -28,26 +28,11 @@ def crystals(shipped) -> list[Crystal]:
     return [crystal for part in shipped.values() for crystal in part]
 
 
-# The candidates
-
-
-def test_candidates_depend_on_the_seed_only_in_their_order():
-    first, again, other = candidates(0), candidates(0), candidates(1)
-    assert [c.source_id for c in first] == [c.source_id for c in again]
-    assert [c.source_id for c in first] != [c.source_id for c in other]
-    assert len({c.crystal_id for c in first}) == len(first)
-    names = [c.source_id for c in first]
-    assert {"rutile", "heusler", "perovskite"} <= {name.split(":")[0] for name in names}
-
-
-# What is shipped
-
-
 def test_size_types_elements_and_splits(shipped, crystals):
     assert len(crystals) >= 2500
     assert len({crystal.crystal_id for crystal in crystals}) == len(crystals)
     assert len({crystal.source_id.split(":")[0] for crystal in crystals}) >= 18
-    assert len({symbol for crystal in crystals for symbol in element_counts(crystal)}) >= 50
+    assert len({symbol for crystal in crystals for symbol in crystal.element_counts}) >= 50
     assert len(shipped["train"]) == pytest.approx(0.6 * len(crystals), abs=1)
     assert len(shipped["val"]) == pytest.approx(0.2 * len(crystals), abs=1)
     assert max(crystal.num_atoms for crystal in crystals) <= selection.MAX_ATOMS
@@ -64,9 +49,7 @@ def test_hull_of_the_shipped_crystals_is_the_hull_they_were_sifted_by(crystals):
     from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
     from pymatgen.core import Composition
 
-    heights = selection.hull_heights(crystals)
-    for crystal, height in zip(crystals, heights, strict=True):
-        above = crystal.energy_per_atom - height
+    for crystal, above in zip(crystals, selection.energies_above_hull(crystals), strict=True):
         assert -1e-6 <= above <= selection.MAX_E_ABOVE_HULL + 1e-6
         assert crystal.e_above_hull == pytest.approx(above, abs=2e-6)
     # pymatgen's own phase diagram, on a few chemical systems.
@@ -74,7 +57,7 @@ def test_hull_of_the_shipped_crystals_is_the_hull_they_were_sifted_by(crystals):
         ::200
     ]:
         inside = [c for c in crystals if set(c.chemical_system.split("-")) <= set(system.split("-"))]
-        entries = [PDEntry(Composition(element_counts(c)), c.energy_per_atom * c.num_atoms) for c in inside]
+        entries = [PDEntry(Composition(c.element_counts), c.energy_per_atom * c.num_atoms) for c in inside]
         diagram = PhaseDiagram(entries)
         for crystal, entry in zip(inside, entries, strict=True):
             assert diagram.get_e_above_hull(entry) == pytest.approx(crystal.e_above_hull, abs=1e-5)

@@ -1,4 +1,4 @@
-"""The tables behind the figures: what the results of the runs say, line by line."""
+"""The tables behind the figures hold what the results of the runs say, line by line."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,14 @@ from pathlib import Path
 import pytest
 
 from miad.config.layout import Run, runs_of
-from miad.report.figures import tables as figure_tables
-from miad.report.figures.tables import CRYSTAL_SYSTEMS, crystal_system, read_csv
-from miad.sun.judge import REASONS
+from miad.core.tabular import read_csv, write_csv
+from miad.report.figures import epochs, losses, settled
+from miad.report.figures.base import Results
+from miad.report.figures.e_above_hull import heights
+from miad.report.figures.relaxation import relaxations
+from miad.report.figures.space_groups import CRYSTAL_SYSTEMS, crystal_system
+from miad.report.figures.step import FIGURES
+from miad.sun.verdict import REASONS
 from miad.train import loss_curve
 from tests.builders import finished
 from tests.builders.finished import NUM_SALTS, samples, write_run
@@ -50,8 +55,8 @@ def test_what_is_not_known_gives_no_number():
     known = {"crystal_id": "a", "reason": "above_hull", "converged": "True", "rms_displacement": "0.1"}
     line = {**known, "e_above_hull": None, "num_steps": "7", "volume_change": "0.02"}
     line |= {"initial_energy_per_atom": None, "energy_per_atom": "-2.0"}
-    assert figure_tables.heights([line]) == []
-    [found] = figure_tables.relaxation([line, {**line, "num_steps": None}])
+    assert heights([line]) == []
+    [found] = relaxations([line, {**line, "num_steps": None}])
     assert found["energy_gain"] is None and found["num_steps"] == "7"
 
 
@@ -60,14 +65,25 @@ def test_runs_that_share_a_training_have_one_curve(tmp_path):
         loss_curve.write_losses(tmp_path / name / "train" / "losses.csv", [dict.fromkeys(loss_curve.COLUMNS, 1.0)])
     homes = {"miad": "miad", "small": "small", "quick": "miad"}
     runs = [Run(name, tmp_path, {"seed": 0}, {"train": home}) for name, home in homes.items()]
-    assert [line["run"] for line in figure_tables.losses(runs)] == ["miad", "small"]
+    assert [line["run"] for line in losses.gather(Results(runs, []))] == ["miad", "small"]
+
+
+def test_runs_may_log_different_parts_of_the_loss(tmp_path):
+    known = {"epoch": 1, "step": 1, "seconds": 2.0, "total": 3.0, "val_total": 3.0, "learning_rate": 0.1}
+    write_csv(tmp_path / "old/train/losses.csv", [*known, "species"], [{**known, "species": 1.0}])
+    write_csv(tmp_path / "new/train/losses.csv", [*known, "species", "nats"], [{**known, "species": 1.0, "nats": 2.0}])
+    rows = losses.gather(Results([Run(name, tmp_path, {}, {"train": name}) for name in ("old", "new")], []))
+    columns = FIGURES["losses"].columns_of(rows)
+    assert columns == ("run", *known, "species", "nats")
+    write_csv(tmp_path / "losses.csv", columns, rows)
+    assert [row["nats"] for row in read_csv(tmp_path / "losses.csv")] == [None, "2.0"]
 
 
 def test_padding_is_no_mirage_that_settles(tmp_path):
     given = finished.config(ablations={"no_mirage": {"mirage": {"num_atoms": None}}})
     for name in ("miad", "no_mirage"):
         write_run(tmp_path, name, samples(name))
-    lines = figure_tables.gather(*runs_of(json.dumps(given), tmp_path))["settled"]
+    lines = settled.gather(Results(*runs_of(json.dumps(given), tmp_path)))
     assert all(line["real"] is not None for line in lines)
     assert {line["run"] for line in lines if line["mirage"] is None} == {"no_mirage"}
     assert {line["run"] for line in lines if line["mirage"] is not None} == {"miad"}
@@ -106,7 +122,7 @@ def test_rates_against_the_epoch_end_with_the_trained_model(tmp_path):
     write_run(tmp_path, "miad_epoch_100", samples("miad_epoch_100")[10:])
     runs, kept = runs_of(json.dumps(given), tmp_path)
     assert [run.name for run in kept] == ["miad_epoch_100"]
-    lines = [line for line in figure_tables.gather(runs, kept)["epochs"] if line["component"] == "sun"]
+    lines = [line for line in epochs.gather(Results(runs, kept)) if line["component"] == "sun"]
     assert [(line["run"], line["epoch"]) for line in lines] == [("miad", 100), ("miad", 200)]
     assert lines[1]["percent"] == pytest.approx(100 * NUM_SALTS / 35)
     assert "miad_epoch_100" in str(lines[0]["file"])

@@ -1,0 +1,70 @@
+"""Soundness of a crystal, for every step: atoms of real elements, finite numbers, a cell with volume, atoms apart.
+
+Also how far a sample came: decoded, relaxed, or failed on the way.
+"""
+
+from collections.abc import Container
+
+import numpy as np
+
+from miad.core.cells import closest_distance
+from miad.core.crystal import Crystal
+
+ELEMENTS = range(1, 119)  # atomic numbers
+MIN_VOLUME = 0.1  # Å³ per cell; smaller ones are flat. Source: structural validity of CDVAE, arXiv:2110.06197
+BEFORE_RELAXATION = ("sample", "read", "dataset")  # steps whose failures mean that there is no crystal
+NOT_FINITE = "a lattice vector or coordinate is not a finite number"
+
+
+def is_finite(crystal: Crystal) -> bool:
+    """Whether all lattice vectors and coordinates are finite numbers."""
+    return bool(np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all())
+
+
+def foreign_elements(crystal: Crystal, known: Container[int] = ELEMENTS) -> list[str]:
+    """Symbols of the elements of a crystal that are not among the `known` atomic numbers, e.g. `Rn` or `Z=119`."""
+    from pymatgen.core import Element
+
+    foreign = [z for z in sorted(set(crystal.atomic_numbers.tolist())) if z not in known]
+    return [Element.from_Z(z).symbol if z in ELEMENTS else f"Z={z}" for z in foreign]
+
+
+def fault(crystal: Crystal, *, min_volume: float = 0.0, min_fill: float = 0.0, min_distance: float = 0.0) -> str | None:
+    """Reason why a crystal is not sound, or None if it is.
+
+    Args:
+        crystal: without mirage atoms.
+        min_volume: Å³ per cell; a cell without any volume is never sound.
+        min_fill: volume over the product of the edges, 1 for a rectangular cell.
+        min_distance: Å between any two atoms, periodic images included; 0 looks at no distance.
+    """
+    if not crystal.num_atoms:
+        return "it has no atoms"
+    if not is_finite(crystal):
+        return NOT_FINITE
+    if names := foreign_elements(crystal):
+        return f"it contains {', '.join(names)}, which is no element"
+    volume = crystal.volume
+    if volume < min_volume or volume <= 0:
+        return f"the cell has a volume of {volume:.3g} Å³"
+    if volume < min_fill * np.prod(np.linalg.norm(crystal.lattice, axis=1)):
+        return f"its cell is flat ({volume:.3g} Å³)"
+    if min_distance and (distance := closest_distance(crystal.lattice, crystal.frac_coords)) < min_distance:
+        return f"atoms closer than {min_distance} Å ({distance:.3f} Å)"
+    return None
+
+
+def is_decoded(crystal: Crystal) -> bool:
+    """Whether there is a crystal at all: nothing failed before the relaxation."""
+    is_lost = crystal.failure is not None and crystal.failure.step in BEFORE_RELAXATION
+    return not is_lost and crystal.num_atoms > 0
+
+
+def is_broken(crystal: Crystal) -> bool:
+    """Whether a step failed on the crystal itself; that a hull lacks its elements says nothing about it."""
+    return crystal.failure is not None and crystal.failure.step != "hull"
+
+
+def is_relaxed(crystal: Crystal) -> bool:
+    """Whether the relaxation gave a crystal and its energy."""
+    return is_decoded(crystal) and not is_broken(crystal) and crystal.energy_per_atom is not None

@@ -1,0 +1,96 @@
+"""S.U.N. of one sample under one protocol, and verdicts.jsonl, from which every later step reads it."""
+
+import dataclasses
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from miad.core.errors import MiadError
+from miad.core.files import open_text, write_text
+
+# Where a sample ends; the first that applies, in this order. A crystal that passes all ends as `sun`.
+REASONS = (
+    "not decoded",
+    "not relaxed",
+    "not converged",
+    "no hull",
+    "incomparable",
+    "one element",
+    "not stable",
+    "duplicate",
+    "known",
+    "sun",
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One attempted sample under one protocol.
+
+    Attributes:
+        reason: where it ended, one of REASONS.
+        is_stable, is_metastable: below the limits of the protocol.
+        is_unique: it represents its duplicates; None if it could not be compared.
+        is_novel: it matches no known crystal; None if it could not be compared.
+        is_sun: stable, unique and novel, and not barred (a crystal of one element, or not converged).
+        is_msun: the same for metastable.
+        group: id of the first of its duplicates.
+        known_as: id of the known crystal that it matches.
+    """
+
+    reason: str
+    is_stable: bool
+    is_metastable: bool
+    is_unique: bool | None
+    is_novel: bool | None
+    is_sun: bool
+    is_msun: bool
+    group: str | None = None
+    known_as: str | None = None
+
+
+@dataclass(frozen=True)
+class SampleVerdicts:
+    """One attempted sample under every protocol.
+
+    Attributes:
+        crystal_id: of the sample.
+        e_above_hull: eV/atom, None if unknown.
+        decomposition: {reduced formula: share of the atoms} of the competing phases.
+        protocols: {name of the protocol: verdict}.
+    """
+
+    crystal_id: str
+    e_above_hull: float | None
+    decomposition: dict[str, float]
+    protocols: dict[str, Verdict]
+
+
+def write_verdicts(path: Path, samples: Iterable[SampleVerdicts]) -> None:
+    """Write verdicts as JSON lines."""
+    lines = (
+        json.dumps(dataclasses.asdict(sample), ensure_ascii=False, separators=(",", ":")) + "\n" for sample in samples
+    )
+    write_text(path, "".join(lines))
+
+
+def read_verdicts(path: Path) -> dict[str, SampleVerdicts]:
+    """The inverse of `write_verdicts`, {crystal_id: verdicts of the sample} in the order of the file.
+
+    Raises:
+        MiadError: a line is damaged, or of another version of miad.
+    """
+    samples = {}
+    with open_text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line)
+                protocols = {name: Verdict(**verdict) for name, verdict in record.pop("protocols").items()}
+                sample = SampleVerdicts(**record, protocols=protocols)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise MiadError(
+                    f"{path}, line {number} holds no verdicts ({error!r}). Delete the file and run sun again."
+                ) from error
+            samples[sample.crystal_id] = sample
+    return samples
