@@ -14,7 +14,12 @@ else
 	snakemake results/sun_table.csv results/report.html
 endif
 
+# What takes seconds comes first.
 test: .venv/installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/snakefmt --check Snakefile workflow
+	.venv/bin/mypy
 	.venv/bin/python -m pytest
 
 # Installs and starts a Slurm of one node on this machine; needs root on Debian or Ubuntu, and says so elsewhere.
@@ -28,7 +33,9 @@ test-dft: .venv/installed
 test-chaos: .venv/installed
 	.venv/bin/python -m pytest -m chaos -s tests/workflow/test_chaos.py
 
-.venv/installed: envs/requirements.txt envs/requirements-eqv2.txt envs/install.sh pyproject.toml
-	python3.11 -m venv .venv
+# A .venv that works is kept, whatever its Python. PYTHON=… says which one to make a new environment with.
+.venv/installed: $(wildcard envs/requirements*.txt) envs/install.sh pyproject.toml
+	@.venv/bin/python -c pass 2>/dev/null || { \
+	    python="$(or $(PYTHON),$$(bash envs/python.sh))" && [ -n "$$python" ] && set -x && "$$python" -m venv --clear .venv; }
 	bash envs/install.sh .venv/bin/python eqv2
 	touch $@

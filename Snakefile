@@ -16,20 +16,24 @@ include: "workflow/rules/dataset.smk"
 include: "workflow/rules/infuse.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/sample.smk"
+include: "workflow/rules/read.smk"
 include: "workflow/rules/relax.smk"
 include: "workflow/rules/hull.smk"
 include: "workflow/rules/sun.smk"
 include: "workflow/rules/metrics.smk"
+include: "workflow/rules/metrics_table.smk"
 include: "workflow/rules/dft.smk"
-include: "workflow/rules/external.smk"
+include: "workflow/rules/vasp.smk"
+include: "workflow/rules/dft_energies.smk"
+include: "workflow/rules/candidates.smk"
+include: "workflow/rules/export.smk"
+include: "workflow/rules/table.smk"
+include: "workflow/rules/compare.smk"
+include: "workflow/rules/figures.smk"
 include: "workflow/rules/report.smk"
 
 
 rule all:
     default_target: True
     input:
-        "results/sun_table.csv",
-        "results/report.html",
-        expand("results/{run}/export", run=ASKED),
-        dft_rows(),
-        metrics_table(),
+        everything(),

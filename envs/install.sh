@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install miad with its pinned packages into the environment of a Python 3.11:
+# Install miad with its pinned packages into an environment of Python 3.11, 3.12 or 3.13:
 #
 #   envs/install.sh PYTHON [eqv2]
 #
@@ -7,11 +7,16 @@
 set -euo pipefail
 python=$1
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+"$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || {
+    echo "miad needs Python 3.11, 3.12 or 3.13; $python is $("$python" --version)." >&2
+    exit 1
+}
 pip=("$python" -m pip install --quiet --disable-pip-version-check)
-# torch first, with its dependencies; the pinned rest without (requirements.txt says why)
-"${pip[@]}" torch==2.13.0
+# The lists are complete and checked by their checksums, so that nothing is left to be resolved but the build of torch.
 "${pip[@]}" --no-deps -r "$root/envs/requirements.txt"
+"${pip[@]}" -r "$root/envs/requirements-torch.txt"
 if [ "${2:-}" = eqv2 ]; then
-    "${pip[@]}" --no-deps -r "$root/envs/requirements-eqv2.txt"
+    # fairchem-core 1.10 says that it needs a Python below 3.13, but works there (docs/potentials.md).
+    "${pip[@]}" --no-deps --ignore-requires-python -r "$root/envs/requirements-eqv2.txt"
 fi
 "${pip[@]}" --no-deps --no-build-isolation -e "$root"

@@ -35,6 +35,7 @@ CHAIN = {
     "infuse": ("infuse.step", "pad every crystal with mirage atoms into training tensors"),
     "train": ("train.step", "train the joint diffusion model, or continue from its last checkpoint"),
     "sample": ("sample.step", "generate one shard of crystals"),
+    "read": ("sample.read", "read crystals of other programs in the place of samples"),
     "relax": ("relax.step", "relax crystals with a machine-learned potential"),
     "hull": ("hull.step", "make the table of reference energies"),
     "sun": ("sun.step", "energy above hull, uniqueness and novelty of relaxed crystals"),
@@ -46,10 +47,10 @@ CHAIN = {
     "export": ("report.export", "candidates and samples in the formats of other programs"),
     "metrics": ("metrics.step", "validity, coverage and property distances of the paper's appendix E"),
     "metrics-table": ("metrics.table", "the table of these metrics, beside the published figures"),
-    "report": ("report.sun_table", "the table of all runs, beside the published figures"),
+    "table": ("report.sun_table", "the table of all runs, beside the published figures"),
     "compare": ("report.compare", "the tables of the paper, and every run's difference to the first"),
     "figures": ("report.figures.step", "the figures, each with the table it is drawn from"),
-    "page": ("report.page.step", "the report of all runs as one HTML file"),
+    "report": ("report.page.step", "the report of all runs as one HTML file"),
 }
 STEPS = COMMANDS | CHAIN
 

@@ -1,38 +1,28 @@
-"""S.U.N. of anybody's crystals: read, relax if need be, and judge them as our own samples are judged."""
+"""S.U.N. of anybody's crystals, by the steps of the workflow: hull, read, relax, sun, candidates and table."""
 
 import dataclasses
 import json
 import logging
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
 
 import miad
 from miad.config.resolve import read_sections
-from miad.config.sections import Hull, Relax, Report, Sun
-from miad.core.crystal import Crystal, write_crystals
-from miad.core.energy_frames import FRAMES, must_match
+from miad.config.sections import Hull, Relax, Report, Sun, from_record
+from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
 from miad.core.sound import is_broken
-from miad.hull.convex import HullTable, write_table
+from miad.hull.convex import write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
 from miad.preflight.checks import check_runs, frames_compared
 from miad.relax import step as relax
 from miad.report import candidates, sun_table
+from miad.sample import read
 from miad.sun import step as sun
 
 log = logging.getLogger("miad")
-
-
-class Settings(NamedTuple):
-    """The sections of config.yaml that an evaluation needs."""
-
-    hull: Hull
-    relax: Relax
-    sun: Sun
-    report: Report
 
 
 def run(
@@ -78,106 +68,60 @@ def run(
     Raises:
         MiadError: unreadable input, energies of another frame than the hull, no known calculator.
     """
-    sections = _settings(settings, calculator, protocols)
+    place, relaxation, judging, report = _settings(settings, calculator, protocols)
     name = run or name_of(crystals)
-    given, as_drawn = _inputs(crystals, generated, name, energy_frame)
-    needs_relaxation = not is_relaxed(given)
-    place = {"source": hull, "checksum": None, "energy_frame": hull_frame, "references": hull_references}
-    table = _hull_table(dataclasses.replace(sections.hull, **place), sections if needs_relaxation else None)
+    source = {"source": hull, "checksum": None, "energy_frame": hull_frame, "references": hull_references}
+    table = read_source(from_record(Hull, {**dataclasses.asdict(place), **source}), [])
     _make(out)
     write_table(out / "entries.csv.gz", table)
+    read.run(
+        crystals,
+        crystals=out / "crystals.jsonl",
+        given=out / "given.jsonl",
+        run=name,
+        generated=generated,
+        energy_frame=energy_frame,
+        hull=out / "entries.csv.gz",
+        calculator=calculator,
+        relaxed_frame=frames_compared(judging, relaxation).get(calculator),
+    )
     splits = {"train": train, "val": val, "test": test}
     known = {split: _known(path, out, split) for split, path in splits.items() if path}
-    write_crystals(out / "crystals.jsonl", as_drawn or given)
-    if needs_relaxation:
-        _relax(sections.relax, out, calculator)
-    else:
-        (out / "relaxed.json").unlink(missing_ok=True)  # it speaks of the file that is now replaced
-        write_crystals(out / "relaxed.jsonl", given)
-    _judge(sections, out, name, known, has_generated=bool(as_drawn), is_ours=needs_relaxation)
-
-
-def is_relaxed(crystals: list[Crystal]) -> bool:
-    """Whether all readable crystals carry energies, so that they need no relaxation."""
-    readable = [one for one in crystals if not one.failure]
-    known = sum(one.energy_per_atom is not None for one in readable)
-    if 0 < known < len(readable):
-        log.warning("%d of %d crystals carry energies; all are relaxed", known, len(readable))
-    return known == len(readable) > 0
-
-
-def _inputs(
-    path: Path, generated: Path | None, name: str, energy_frame: str | None
-) -> tuple[list[Crystal], list[Crystal] | None]:
-    """The crystals to judge and, if given apart from them, the same ones as they were generated.
-
-    Raises:
-        MiadError: generated ones beside crystals that are to be relaxed, or that do not fit them.
-    """
-    given = _with_frame(read_any(path, name), energy_frame)
-    if not generated:
-        return given, None
-    if not is_relaxed(given):
-        raise MiadError(
-            f"{path}: not all crystals carry energies, so that they would be relaxed, and --generated are what they"
-            " were relaxed from. Give the energies, or leave --generated out."
-        )
-    return _with_generated(given, read_any(generated, f"{name}_generated"))
-
-
-def _hull_table(place: Hull, settings: Settings | None) -> HullTable:
-    """The hull, in the frame of the energies that the relaxation with these settings will give.
-
-    Raises:
-        MiadError: it cannot be read, or is in another frame.
-    """
-    table = read_source(place, [])
-    for whose, frame in frames_compared(settings.sun, settings.relax).items() if settings else ():
-        must_match(whose, frame, table.name, table.energy_frame)
-    return table
-
-
-def joined(generated: list[Crystal], relaxed: list[Crystal]) -> list[Crystal]:
-    """As-generated crystals under the ids of the relaxed ones, told by the ids that the two inputs carry.
-
-    Raises:
-        MiadError: a relaxed crystal has no generated one of its id, or ids are absent or occur twice.
-    """
-    by_id = {one.source_id or one.crystal_id: one for one in generated}
-    if len(by_id) < len(generated):
-        raise MiadError("--generated: an id occurs twice, so that the crystals cannot be joined. Make the ids unique.")
-    absent = [one for one in relaxed if (one.source_id or one.crystal_id) not in by_id]
-    if absent:
-        raise MiadError(
-            f"{absent[0].source_id or absent[0].crystal_id} has no crystal of the same id in --generated. Write an id"
-            " (crystal_id, material_id, id, or the file name of a CIF) into both inputs; rows are not joined by order."
-        )
-    return [by_id[one.source_id or one.crystal_id].replace(crystal_id=one.crystal_id) for one in relaxed]
-
-
-def _with_generated(relaxed: list[Crystal], generated: list[Crystal]) -> tuple[list[Crystal], list[Crystal]]:
-    """Relaxed and as-generated crystals, joined; what was generated only was attempted too, and counts as failed."""
-    kept = {one.source_id or one.crystal_id for one in relaxed}
-    lost = [one for one in generated if (one.source_id or one.crystal_id) not in kept]
-    reason = "it is among the generated crystals, but not among the relaxed ones"
-    if lost:
-        example = lost[0].source_id or lost[0].crystal_id
-        log.warning(
-            "%s and %d others are not among the relaxed crystals; they count as attempted", example, len(lost) - 1
-        )
-    return relaxed + [one.failed("relax", reason) for one in lost], joined(generated, relaxed) + lost
+    _relax(relaxation, out, calculator)
+    sun.run(
+        judging,
+        relaxed=[out / "relaxed.jsonl"],
+        generated=[out / "crystals.jsonl"],
+        relaxation=None if generated else relaxation,
+        **known,
+        hull=out / "entries.csv.gz",
+        ledger=out / "ledger.jsonl",
+        verdicts=out / "verdicts.jsonl",
+        row=out / "row.json",
+        run=name,
+    )
+    candidates.run(
+        ledgers=[out / "ledger.jsonl"],
+        verdicts=[out / "verdicts.jsonl"],
+        rows=[out / "row.json"],
+        candidates=out / "candidates.csv",
+        cif=out / "cif",
+        ledger_csv=out / "ledger.csv",
+        ledger_parquet=out / "ledger.parquet",
+    )
+    sun_table.run(report, rows=[out / "row.json"], table=out / "sun_table.csv", readable=out / "sun_table.md")
 
 
 def _relax(settings: Relax, out: Path, calculator: str) -> None:
     """Relax the crystals of the folder, unless it holds them relaxed with the same settings."""
-    key = {"crystals": checksum(out / "crystals.jsonl", "sha256"), **dataclasses.asdict(settings)}
+    key = {"crystals": checksum(out / "given.jsonl", "sha256"), **dataclasses.asdict(settings)}
     text = json.dumps({name: value for name, value in key.items() if name not in ("workers", "device")}, indent=1)
     done = out / "relaxed.json"
     if done.is_file() and (out / "relaxed.jsonl").is_file() and done.read_text(encoding="utf-8") == text:
         log.info("%s holds these crystals, relaxed with these settings", out)
         return
     done.unlink(missing_ok=True)
-    relax.run(settings, crystals=out / "crystals.jsonl", relaxed=out / "relaxed.jsonl", calculator=calculator)
+    relax.run(settings, crystals=out / "given.jsonl", relaxed=out / "relaxed.jsonl", calculator=calculator)
     write_text(done, text)
 
 
@@ -197,77 +141,24 @@ def _make(folder: Path) -> None:
         raise MiadError(f"--out {folder} cannot be written to ({error}). Give a folder of your own.") from error
 
 
-def _judge(
-    settings: Settings, out: Path, name: str, known: dict[str, Path], *, has_generated: bool, is_ours: bool
-) -> None:
-    """Ledger, verdicts, candidates and table; `is_ours` if the crystals were relaxed here."""
-    sun.run(
-        settings.sun,
-        relaxed=[out / "relaxed.jsonl"],
-        generated=[out / "crystals.jsonl"] if has_generated or is_ours else None,
-        relaxation=settings.relax if is_ours else None,
-        **known,
-        hull=out / "entries.csv.gz",
-        ledger=out / "ledger.jsonl",
-        verdicts=out / "verdicts.jsonl",
-        row=out / "row.json",
-        run=name,
-    )
-    candidates.run(
-        ledgers=[out / "ledger.jsonl"],
-        verdicts=[out / "verdicts.jsonl"],
-        rows=[out / "row.json"],
-        candidates=out / "candidates.csv",
-        cif=out / "cif",
-        ledger_csv=out / "ledger.csv",
-        ledger_parquet=out / "ledger.parquet",
-    )
-    sun_table.run(settings.report, rows=[out / "row.json"], table=out / "sun_table.csv", readable=out / "sun_table.md")
-
-
-def _with_frame(crystals: list[Crystal], frame: str | None) -> list[Crystal]:
-    """Crystals whose energies have a frame.
-
-    Raises:
-        MiadError: an energy without a frame, or a flag that contradicts the file.
-    """
-    if frame not in (None, *FRAMES):
-        raise MiadError(f"--energy-frame is '{frame}'; use {' or '.join(FRAMES)}.")
-    framed = []
-    for one in crystals:
-        if one.energy_per_atom is None:
-            framed.append(one)
-            continue
-        if one.energy_frame and frame and one.energy_frame != frame:
-            raise MiadError(f"{one.crystal_id} states the energy frame '{one.energy_frame}', --energy-frame '{frame}'.")
-        if not (one.energy_frame or frame):
-            raise MiadError(
-                f"{one.crystal_id} has an energy without its frame. Give --energy-frame {' or '.join(FRAMES)}."
-            )
-        framed.append(one.replace(energy_frame=one.energy_frame or frame, calculator=one.calculator or "as given"))
-    return framed
-
-
 def _known(path: Path, out: Path, split: str) -> Path:
-    """The known crystals as JSON lines; ours are used where they are, with what was reduced of them before."""
+    """The known crystals as JSON lines: ours where they are, beside what was reduced of them before, others as a copy.
+
+    A copy is made again when the file, or the version of miad, has changed: MP-20's CIFs take minutes.
+    """
     if split != "train" and _is_empty(path):
         return path  # Alex-MP-20, for one, has no test split
     name = "known" if split == "train" else f"known_{split}"
     copy, source = out / f"{name}.jsonl.gz", out / f"{name}.json"
     content = path.is_file() and json.dumps({"sha256": checksum(path, "sha256"), "miad": miad.__version__})
     if content and copy.is_file() and source.is_file() and source.read_text(encoding="utf-8") == content:
-        return copy  # MP-20's CIFs take minutes
+        return copy
     crystals = read_any(path, name)
     failed = [one for one in crystals if is_broken(one)]
     if failed:
-        log.warning(
-            "%s: %d of %d crystals failed and do not count as known, e.g. %s: %s",
-            path,
-            len(failed),
-            len(crystals),
-            failed[0].source_id or failed[0].crystal_id,
-            failed[0].failure,
-        )
+        example = f"{failed[0].source_id or failed[0].crystal_id}: {failed[0].failure}"
+        counts = f"{len(failed)} of {len(crystals)}"
+        log.warning("%s: %s crystals failed and do not count as known, e.g. %s", path, counts, example)
     if is_ours(path):
         return path
     source.unlink(missing_ok=True)
@@ -285,7 +176,7 @@ def _is_empty(path: Path) -> bool:
         return not text.read(1)
 
 
-def _settings(config: str | None, calculator: str, protocols: str | None) -> Settings:
+def _settings(config: str | None, calculator: str, protocols: str | None) -> tuple[Hull, Relax, Sun, Report]:
     """Thresholds and settings of the relaxation, from a config file or JSON of sections.
 
     Raises:
@@ -299,6 +190,6 @@ def _settings(config: str | None, calculator: str, protocols: str | None) -> Set
         config = next((str(place) for place in places if place.is_file()), None)
         if config is None:
             raise MiadError(f"{places[0]} does not exist. Give --settings with the path of a config.yaml of miad.")
-    hull, relaxation, judging, table = read_sections(config, (Hull, Relax, Sun, Report), check_runs)
-    relaxation = dataclasses.replace(relaxation, calculators=[calculator])
-    return Settings(hull, relaxation, judging, dataclasses.replace(table, protocols=protocols or table.protocols))
+    place, relaxation, judging, report = read_sections(config, (Hull, Relax, Sun, Report), check_runs)
+    report = dataclasses.replace(report, protocols=protocols or report.protocols)
+    return place, dataclasses.replace(relaxation, calculators=[calculator]), judging, report

@@ -1,22 +1,90 @@
-"""The runs that a config asks for, and where the results of each of them are."""
+"""The map of results/: where each file of each step of each run lies. Rules write there, and the report reads there."""
 
 import json
-from dataclasses import dataclass
+import string
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from miad.config.resolve import homes, kept_runs, read_config, resolve
+from miad.config.resolve import homes, is_read, kept_runs, read_config, read_runs, resolve
+
+# {step: {file: where it lies, as a pattern below the folder of all results}}. Logs and what a step keeps for itself
+# (checkpoints, archives of DFT) are not here: no other step reads them.
+FILES: dict[str, dict[str, str]] = {
+    "dataset": {split: f"{{run}}/dataset/{split}.jsonl.gz" for split in ("train", "val", "test")},
+    "infuse": {split: f"{{run}}/infuse/{split}.safetensors" for split in ("train", "val")},
+    "train": {
+        "model": "{run}/train/model.safetensors",
+        "readable": "{run}/train/model.json",
+        "losses": "{run}/train/losses.csv",
+    },
+    "sample": {
+        "crystals": "{run}/sample/{shard}.jsonl",
+        "trajectories": "{run}/sample/{shard}.trajectories.safetensors",
+        "given": "{run}/sample/{shard}.given.jsonl",  # of crystals of other programs: as they came, energies included
+    },
+    "relax": {"relaxed": "{run}/relax/{calculator}/{shard}.jsonl"},
+    "hull": {"hull": "{run}/hull/entries.csv.gz"},
+    "sun": {
+        "ledger": "{run}/sun/{calculator}/ledger.jsonl",
+        "verdicts": "{run}/sun/{calculator}/verdicts.jsonl",
+        "row": "{run}/sun/{calculator}/row.json",
+    },
+    "metrics": {"metrics": "{run}/metrics/metrics.json"},
+    "dft": {
+        "queue": "{run}/dft/queue.jsonl",
+        "plan": "{run}/dft/plan.json",
+        "costs": "{run}/dft/queue.csv",
+        "excluded": "{run}/dft/excluded.csv",
+        "relaxed": "{run}/dft/relaxed.jsonl",
+        "ledger": "{run}/dft/ledger.jsonl",
+        "verdicts": "{run}/dft/verdicts.jsonl",
+        "row": "{run}/dft/row.json",
+        "energies": "{run}/dft/energies.csv",
+    },
+    "vasp": {"calculations": "{run}/vasp/chunks/{chunk}.jsonl"},
+    "candidates": {
+        "candidates": "{run}/candidates.csv",
+        "cif": "{run}/cif",
+        "ledger_csv": "{run}/ledger.csv",
+        "ledger_parquet": "{run}/ledger.parquet",
+    },
+    "export": {"export": "{run}/export"},
+    "table": {"table": "sun_table.csv", "readable": "sun_table.md"},
+    "metrics_table": {"table": "metrics.csv", "readable": "metrics.md"},
+    "compare": {"tables": "tables"},
+    "figures": {"figures": "figures"},
+    "report": {"report": "report.html"},
+}
+# The settings that the steps at the end read, by their keys: those that decide what comes out, not how fast it does.
+_DECIDING = ("seed", "dataset", "mirage", "diffusion", "network", "train", "sample", "relax", "hull", "sun")
+SETTINGS_READ: dict[str, tuple[str, ...]] = {
+    "compare": (*_DECIDING, "dft.enabled", "report.published"),
+    "figures": (
+        "mirage.num_atoms",
+        "train.num_epochs",
+        "sample.epoch",
+        "sample.num_shards",
+        "relax.calculators",
+        "dft.enabled",
+    ),
+    "report": (*_DECIDING, "metrics", "dft", "vasp.functional", "vasp.replay", "report.title", "report.max_viewed"),
+}
+_OF_THE_MACHINE = ("workers", "device", "checkpoint_minutes")  # keys left out of these
 
 
 @dataclass(frozen=True)
 class Run:
-    """One row or more of the tables.
+    """One run: one row or more of the tables.
 
     Attributes:
         name: of the run.
         folder: where all results are, e.g. results.
-        sections: its settings, {section: {key: value}, "seed": …}; empty for crystals of other programs.
-        homes: for each step, the run in whose folder the results are.
+        sections: its settings, {section: {key: value}, "seed": …}; for crystals of other programs those of the main
+            run, but for `sample`, which says where they were read, and the calculator.
+        homes: for each step, the run in whose folder the results are: runs share what they have in common.
         epoch_of: for a model that was kept on the way, the run that it belongs to.
     """
 
@@ -27,49 +95,60 @@ class Run:
     epoch_of: str | None = None
 
     @property
-    def is_external(self) -> bool:
-        """Whether other programs made the crystals."""
-        return not self.sections
-
-    @property
     def own(self) -> Path:
         """The run's own folder, with its candidates and its ledger."""
-        return self.folder / "external" / self.name if self.is_external else self.folder / self.name
+        return self.folder / self.name
 
     @property
     def rows(self) -> list[Path]:
-        """Row files of `miad sun`, one per calculator."""
-        return [path / "row.json" for path in self._judged]
+        """Row files, one per calculator, DFT last."""
+        return self.judged("row")
 
     @property
     def verdicts(self) -> list[Path]:
-        """Verdicts of `miad sun`, one per calculator."""
-        return [path / "verdicts.jsonl" for path in self._judged]
+        """Verdicts of every protocol, in the order of the rows."""
+        return self.judged("verdicts")
 
     @property
-    def _judged(self) -> list[Path]:
-        if self.is_external:
-            return [self.own]
-        judged = [self.path("sun", calculator) for calculator in self.sections["relax"]["calculators"]]
-        # Kept models are not worth DFT.
-        has_dft = self.sections["dft"]["enabled"] and self.epoch_of is None
-        return judged + ([self.folder / self.homes["vasp"] / "dft"] if has_dft else [])
+    def has_dft(self) -> bool:
+        """Whether the best crystals go to DFT; kept models are not worth it."""
+        return self.sections["dft"]["enabled"] and self.epoch_of is None
 
     @property
     def shards(self) -> range:
-        """Numbers of the shards that were sampled."""
-        return range(0 if self.is_external else self.sections["sample"]["num_shards"])
+        """Numbers of the shards of samples."""
+        return range(self.sections["sample"]["num_shards"])
+
+    def judged(self, file: str) -> list[Path]:
+        """A file of `miad sun` (row, ledger, verdicts) for each calculator, and of DFT if that is enabled."""
+        return self.files("sun", file) + (self.files("dft", file) if self.has_dft else [])
 
     def path(self, step: str, name: str) -> Path:
-        """A file or folder of a step, where the run that made it has put it."""
+        """A file or folder of a step by its name, where the run that made it has put it."""
         return self.folder / self.homes[step] / step / name
 
+    def files(self, step: str, file: str, **known: Any) -> list[Path]:
+        """A file of FILES where it lies for this run; for each shard, calculator and chunk, unless one is `known`."""
+        pattern = FILES[step][file]
+        fields = [name for _, name, _, _ in string.Formatter().parse(pattern) if name and name != "run"]
+        values = {
+            "shard": lambda: self.shards,
+            "calculator": lambda: self.sections["relax"]["calculators"],
+            "chunk": lambda: range(self.sections["vasp"]["num_chunks"]),
+        }
+        choices = [[known[name]] if name in known else values[name]() for name in fields]
+        home = self.homes.get(step, self.name)
+        return [
+            self.folder / pattern.format(run=home, **dict(zip(fields, chosen, strict=True)))
+            for chosen in product(*choices)
+        ]
 
-def runs_of(config: str, folder: Path) -> tuple[list[Run], list[Run]]:
+
+def runs_of(text: str, folder: Path) -> tuple[list[Run], list[Run]]:
     """The runs of a config, and those of models that were kept on the way.
 
     Args:
-        config: path of a config file, or the config as JSON.
+        text: path of a config file, the config as JSON, or what `record` makes of its runs.
         folder: where the results are.
 
     Returns:
@@ -78,18 +157,96 @@ def runs_of(config: str, folder: Path) -> tuple[list[Run], list[Run]]:
     Raises:
         MiadError: the config has errors.
     """
-    settings = json.loads(config) if config.lstrip().startswith("{") else read_config(Path(config))
-    asked = resolve(settings)
-    kept = kept_runs(asked)
-    everything = {**asked, **kept}
+    given = json.loads(text) if text.lstrip().startswith("{") else read_config(Path(text))
+    if "runs" not in given:
+        return runs_of_config(given, folder)
+    runs, kept = ([Run(folder=folder, **one) for one in given[part]] for part in ("runs", "kept"))
+    return runs, kept
+
+
+def runs_of_config(config: dict, folder: Path) -> tuple[list[Run], list[Run]]:
+    """The same of a config as it was read.
+
+    Raises:
+        MiadError: the config has errors.
+    """
+    asked = resolve(config)
+    epochs = kept_runs(asked)
+    everything = {**asked, **read_runs(config, next(iter(asked.values()))), **epochs}
     found = homes(everything)
 
     def run(name: str, epoch_of: str | None = None) -> Run:
         return Run(name, folder, everything[name], {step: of[name] for step, of in found.items()}, epoch_of)
 
-    external = [Run(name, folder, {}, {}) for name in settings.get("external") or {}]
-    epochs = {name: kept[name]["sample"]["epoch"] for name in kept}
     return (
-        [*(run(name) for name in asked), *external],
-        [run(name, name.removesuffix(f"_epoch_{epoch}")) for name, epoch in epochs.items()],
+        [run(name) for name in everything if name not in epochs],
+        [run(name, name.removesuffix(f"_epoch_{epochs[name]['sample']['epoch']}")) for name in epochs],
     )
+
+
+def record(step: str, runs: Iterable[Run], kept: Iterable[Run] = ()) -> str:
+    """The runs as JSON for `--runs` of a step at the end, with no other settings than those that it reads."""
+    parts = {
+        part: [
+            {
+                key: _picked(value, SETTINGS_READ[step]) if key == "sections" else value
+                for key, value in asdict(run).items()
+                if key != "folder"
+            }
+            for run in ones
+        ]
+        for part, ones in (("runs", runs), ("kept", kept))
+    }
+    return json.dumps(parts)
+
+
+def _picked(sections: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """The sections and single keys (`section.key`) that are named, without what only describes the machine."""
+    found: dict[str, Any] = {}
+    for section, value in sections.items():
+        single = [key.partition(".")[2] for key in keys if key.startswith(f"{section}.")]
+        if section in keys:
+            is_inner = isinstance(value, dict)
+            found[section] = {k: v for k, v in value.items() if k not in _OF_THE_MACHINE} if is_inner else value
+        elif single:
+            found[section] = {key: value[key] for key in single}
+    return found
+
+
+def table_rows(runs: list[Run]) -> list[tuple[str, Path]]:
+    """(run, row file) for each row of the table: potentials, then DFT, then crystals of other programs."""
+    own = [run for run in runs if not is_read(run.sections)]
+    found = [(run.name, path) for run in own for path in run.files("sun", "row")]
+    found += [(run.name, path) for run in own if run.has_dft for path in run.files("dft", "row")]
+    return found + [(run.name, path) for run in runs if is_read(run.sections) for path in run.rows]
+
+
+def read_by(step: str, runs: list[Run], kept: list[Run]) -> list[Path]:
+    """Every file that a step at the end reads: `metrics_table`, `compare`, `figures` or `report`."""
+    return list(dict.fromkeys(_read_by(step, runs, kept)))
+
+
+def _read_by(step: str, runs: list[Run], kept: list[Run]) -> Iterator[Path]:
+    if step == "metrics_table":
+        for run in [*runs, *kept]:
+            yield from run.files("metrics", "metrics")
+    if step == "compare":
+        for run in runs:
+            yield from run.rows + run.verdicts
+    if step == "figures":
+        for run in [*runs, *kept]:
+            yield from run.rows + run.verdicts
+        for run in runs:
+            for part, file in (("candidates", "candidates"), ("candidates", "ledger_csv"), ("train", "losses")):
+                yield from run.files(part, file)
+            yield from run.files("sample", "trajectories") + run.files("sample", "crystals")
+    if step == "report":
+        folder = runs[0].folder
+        yield from (folder / FILES[part][file] for part, file in (("table", "table"), ("compare", "tables")))
+        yield folder / FILES["figures"]["figures"]
+        for run in runs:
+            yield from run.rows + run.verdicts + run.judged("ledger")
+            for file in ("candidates", "cif", "ledger_csv"):
+                yield from run.files("candidates", file)
+            # Their checksums are in the report.
+            yield from run.files("dataset", "train") + run.files("hull", "hull") + run.files("train", "model")

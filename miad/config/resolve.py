@@ -20,7 +20,7 @@ from miad.core.errors import MiadError
 
 Section = TypeVar("Section")
 Check = Callable[[dict[str, dict]], None]
-TAKEN = ("external", "figures", "tables")  # folders of results/ that are no runs
+TAKEN = ("external", "figures", "tables")  # folders of results/ that are no runs; external: of earlier versions
 
 
 def merge(base: dict, over: dict) -> dict:
@@ -86,7 +86,7 @@ def check_names(config: dict) -> None:
                 f"config.yaml: {key}: {name!r} cannot be the name of a run. Use letters, digits and underscores, and"
                 " quotes where YAML reads a number or a truth value (20, no, on)."
             )
-        if name in TAKEN and key != "external":
+        if name in TAKEN:
             raise MiadError(f"config.yaml: {key}: results/{name} is a folder of its own. Rename the run {name}.")
         if name in seen:
             other = "the main run" if seen[name] == "run" else f"a run under {seen[name]}"
@@ -126,6 +126,35 @@ def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
     return kept
 
 
+def read_runs(config: dict, main: dict) -> dict[str, dict]:
+    """Further runs, one per entry of `external`: crystals of other programs that are read instead of sampled.
+
+    Args:
+        config: config.yaml as read.
+        main: settings of the main run.
+
+    Returns:
+        {name: settings}: those of the main run, but for `sample`, which says where the crystals are read, the
+        calculator, and DFT, which is left out.
+    """
+    runs = {}
+    for name, entry in (config.get("external") or {}).items():
+        relax = {**main["relax"], "calculators": [entry.get("calculator") or "chgnet"]}
+        named = {key: entry.get(key) for key in ("crystals", "generated", "energy_frame")}
+        runs[name] = {
+            **main,
+            "sample": {**named, "num_shards": 1, "epoch": None},
+            "relax": relax,
+            "dft": {**main["dft"], "enabled": False},
+        }
+    return runs
+
+
+def is_read(sections: dict) -> bool:
+    """Whether the samples of a run are read from a file of another program."""
+    return "crystals" in sections["sample"]
+
+
 def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
     """The run in whose folder the results of each step of each run are: {step: {run: run}}.
 
@@ -133,7 +162,7 @@ def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
     in common, so an ablation of the sampler starts from the weights of the main run.
     """
     sections = {section for upstream in UPSTREAM.values() for section in upstream}
-    texts = {run: {section: settings_json(settings, section) for section in sections} for run, settings in runs.items()}
+    texts = {run: {section: _text(settings, section) for section in sections} for run, settings in runs.items()}
     found: dict[str, dict[str, str]] = {}
     for step, upstream in UPSTREAM.items():
         first: dict[tuple[str, ...], str] = {}
@@ -141,6 +170,13 @@ def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
             run: first.setdefault(tuple(text[name] for name in upstream), run) for run, text in texts.items()
         }
     return found
+
+
+def _text(settings: dict, section: str) -> str:
+    """A section as JSON, to be compared with that of another run."""
+    if section == "sample" and is_read(settings):
+        return json.dumps(settings["sample"], sort_keys=True)
+    return settings_json(settings, section)
 
 
 def read_settings(text: str, kind: type[Section], check: Check | None = None) -> Section:

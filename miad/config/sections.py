@@ -345,9 +345,23 @@ def _values(run: dict, kind: type) -> dict[str, Any]:
 
 
 def settings_json(run: dict, name: str) -> str:
-    """One section as JSON, for a rule's `params`: a changed value reruns only what depends on it."""
-    section: Any = build(run, SECTIONS[name])
-    return json.dumps(dataclasses.asdict(section), sort_keys=True)
+    """One section as JSON, for a rule's `params`: a changed value reruns only what depends on it.
+
+    A field that has its default is left out, so that one which a later version adds does not train again.
+    """
+    return json.dumps(without_defaults(build(run, SECTIONS[name])), sort_keys=True)
+
+
+def without_defaults(section: Any) -> dict[str, Any]:
+    """The values of a section as `dataclasses.asdict` gives them, defaults left out, those of inner sections too."""
+    record = dataclasses.asdict(section)
+    for field in dataclasses.fields(section):
+        value = getattr(section, field.name)
+        if dataclasses.is_dataclass(value):
+            record[field.name] = without_defaults(value)
+        elif field.default is not dataclasses.MISSING and value == field.default:
+            del record[field.name]
+    return record
 
 
 def from_record(kind: type[Section], record: Any) -> Section:

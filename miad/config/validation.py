@@ -3,6 +3,7 @@
 import difflib
 import functools
 import json
+import operator
 import types
 import typing
 from collections.abc import Iterable
@@ -62,7 +63,8 @@ def validated(kind: type[Kind], value: Any, *, section: str = "", origin: str = 
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             if problem["type"] in OF_TYPE and isinstance(problem["input"], str):
-                _replace(value, problem["loc"], meant(problem["input"]))
+                *parents, key = problem["loc"]
+                functools.reduce(operator.getitem, parents, value)[key] = meant(problem["input"])
     try:
         return adapter.validate_json(json.dumps(value))
     except ValidationError as error:
@@ -95,19 +97,12 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _replace(value: Any, path: tuple[int | str, ...], new: Any) -> None:
-    """Set the value at a path of keys, in place."""
-    for part in path[:-1]:
-        value = value[part]
-    value[path[-1]] = new
-
-
 def _sentence(kind: Any, problem: Any, section: str) -> str:
     """One error: key, value, what was expected and the key's description."""
     path = tuple(part for part in problem["loc"] if part != "[key]")
-    description, known, is_own = _described(kind, path)
-    names = [section] if section and is_own else []
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in (*names, *path))[1:]
+    description, known = _described(kind, path)
+    names = (section, *path) if section else path
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in names)[1:]
     if problem["type"] == "missing":
         return f"{where} is missing. Add it, or restore config.yaml. {description}".strip()
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
@@ -117,14 +112,13 @@ def _sentence(kind: Any, problem: Any, section: str) -> str:
     if problem["loc"][-1:] == ("[key]",):
         return f"{where} cannot be a key, {words}. {description}".strip()
     value = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"
-    return f"{where or section}{value}, {words}. {description}".strip()
+    return f"{where}{value}, {words}. {description}".strip()
 
 
-def _described(kind: Any, path: tuple[int | str, ...]) -> tuple[str, list[str], bool]:
-    """Description of the field at a path, the keys that its block knows, and whether the path begins with a plain
-    field, not with a block that is a section of its own."""
-    description, known, is_own = "", [], True
-    for depth, part in enumerate(path):
+def _described(kind: Any, path: tuple[int | str, ...]) -> tuple[str, list[str]]:
+    """Description of the field at a path, and the keys that its block knows."""
+    description, known = "", []
+    for part in path:
         kind = _bare(kind)
         fields = getattr(kind, "__pydantic_fields__", None)
         if fields is None:  # a list, or a block whose entries are named freely
@@ -132,11 +126,8 @@ def _described(kind: Any, path: tuple[int | str, ...]) -> tuple[str, list[str], 
             continue
         known = [field.alias or name for name, field in fields.items()]
         field = fields.get(part)
-        description = (field.description or "") if field else ""
-        kind = field.annotation if field else None
-        if depth == 0:
-            is_own = part != "seed" and not hasattr(_bare(kind), "__pydantic_fields__")
-    return description, known, is_own
+        description, kind = ((field.description or ""), field.annotation) if field else ("", None)
+    return description, known
 
 
 def _bare(hint: Any) -> Any:

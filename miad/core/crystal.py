@@ -222,3 +222,9 @@ def read_crystals(*paths: Path) -> list[Crystal]:
 def write_crystals(path: Path, crystals: Iterable[Crystal]) -> None:
     """Write JSON lines atomically, gzipped if the name ends in .gz."""
     write_text(path, "".join(to_line(crystal) + "\n" for crystal in crystals))
+
+
+def carry_energies(crystals: list[Crystal]) -> bool:
+    """True if all crystals that did not fail carry energies, and there are any: they were relaxed elsewhere."""
+    sound = [one for one in crystals if not one.failure]
+    return bool(sound) and all(one.energy_per_atom is not None for one in sound)

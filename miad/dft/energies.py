@@ -23,7 +23,7 @@ from miad.dft.calculation import (
     relaxed_by_dft,
 )
 from miad.dft.estimate import estimates, unknown
-from miad.sun.step import Judged, judge_run
+from miad.sun.step import Judged, as_generated, judge_run
 
 log = logging.getLogger("miad")
 COLUMNS = (
@@ -97,7 +97,8 @@ def run(
         log.warning("%s: the table calls them '%s'", problem, title)
     write_crystals(relaxed, [_after_dft(one, done, planned["reasons"], title) for one in read_crystals(ledger)])
     splits = {"train": train, "val": val, "test": test}
-    judged = judge_run(judge, relaxed=[relaxed], generated=generated, splits=splits, hull=hull, name=run)
+    before = as_generated(generated or [])
+    judged = judge_run(judge, relaxed=[relaxed], generated=before, splits=splits, hull=hull, name=run)
     known = {
         "calculator": title,
         "calculator_name": STEP,

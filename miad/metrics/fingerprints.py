@@ -129,7 +129,8 @@ def structure_fingerprint(crystal: Crystal) -> np.ndarray | None:
     structure = crystal.structure
     try:
         found = [sites.featurize(structure, site) for site in range(len(structure))]
-    except (ValueError, IndexError, RuntimeError, ZeroDivisionError, np.linalg.LinAlgError) as error:
+    # TypeError: an element without a radius, such as Bk.
+    except (ValueError, TypeError, IndexError, RuntimeError, ZeroDivisionError, np.linalg.LinAlgError) as error:
         log.info("%s has no structure fingerprint (%s)", crystal.crystal_id, error)
         return None
     return np.array(found).mean(axis=0)

@@ -106,20 +106,22 @@ def attempt(name: str, action: Callable[[], str]) -> Check:
 
 
 def python_version() -> Check:
-    """The version of Python, which the pins are for."""
+    """This Python, compared with those that the pinned packages are for."""
     found = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info[:2] == (3, 11):
+    if (3, 11) <= sys.version_info[:2] <= (3, 13):
         return Check("Python", OK, found)
-    return Check(
-        "Python", MISSING, f"{found}; the pinned packages are for 3.11. Install Python 3.11 and run `make run`."
-    )
+    return Check("Python", MISSING, f"{found}; the pinned packages are for 3.11 to 3.13. Install one, then `make run`.")
 
 
 def package_versions(pins: Path = ROOT / "envs" / "requirements.txt") -> Check:
     """The installed packages, compared with those that the results were tested with."""
+    from packaging.requirements import Requirement
+
     if not pins.is_file():
         return Check("packages", NOTE, f"{pins} is not there, so that versions cannot be compared")
-    wanted = dict(re.findall(r"^([A-Za-z0-9_.-]+)==([^\s;]+)", pins.read_text(encoding="utf-8"), re.MULTILINE))
+    lines = re.findall(r"^[A-Za-z].*?(?= *\\?$)", pins.read_text(encoding="utf-8"), re.MULTILINE)
+    pinned = [one for one in map(Requirement, lines) if one.marker is None or one.marker.evaluate()]
+    wanted = {one.name: str(one.specifier).removeprefix("==") for one in pinned}
     absent, others = [], []
     for package, version in wanted.items():
         try:
@@ -132,7 +134,7 @@ def package_versions(pins: Path = ROOT / "envs" / "requirements.txt") -> Check:
             others.append(f"{package} {found} instead of {version}")
     if absent:
         return Check(
-            "packages", MISSING, f"{', '.join(absent)} not installed. Run `make run` once, or `pip install -r {pins}`."
+            "packages", MISSING, f"{', '.join(absent)} not installed. Run `make run` once, or envs/install.sh python."
         )
     if others:
         return Check("packages", NOTE, f"other versions than tested: {', '.join(others)}")

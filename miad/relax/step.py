@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miad.config.sections import Relax
-from miad.core.crystal import Crystal, read_crystals, write_crystals
+from miad.core.crystal import Crystal, carry_energies, read_crystals, write_crystals
 from miad.core.energy_frames import correct
 from miad.core.files import checksum
 from miad.machine.cores import num_cores
@@ -33,7 +33,8 @@ _IRRELEVANT = ("calculators", "potentials", "memory", "workers", "device")
 def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> None:
     """Relax every crystal; one that fails keeps its line and gains a reason.
 
-    A killed run continues from the crystals that it had finished.
+    Crystals that all carry energies were relaxed elsewhere and stay as they are. A killed run continues from the
+    crystals that it had finished.
 
     Args:
         settings: section `relax`.
@@ -44,10 +45,14 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
     Raises:
         MiadError: the potential is unknown or cannot be loaded, or its weights are absent.
     """
+    given = read_crystals(crystals)
+    if carry_energies(given):
+        log.info("all crystals carry energies; they are taken as relaxed")
+        write_crystals(relaxed, given)
+        return
     chosen = potential(calculator, settings.potentials.get(calculator))
     chosen.files()
     settings = settings_of(settings, calculator)
-    given = read_crystals(crystals)
     with Journal(relaxed, _key(settings, calculator, chosen, crystals)) as journal:
         finished = journal.finished
         waiting = [crystal for crystal in given if crystal.crystal_id not in finished]

@@ -77,7 +77,7 @@ class Outcome:
 
     @property
     def not_sent(self) -> str | None:
-        """How samples count that were not sent to DFT, in words; None where nothing was to be sent."""
+        """Rule for samples that were not sent to DFT, in words; None where nothing was to be sent."""
         return RULES.get(self.record.get("not_sent") or "")
 
     @property

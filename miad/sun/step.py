@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from miad.config.sections import Protocol, Relax, Sun
-from miad.core.crystal import Crystal, read_crystals, write_crystals
+from miad.core.crystal import Crystal, carry_energies, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.provenance import versions
@@ -81,9 +81,10 @@ def run(
         MiadError: ids that do not fit, energies of another frame than the hull, a protocol that cannot be applied.
     """
     splits = {split: path for split, path in (("train", train), ("val", val), ("test", test)) if path}
-    judged = judge_run(settings, relaxed=relaxed, generated=generated, splits=splits, hull=hull, name=run)
+    before = as_generated(generated or [])
+    judged = judge_run(settings, relaxed=relaxed, generated=before, splits=splits, hull=hull, name=run)
     known: dict[str, Any] = {"relaxation": None, "calculator_name": None}
-    if relaxation:
+    if relaxation and (before or not generated):  # crystals relaxed elsewhere do not tell their settings
         known = {"relaxation": relaxed_with(relaxation), "calculator_name": relaxation.calculators[0]}
     dataclasses.replace(judged, row=judged.row | known).write(ledger=ledger, verdicts=verdicts, row=row)
 
@@ -92,7 +93,7 @@ def judge_run(
     settings: Sun,
     *,
     relaxed: list[Path],
-    generated: list[Path] | None,
+    generated: list[Crystal],
     splits: dict[str, Path],
     hull: Path,
     name: str,
@@ -100,7 +101,8 @@ def judge_run(
     """Judge the crystals of one run and calculator; writes nothing but the reduced training cells.
 
     Args:
-        settings, relaxed, generated, hull, name: as for `run`.
+        settings, relaxed, hull, name: as for `run`.
+        generated: the crystals before relaxation; none if they are not known.
         splits: {train, val or test: crystals of that split}; train is needed.
 
     Raises:
@@ -113,7 +115,7 @@ def judge_run(
     energies = [energy_above(crystal, point) for crystal, point in zip(crystals, points, strict=True)]
     cells = {"relaxed": [crystal for crystal in crystals if is_relaxed(crystal)]}
     if generated:
-        cells["generated"] = _as_generated(crystals, read_crystals(*generated))
+        cells["generated"] = _as_generated(crystals, generated)
     references = {split: [one for one in read_crystals(path) if not is_broken(one)] for split, path in splits.items()}
     matches = matches_of(protocols, cells, references, settings.workers, reduced_path(splits["train"]))
     verdicts = {key: judge(crystals, energies, matches[key], protocol) for key, protocol in protocols.items()}
@@ -129,6 +131,12 @@ def judge_run(
         for key, ones in verdicts.items()
     }
     return Judged(ledger, samples, _row(name, settings, convex, crystals, records))
+
+
+def as_generated(paths: list[Path]) -> list[Crystal]:
+    """Crystals before relaxation; none if they carry energies: relaxed elsewhere, their cells before are not known."""
+    crystals = read_crystals(*paths)
+    return [] if carry_energies(crystals) else crystals
 
 
 def _tally(counts: dict[str, int | None], verdicts: list[Verdict]) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class Browser:
         self.wait(lambda: self.value("document.readyState") == "complete")
 
     def value(self, expression: str) -> Any:
-        """What a JavaScript expression is on the page."""
+        """Value of a JavaScript expression on the page."""
         answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")

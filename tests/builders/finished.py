@@ -62,7 +62,7 @@ def config(**changes) -> dict:
 
 
 def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
-    """What the steps before the report write of one run."""
+    """Files of one run that the steps before the report write."""
     elements = {*METALS, *ANIONS, "Mg", "S"}
     entries = [Entry(name, -2.5) for name in sorted(elements)]
     home = folder / run
@@ -70,7 +70,7 @@ def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
         home / "hull" / "entries.csv.gz", HullTable("by hand", "mp2020", "15 crystals of the data set", entries)
     )
     write_crystals(home / "dataset" / "train.jsonl.gz", [salt("train-0", 20, 8, 4.8)])
-    write_crystals(home / "sample" / "0.jsonl", crystals)
+    write_crystals(home / "sample" / "0.jsonl", [one.replace(energy_per_atom=None) for one in crystals])
     write_trajectories(home / "sample" / "0.trajectories.safetensors", crystals[:4])
     rows = [
         {
@@ -100,7 +100,7 @@ def write_run(folder: Path, run: str, crystals: list[Crystal]) -> None:
 
 
 def write_candidates(judged: dict[str, Path], folder: Path, run: str | None = None) -> None:
-    """What people take away of one run, from the `ledger`, `verdicts` and `row` that `miad sun` wrote."""
+    """Candidates and ledger of one run, from the `ledger`, `verdicts` and `row` that `miad sun` wrote."""
     candidates.run(
         ledgers=[judged["ledger"]],
         verdicts=[judged["verdicts"]],

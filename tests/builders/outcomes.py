@@ -70,7 +70,7 @@ def judged(results: Path, run: str, stable: range, sun: range, samples_of: str |
 
 
 def as_dft(results: Path, run: str) -> None:
-    """What `judged` wrote, as the row of DFT on a part of the samples."""
+    """Make the run that `judged` wrote one of DFT on a part of the samples."""
     folder = results / run / "dft"
     (results / run / "sun" / "chgnet").rename(folder)
     row = json.loads((folder / "row.json").read_text())

@@ -255,7 +255,7 @@ def test_epochs_that_were_not_kept_are_refused(config):
 
 
 def test_names_that_can_be_folders_and_rows_pass():
-    check_names({"run": "miad", "ablations": {"no_mirage": {}, "25": None}, "external": {"tables": {}}})
+    check_names({"run": "miad", "ablations": {"no_mirage": {}, "25": None}, "external": {"theirs": {}}})
     check_names({"ablations": None, "external": 3})  # what else is wrong with them is said elsewhere
 
 
@@ -264,6 +264,7 @@ def test_names_that_can_be_folders_and_rows_pass():
     [
         *(({"run": name}, f"results/{name} is a folder of its own") for name in TAKEN),
         *(({"run": "a", "ablations": {name: {}}}, f"ablations: results/{name}") for name in TAKEN),
+        *(({"run": "a", "external": {name: {}}}, f"external: results/{name}") for name in TAKEN),
         ({"run": 20}, "run: 20 cannot be the name of a run.*quotes"),
         ({"run": "a", "external": {"a b": {}}}, "external: 'a b' cannot be"),
         ({"run": "a", "ablations": {"a": {}}}, "ablations.a has the name of the main run"),

@@ -22,6 +22,7 @@ from miad.config.sections import (
     from_record,
     own_keys,
     settings_json,
+    without_defaults,
 )
 from miad.core.errors import MiadError
 from tests.builders import ROOT
@@ -180,5 +181,20 @@ def test_odd_json_is_refused(text, words):
 def test_records_that_are_no_blocks_are_refused(config):
     record = dataclasses.asdict(build(resolve(config)["miad"], Train))
     for odd in (None, 3, [1]):
-        with pytest.raises(MiadError, match="settings: network is"):
+        with pytest.raises(MiadError, match=r"settings: train\.network is"):
             from_record(Train, {**record, "network": odd})
+
+
+def test_a_field_of_a_later_version_changes_no_settings_of_rules_while_it_has_its_default():
+    @dataclasses.dataclass(frozen=True)
+    class Inner:
+        width: int
+        kind: str = "usual"
+
+    @dataclasses.dataclass(frozen=True)
+    class Outer:
+        inner: Inner
+        seed: int = 0
+
+    assert without_defaults(Outer(Inner(3))) == {"inner": {"width": 3}}
+    assert without_defaults(Outer(Inner(3, "other"), 1)) == {"inner": {"width": 3, "kind": "other"}, "seed": 1}

@@ -86,6 +86,11 @@ def test_the_structure_fingerprint_is_that_of_the_crystal_not_of_the_cell() -> N
     assert np.linalg.norm(structure_fingerprint(caesium_chloride("b")) - fingerprints[0]) > 0.4
 
 
+def test_an_element_without_a_radius_has_no_structure_fingerprint() -> None:
+    berkelium = caesium_chloride("BkBe").replace(atomic_numbers=np.array([97, 4]))
+    assert structure_fingerprint(berkelium) is None
+
+
 def test_a_failed_sample_is_neither_valid_nor_covered() -> None:
     one = describe(rock_salt("a").failed("sample", "no real atom is left"))
     assert not one.is_valid and one.structure is None

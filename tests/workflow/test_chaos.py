@@ -24,8 +24,8 @@ from miad.machine.os_processes import processes
 from tests.builders.tiny import Project
 
 pytestmark = pytest.mark.chaos
-STEPS = ("dataset", "infuse", "hull", "train", "sample", "relax", "sun", "candidates", "report")
-STEPS += ("compare", "figures", "page", "export")
+STEPS = ("dataset", "infuse", "hull", "train", "sample", "relax", "sun", "candidates", "table")
+STEPS += ("compare", "figures", "report", "export")
 KILLS = int(os.environ.get("MIAD_CHAOS_KILLS", "4"))  # of each step
 CRASHES = 4  # of snakemake with everything that it has started
 TABLE = "results/sun_table.csv"

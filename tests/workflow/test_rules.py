@@ -1,10 +1,8 @@
-"""The workflow layer as it is written: rules, profiles, environments and the commands of the README; nothing is run."""
+"""The workflow layer as it is written: rules and profiles; nothing is run."""
 
 import os
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -31,8 +29,8 @@ def rules() -> dict[str, str]:
 
 def test_every_rule_calls_its_step_with_log_and_environment():
     steps = {name: text for name, text in rules().items() if name != "all"}
-    chain = {"dataset", "infuse", "train", "sample", "relax", "hull", "sun", "candidates", "report", "dft"}
-    chain |= {"compare", "figures", "page", "export"}
+    chain = {"dataset", "infuse", "train", "sample", "relax", "hull", "sun", "candidates", "table", "dft", "read"}
+    chain |= {"compare", "figures", "report", "export"}
     assert chain <= set(steps)
     for name, text in steps.items():
         assert f"python -m miad {name if name in chain else ''}" in text
@@ -54,16 +52,6 @@ def test_lint_and_format_are_clean(project):
     assert code == 0, output
 
 
-def test_the_commands_of_the_readme_are_in_the_makefile(project):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    wanted = set(re.findall(r"^make (\w+)", readme, re.MULTILINE))
-    assert {"run", "test"} <= wanted
-    for command in sorted(wanted):
-        code, output = project.run("make", "--dry-run", "-o", ".venv/installed", command)
-        assert code == 0, output
-    assert "snakemake results/sun_table.csv" in project.run("make", "--dry-run", "-o", ".venv/installed", "run")[1]
-
-
 def test_slurm_selects_the_paper_scale_and_downloads_nothing(tmp_path):
     (tmp_path / "clone").mkdir()
     project = Project.create(tmp_path / "clone")
@@ -81,58 +69,10 @@ def test_slurm_selects_the_paper_scale_and_downloads_nothing(tmp_path):
     assert not (project.folder / "cache").exists() and not (project.folder / "results").exists()
 
 
-@pytest.mark.parametrize("name", ["miad", "eqv2"])
-def test_conda_environment_finds_the_pinned_lists_from_wherever_it_is_run(tmp_path, name):
-    # Snakemake copies the script beside the environment and runs it in its own working directory.
-    script = shutil.copy(ROOT / "envs" / f"{name}.post-deploy.sh", tmp_path / "3f2a_.post-deploy.sh")
-    (tmp_path / "python").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n')
-    (tmp_path / "python").chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "MIAD_ROOT": str(ROOT)}
-    command = ["bash", str(script)]
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
-    calls = (tmp_path / "calls").read_text().splitlines()
-    assert calls[0].startswith("-m pip install") and calls[0].endswith("torch==2.13.0")
-    lists = ["requirements.txt", *(["requirements-eqv2.txt"] if name == "eqv2" else [])]
-    assert [call.rpartition("--no-deps -r ")[2] for call in calls[1:-1]] == [f"{ROOT}/envs/{one}" for one in lists]
-    assert calls[-1].endswith(f"-e {ROOT}")
-    done = subprocess.run(command, cwd=tmp_path, env=environment | {"MIAD_ROOT": "/nowhere"}, stderr=subprocess.PIPE)
-    assert done.returncode != 0 and b"Set MIAD_ROOT" in done.stderr
-    assert "MIAD_ROOT" in (ROOT / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
-
-
-def test_every_package_is_pinned_once_and_only_eqv2s_list_has_fairchem():
-    lists = {}
-    for name in ("requirements.txt", "requirements-eqv2.txt"):
-        lines = (ROOT / "envs" / name).read_text(encoding="utf-8").splitlines()
-        pins = [line for line in lines if not line.startswith("#")]
-        assert all(re.fullmatch(r"[\w.-]+==[\w.+-]+( ?;.*)?", pin) for pin in pins), name
-        lists[name] = [pin.partition("==")[0].lower() for pin in pins]
-    both = lists["requirements.txt"] + lists["requirements-eqv2.txt"]
-    assert len(both) == len(set(both))
-    assert "fairchem-core" in lists["requirements-eqv2.txt"]
-
-
-def test_without_eqv2s_packages_the_rest_works():
-    # What the rules import that have the smaller environment.
-    absent = [
-        pin.partition("==")[0].lower().replace("-", "_")
-        for pin in (ROOT / "envs" / "requirements-eqv2.txt").read_text(encoding="utf-8").splitlines()[1:]
-    ]
-    code = (
-        f"import sys\nclass Absent:\n def find_spec(self, name, *_):\n  if name in {absent}: raise ImportError(name)\n"
-        "sys.meta_path.insert(0, Absent())\n"
-        "import torch.utils.tensorboard, snakemake.cli, chgnet.model.dynamics, pymatgen.core, atomate2, custodian\n"
-        "import miad.train.step, miad.sample.step, miad.sun.step, miad.dft.triage, miad.report.sun_table\n"
-        "import miad.dataset.step, miad.report.candidates\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
-
-
 def test_the_profiles_name_rules_that_exist():
     for name in ("slurm", "gpus"):
         profile = yaml.safe_load((ROOT / "profiles" / name / "config.yaml").read_text(encoding="utf-8"))
-        assert set(profile["set-resources"]) <= set(rules()) | {"metrics_external"}  # made by `use rule`
+        assert set(profile["set-resources"]) <= set(rules())
 
 
 def test_no_job_asks_slurm_for_more_time_than_the_site_allows():

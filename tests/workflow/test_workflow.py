@@ -26,8 +26,8 @@ from tests.builders.tiny import COSTLY, RESULTS, Project
 
 ATTEMPTED = tiny.SETTINGS["sample"]["num_crystals"]
 SHARDS = tiny.SETTINGS["sample"]["num_shards"]
-SHOWN = {"compare": 1, "figures": 1, "page": 1, "all": 1}  # what is made anew when anything has changed: seconds
-AFTER_INFUSE = {"train": 1, "sample": SHARDS, "relax": SHARDS, "sun": 1, "candidates": 1, "report": 1}
+SHOWN = {"compare": 1, "figures": 1, "report": 1, "all": 1}  # what is made anew when anything has changed: seconds
+AFTER_INFUSE = {"train": 1, "sample": SHARDS, "relax": SHARDS, "sun": 1, "candidates": 1, "table": 1}
 
 
 def table_of(project: Project) -> list[dict[str, str]]:
@@ -43,7 +43,7 @@ def test_the_table_has_the_measured_row_and_the_published_ones(finished):
     assert (measured["run"], measured["kind"], measured["protocol"]) == ("miad", "measured", "strict")
     assert "CHGNet 0.3.0" in measured["calculator"] and measured["energy_frame"] == "mp2020"
     assert measured["hull"].startswith("tiny")
-    assert [row["kind"] for row in others] == ["published"] * len(published.ROWS)
+    assert [row["kind"] for row in others] == ["published"] * sum(len(paper.rows) for paper in published.TABLES[:2])
     assert "12.9" in {row["sun_percent"].rstrip("0") for row in others if "MiAD" in row["run"]}
 
 
@@ -120,7 +120,7 @@ def test_snakemakes_own_report_has_the_figures_with_captions(copy):
     code, output = copy.run("snakemake", "--report", "snakemake.html", "all")
     assert code == 0, output
     text = copy.text("snakemake.html")
-    assert "From attempted to S.U.N.: every sample ends at the first reason that applies." in text
+    assert "From attempted to S.U.N.: Every attempted sample ends at one reason, the first that applies" in text
     assert "Every run with its difference to the first one" in text and "The S.U.N. crystals of" in text
 
 
@@ -140,7 +140,7 @@ def test_num_atoms_reruns_infuse_and_all_after_it(finished):
 
 def test_a_threshold_reruns_only_the_verdicts(finished):
     planned = finished.planned("--config", 'sun={"protocols": {"strict": {"stable_below": -0.01}}}')
-    assert planned == {"sun": 1, "candidates": 1, "report": 1}
+    assert planned == {"sun": 1, "candidates": 1, "table": 1}
 
 
 def test_a_second_calculator_is_a_second_row_and_leaves_the_first_as_it_is(copy):
@@ -169,7 +169,7 @@ def test_an_ablation_of_a_finished_run_costs_its_own_steps_and_a_new_report(copy
     copy.configure({"ablations": {"no_mirage": {"mirage": {"num_atoms": None}}}})
     assert copy.planned(target="all") == {"infuse": 1, **AFTER_INFUSE, "export": 1, **SHOWN}
     copy.configure({"ablations": {"no_mirage": {"mirage": {"num_atoms": 4}, "relax": {"max_steps": 2}}}})
-    later = {name: AFTER_INFUSE[name] for name in ("relax", "sun", "candidates", "report")}
+    later = {name: AFTER_INFUSE[name] for name in ("relax", "sun", "candidates", "table")}
     assert copy.planned(target="all") == {**later, "export": 1, **SHOWN}
 
 
@@ -273,16 +273,8 @@ def test_finished_calculations_in_a_folder_are_followed(copy):
     assert copy.planned(target=chunk) == {"vasp": 1}
 
 
-def test_the_older_metrics_of_runs_and_of_crystals_of_others(copy):
-    copy.configure({"external": {"other": {"crystals": "tiny.csv"}}})
-    code, output = copy.run("snakemake", "results/metrics.csv")
-    assert code == 0, output
-    rows = list(csv.DictReader(copy.text("results/metrics.csv").splitlines()))
-    samples = [(row["run"], int(row["samples"])) for row in rows if row["kind"] == "measured"]
-    assert samples == [("miad", ATTEMPTED), ("other", tiny.NUM_CRYSTALS)]
-    # The test split is among the crystals of the other program.
-    assert float(rows[1]["coverage_recall_percent"]) == 100.0
-    copy.configure({"metrics": {"enabled": True}, "external": None})
+def test_the_older_metrics_are_made_where_a_run_asks_for_them(copy):
+    copy.configure({"metrics": {"enabled": True}})
     assert copy.planned(target="all").get("metrics_table") == 1
 
 

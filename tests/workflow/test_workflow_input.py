@@ -124,11 +124,11 @@ def test_hostile_names_reach_no_shell_and_leave_no_folder(copy):
     ]
     write_crystals(copy.folder / name, evil)
     copy.configure({"external": {"evil": {"crystals": name}}})
-    before = {path for path in copy.folder.parent.rglob("*") if "external" not in path.parts}
-    code, output = copy.run("snakemake", "results/external/evil/ledger.csv")
+    before = {path for path in copy.folder.parent.rglob("*") if "evil" not in path.parts}
+    code, output = copy.run("snakemake", "results/evil/ledger.csv")
     assert code == 0, output
-    ledger = list(csv.DictReader(copy.text("results/external/evil/ledger.csv").splitlines()))
+    ledger = list(csv.DictReader(copy.text("results/evil/ledger.csv").splitlines()))
     assert [line["crystal_id"] for line in ledger] == [crystal.crystal_id for crystal in evil]
-    after = {path for path in copy.folder.parent.rglob("*") if "external" not in path.parts}
+    after = {path for path in copy.folder.parent.rglob("*") if "evil" not in path.parts}
     new = {path for path in after - before if ".snakemake" not in path.parts and "__pycache__" not in path.parts}
     assert new <= {copy.folder / "results/miad/dataset/train.reduced.jsonl.gz"}, new

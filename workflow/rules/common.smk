@@ -1,5 +1,4 @@
-# What the rules share: the checked settings of every run, and where the results of a step live.
-import json
+# What the rules share: the checked runs of config.yaml. Where their files lie is in miad/config/layout.py.
 import os
 import sys
 from pathlib import Path
@@ -11,28 +10,34 @@ os.environ.update(MIAD_ROOT=str(workflow.basedir))
 from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
-from miad.config import resolve as layers
 from miad.cancel import sign
-from miad.train.checkpoint import KEPT
+from miad.config import layout
+from miad.config.resolve import is_read, read_config
 from miad.config.sections import Relax, Sun, build, settings_json
 from miad.core.errors import MiadError
 from miad.dft.replay import fingerprint
 from miad.preflight.checks import check_runs, frames_compared, own_files
+from miad.train.checkpoint import KEPT
 
+RESULTS = Path("results")
 try:
     for path in workflow.configfiles:
-        layers.read_config(path)
-    ASKED = layers.resolve(config)
-    check_runs(ASKED)
-    RUNS = {**ASKED, **layers.kept_runs(ASKED)}
-    OWN_FILES = {run: own_files(sections) for run, sections in RUNS.items()}
-    REPLAYED = {run: [fingerprint(Path(path)) for path in files["vasp"]] for run, files in OWN_FILES.items()}
+        read_config(path)
+    ASKED, EPOCHS = layout.runs_of_config(config, RESULTS)
+    check_runs({run.name: run.sections for run in ASKED if not is_read(run.sections)})
+    RUNS = {run.name: run for run in [*ASKED, *EPOCHS]}
+    OWN_FILES = {name: own_files(run.sections) for name, run in RUNS.items()}
+    REPLAYED = {name: [fingerprint(Path(path)) for path in files["vasp"]] for name, files in OWN_FILES.items()}
 except MiadError as error:
     raise WorkflowError(str(error))
 
-MAIN = next(iter(RUNS))
-HOMES = layers.homes(RUNS)
-EXTERNAL = config.get("external") or {}
+MAIN = ASKED[0]
+READ = [run.name for run in ASKED if is_read(run.sections)]
+if (RESULTS / "external").is_dir():
+    logger.info(
+        "results/external is of an earlier version and not used any more: crystals of other programs are in"
+        " results/{name}. It can be deleted."
+    )
 
 
 onstart:
@@ -40,29 +45,35 @@ onstart:
 
 
 wildcard_constraints:
-    name="|".join(EXTERNAL) or "-",
     run="|".join(RUNS),
     calculator="[A-Za-z0-9_-]+",
     shard=r"\d+",
     chunk=r"\d+",
 
 
-def settings(section):
-    """The settings of a section as JSON: a changed value reruns only the steps that read it."""
-    return lambda wildcards: settings_json(RUNS[wildcards.run], section)
+def at(step, file):
+    """Where a step writes a file, as a pattern for the output of its rule."""
+    return f"{RESULTS}/{layout.FILES[step][file]}"
 
 
-def settings_of_calculator(wildcards):
-    """The settings of relax for one calculator: a further calculator leaves what others relaxed as it is."""
-    sections = RUNS[wildcards.run]
-    own = {name: keys for name, keys in sections["relax"]["potentials"].items() if name == wildcards.calculator}
-    one = {**sections["relax"], "calculators": [wildcards.calculator], "potentials": own}
-    return settings_json({**sections, "relax": one}, "relax")
+def of(step, file):
+    """Input function: a file of an earlier step of the run; of all shards and calculators that the rule does not name."""
+    return lambda wildcards: [str(path) for path in RUNS[wildcards.run].files(step, file, **dict(wildcards))]
 
 
-def weights_of_calculator(wildcards):
-    """Input function: the user's own files that a calculator reads."""
-    return OWN_FILES[wildcards.run].get(f"relax.{wildcards.calculator}", [])
+def judged(file):
+    """Input function: a file of the sun step for each calculator of a run, and of DFT if that is enabled."""
+    return lambda wildcards: [str(path) for path in RUNS[wildcards.run].judged(file)]
+
+
+def read_by(step):
+    """All that a step at the end reads."""
+    return [str(path) for path in layout.read_by(step, ASKED, EPOCHS)]
+
+
+def source(file):
+    """Input function: a file of an entry of `external`, if it names it."""
+    return lambda wildcards: RUNS[wildcards.run].sections["sample"][file] or []
 
 
 def own(section):
@@ -70,130 +81,72 @@ def own(section):
     return lambda wildcards: OWN_FILES[wildcards.run][section]
 
 
-def home(run, step):
-    """The run in whose folder a run's results of this step are: runs share what they have in common."""
-    return HOMES[step][run]
+def unrelaxed(wildcards):
+    """Input function: the samples, or crystals of other programs with the energies that they carry."""
+    return of("sample", "given" if wildcards.run in READ else "crystals")(wildcards)
 
 
-def result(step, name):
-    """Input function: a file of an earlier step, in the folder of the run that makes it."""
-    return lambda wildcards: "results/{}/{}/{}".format(home(wildcards.run, step), step, name.format(**dict(wildcards)))
+def ledger_of_dft(wildcards):
+    """Input function: the ledger of the calculator that decides which crystals go to DFT."""
+    run = RUNS[wildcards.run]
+    return [str(path) for path in run.files("sun", "ledger", calculator=run.sections["dft"]["calculator"])]
 
 
 def weights(wildcards):
     """The model to sample: the trained one, or one that the training kept on its way."""
-    epoch = RUNS[wildcards.run]["sample"]["epoch"]
-    name = "model.safetensors" if epoch is None else f"checkpoints/{KEPT.format(epoch)}"
-    return f"results/{home(wildcards.run, 'train')}/train/{name}"
+    run = RUNS[wildcards.run]
+    epoch = run.sections["sample"]["epoch"]
+    return str(run.path("train", "model.safetensors" if epoch is None else f"checkpoints/{KEPT.format(epoch)}"))
 
 
-def shards(step, name):
-    """Input function: one file per shard of an earlier step."""
-    return lambda wildcards: [
-        "results/{}/{}/{}".format(
-            home(wildcards.run, step),
-            step,
-            name.format(shard=shard, **dict(wildcards)),
-        )
-        for shard in range(RUNS[wildcards.run]["sample"]["num_shards"])
-    ]
+def settings(section):
+    """The settings of a section as JSON: a changed value reruns only the steps that read it."""
+    return lambda wildcards: settings_json(RUNS[wildcards.run].sections, section)
+
+
+def settings_of_calculator(wildcards):
+    """The settings of relax for one calculator: a further calculator leaves what others relaxed as it is."""
+    sections = RUNS[wildcards.run].sections
+    own = {name: keys for name, keys in sections["relax"]["potentials"].items() if name == wildcards.calculator}
+    one = {**sections["relax"], "calculators": [wildcards.calculator], "potentials": own}
+    return settings_json({**sections, "relax": one}, "relax")
+
+
+def relaxation(wildcards):
+    """These settings for the record, unless crystals of other programs came with what they were relaxed from."""
+    was_relaxed = RUNS[wildcards.run].sections["sample"].get("generated")
+    return [] if was_relaxed else ["--relaxation", settings_of_calculator(wildcards)]
+
+
+def frames_of(run):
+    """The energy frame of each calculator of a run, as far as it has to be that of the hull."""
+    return frames_compared(build(run.sections, Sun), build(run.sections, Relax))
 
 
 def frames_flag(wildcards):
-    """The energy frames that are compared with a hull, of all runs that share it."""
-    frames = set()
-    for run in RUNS:
-        if home(run, "hull") == wildcards.run:
-            frames.update(frames_compared(build(RUNS[run], Sun), build(RUNS[run], Relax)).values())
+    """The energy frames that are compared with a hull, of all runs that share it and make their own samples."""
+    sharing = [run for run in RUNS.values() if run.homes["hull"] == wildcards.run and run.name not in READ]
+    frames = {frame for run in sharing for frame in frames_of(run).values()}
     return ["--frames", *sorted(frames)] if frames else []
 
 
-def of_calculators(name):
-    """Input function: a file of the sun step for each calculator of a run, and of DFT if that is enabled."""
-    return lambda wildcards: [
-        f"results/{home(wildcards.run, 'sun')}/sun/{calculator}/{name}"
-        for calculator in RUNS[wildcards.run]["relax"]["calculators"]
-    ] + of_dft(wildcards.run, name)
+def flags_of_read(wildcards):
+    """The frame of the energies, and what would relax crystals without any: refused now if it does not fit the hull."""
+    run = RUNS[wildcards.run]
+    stated = run.sections["sample"]["energy_frame"]
+    flags = [f"--energy-frame={stated}"] if stated else []
+    for calculator, frame in frames_of(run).items():
+        flags += [f"--calculator={calculator}", f"--relaxed-frame={frame}"]
+    return flags
 
 
-def judged(name, runs):
-    """A file of the sun step of all these runs and their calculators, and of crystals of other programs."""
-    own = [
-        f"results/{home(run, 'sun')}/sun/{calculator}/{name}"
-        for run in runs
-        for calculator in RUNS[run]["relax"]["calculators"]
-    ]
-    own += [path for run in runs for path in of_dft(run, name)]
-    return own + expand(f"results/external/{{name}}/{name}", name=EXTERNAL)
-
-
-def names_of(runs):
-    """The runs that the files of `judged` belong to, in its order: a shared file names only the run that made it."""
-    own = [run for run in runs for _ in RUNS[run]["relax"]["calculators"]]
-    return [*own, *(run for run in runs for _ in of_dft(run, "row.json")), *EXTERNAL]
-
-
-def of_runs(name):
-    """A file in the folder of each run, and of each entry of `external`."""
-    return expand(f"results/{name}", run=[*ASKED, *(f"external/{name}" for name in EXTERNAL)])
-
-
-def made(step, name, shard=0):
-    """A file of an earlier step of each run that has this shard; runs that share the step name the same one."""
-    having = [run for run in ASKED if shard < RUNS[run]["sample"]["num_shards"]]
-    return list(dict.fromkeys(f"results/{home(run, step)}/{step}/{name}" for run in having))
-
-
-def of_dft(run, name):
-    """A file of DFT for a run, if that is enabled; kept models are not worth so much."""
-    is_wanted = run in ASKED and RUNS[run]["dft"]["enabled"]
-    return [f"results/{home(run, 'vasp')}/dft/{name}"] if is_wanted else []
-
-
-def dft_rows():
-    """What the last stage adds to `all`: nothing, and a word about it, unless DFT is enabled."""
-    rows = [row for run in ASKED for row in of_dft(run, "row.json")]
+def everything():
+    """What `all` makes; DFT and the older metrics where a run asks for them."""
+    wanted = [at("table", "table"), at("report", "report")]
+    wanted += [str(path) for run in ASKED for path in run.files("export", "export")]
+    if any(run.sections["metrics"]["enabled"] for run in ASKED):
+        wanted.append(at("metrics_table", "table"))
+    rows = [str(path) for run in ASKED if run.has_dft for path in run.files("dft", "row")]
     if not rows:
         logger.info("DFT is not enabled (dft.enabled: false in config.yaml): the last stage is left out.")
-    return rows
-
-
-def chunks_of_vasp(wildcards):
-    """Input function: the calculations of all chunks of the queue for DFT."""
-    chunks = range(RUNS[wildcards.run]["vasp"]["num_chunks"])
-    return [f"results/{home(wildcards.run, 'vasp')}/vasp/chunks/{chunk}.jsonl" for chunk in chunks]
-
-
-def ledger_of_dft(wildcards):
-    """The ledger of the calculator that decides which crystals go to DFT."""
-    calculator = RUNS[wildcards.run]["dft"]["calculator"]
-    return f"results/{home(wildcards.run, 'sun')}/sun/{calculator}/ledger.jsonl"
-
-
-def evaluation_settings(wildcards):
-    """The sections that judge crystals of other programs, those of the main run."""
-    sections = {name: json.loads(settings_json(RUNS[MAIN], name)) for name in ("hull", "relax", "sun", "report")}
-    return json.dumps(sections, sort_keys=True)
-
-
-def evaluation_flags(wildcards):
-    """What an entry of `external` says besides its files."""
-    entry = EXTERNAL[wildcards.name]
-    return [f"--{key.replace('_', '-')}={entry[key]}" for key in ("calculator", "energy_frame") if key in entry]
-
-
-def metrics_table():
-    """What the metrics of appendix E add to `all`: nothing, unless a run asks for them."""
-    is_wanted = any(sections["metrics"]["enabled"] for sections in RUNS.values())
-    return ["results/metrics.csv"] if is_wanted else []
-
-
-def as_generated(wildcards):
-    """Input function: the crystals of an entry of `external` before relaxation, as far as it tells them apart."""
-    entry = EXTERNAL[wildcards.run]
-    return entry.get("generated", entry["crystals"])
-
-
-def generated_of(wildcards):
-    """Input function: as-generated crystals of an entry of `external`, if it names them."""
-    return EXTERNAL[wildcards.name].get("generated", [])
+    return wanted + rows

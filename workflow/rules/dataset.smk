@@ -2,9 +2,9 @@ rule dataset:
     input:
         own("dataset"),
     output:
-        train="results/{run}/dataset/train.jsonl.gz",
-        val="results/{run}/dataset/val.jsonl.gz",
-        test="results/{run}/dataset/test.jsonl.gz",
+        train=at("dataset", "train"),
+        val=at("dataset", "val"),
+        test=at("dataset", "test"),
     log:
         "results/{run}/dataset/dataset.log",
     conda:

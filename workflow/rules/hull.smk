@@ -1,11 +1,11 @@
 rule hull:
     input:
-        train=result("dataset", "train.jsonl.gz"),
-        val=result("dataset", "val.jsonl.gz"),
-        test=result("dataset", "test.jsonl.gz"),
+        train=of("dataset", "train"),
+        val=of("dataset", "val"),
+        test=of("dataset", "test"),
         own=own("hull"),
     output:
-        hull="results/{run}/hull/entries.csv.gz",
+        hull=at("hull", "hull"),
     log:
         "results/{run}/hull/hull.log",
     # Before the training: a hull that cannot be read should not be found out hours later.

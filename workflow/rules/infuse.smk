@@ -1,10 +1,10 @@
 rule infuse:
     input:
-        train=result("dataset", "train.jsonl.gz"),
-        val=result("dataset", "val.jsonl.gz"),
+        train=of("dataset", "train"),
+        val=of("dataset", "val"),
     output:
-        train="results/{run}/infuse/train.safetensors",
-        val="results/{run}/infuse/val.safetensors",
+        train=at("infuse", "train"),
+        val=at("infuse", "val"),
     log:
         "results/{run}/infuse/infuse.log",
     conda:

@@ -1,9 +1,9 @@
 rule relax:
     input:
-        crystals=result("sample", "{shard}.jsonl"),
-        weights=weights_of_calculator,
+        crystals=unrelaxed,
+        weights=lambda wildcards: OWN_FILES[wildcards.run].get(f"relax.{wildcards.calculator}", []),
     output:
-        relaxed="results/{run}/relax/{calculator}/{shard}.jsonl",
+        relaxed=at("relax", "relaxed"),
     log:
         "results/{run}/relax/{calculator}/{shard}.log",
     conda:

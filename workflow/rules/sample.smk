@@ -1,11 +1,13 @@
 rule sample:
     input:
-        model=result("train", "model.safetensors"),
+        model=of("train", "model"),
     output:
-        crystals="results/{run}/sample/{shard}.jsonl",
-        trajectories="results/{run}/sample/{shard}.trajectories.safetensors",
+        crystals=at("sample", "crystals"),
+        trajectories=at("sample", "trajectories"),
     log:
         "results/{run}/sample/{shard}.log",
+    wildcard_constraints:
+        run="|".join(name for name in RUNS if name not in READ),
     conda:
         "../../envs/miad.yaml"
     threads: 8

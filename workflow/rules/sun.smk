@@ -1,15 +1,15 @@
 rule sun:
     input:
-        relaxed=shards("relax", "{calculator}/{shard}.jsonl"),
-        generated=shards("sample", "{shard}.jsonl"),
-        train=result("dataset", "train.jsonl.gz"),
-        val=result("dataset", "val.jsonl.gz"),
-        test=result("dataset", "test.jsonl.gz"),
-        hull=result("hull", "entries.csv.gz"),
+        relaxed=of("relax", "relaxed"),
+        generated=of("sample", "crystals"),
+        train=of("dataset", "train"),
+        val=of("dataset", "val"),
+        test=of("dataset", "test"),
+        hull=of("hull", "hull"),
     output:
-        ledger="results/{run}/sun/{calculator}/ledger.jsonl",
-        verdicts="results/{run}/sun/{calculator}/verdicts.jsonl",
-        row="results/{run}/sun/{calculator}/row.json",
+        ledger=at("sun", "ledger"),
+        verdicts=at("sun", "verdicts"),
+        row=at("sun", "row"),
     log:
         "results/{run}/sun/{calculator}/sun.log",
     conda:
@@ -19,7 +19,7 @@ rule sun:
         mem_mb=8000,
     params:
         settings=settings("sun"),
-        relaxation=settings_of_calculator,
+        relaxation=relaxation,
     shell:
         """
         MIAD_CORES={threads} python -m miad sun \
@@ -33,7 +33,7 @@ rule sun:
             --verdicts {output.verdicts:q} \
             --row {output.row:q} \
             --run {wildcards.run:q} \
-            --relaxation {params.relaxation:q} \
+            {params.relaxation:q} \
             --settings {params.settings:q} \
             >{log:q} 2>&1
         """

@@ -1,12 +1,12 @@
 rule train:
     input:
-        train=result("infuse", "train.safetensors"),
-        val=result("infuse", "val.safetensors"),
+        train=of("infuse", "train"),
+        val=of("infuse", "val"),
         weights=own("train"),
     output:
-        model="results/{run}/train/model.safetensors",
-        readable="results/{run}/train/model.json",
-        losses="results/{run}/train/losses.csv",
+        model=at("train", "model"),
+        readable=at("train", "readable"),
+        losses=at("train", "losses"),
     log:
         "results/{run}/train/train.log",
     conda:

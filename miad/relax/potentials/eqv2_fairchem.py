@@ -164,8 +164,8 @@ def import_fairchem() -> None:
             importlib.import_module(f"fairchem.core.{name}")
     except ImportError as error:
         raise MiadError(
-            f"relax.calculators names eqv2, but fairchem-core 1.x cannot be imported ({error}). Install"
-            " envs/requirements.txt; fairchem-core 2 has no eqV2."
+            f"relax.calculators names eqv2, but fairchem-core 1.x cannot be imported ({error}). Run"
+            " envs/install.sh python eqv2; fairchem-core 2 has no eqV2."
         ) from error
     logging.getLogger("fairchem").setLevel(logging.WARNING)
 

@@ -83,7 +83,7 @@ def draw(folder: Path, names: Iterable[str] = FIGURES) -> list[str]:
                 figure.savefig(temporary, metadata={"Date": None}, transparent=True)
             with atomic_path(folder / f"{name}.png") as temporary:
                 figure.savefig(temporary, dpi=160)
-        write_text(folder / f"{name}.txt", f"{plot.title}. {plot.caption}\n")
+        write_text(folder / f"{name}.txt", f"{plot.title}: {plot.caption}\n")
         drawn.append(name)
     return drawn
 

@@ -11,7 +11,7 @@ from miad.sun.verdict import REASONS
 
 
 def gather(results: Results) -> Rows:
-    """How many samples each reason takes away, and how many are left after it."""
+    """Number of samples that each reason takes away, and that are left after it."""
     return [row for one in results.outcomes for row in _falls(one)]
 
 

@@ -1,4 +1,4 @@
-"""Caveats: what a reader has to know before trusting the figures of a run; the gravest first."""
+"""Caveats of the figures of all runs, the gravest first."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Caveat:
 
 
 def caveats(outcomes: list[Outcome]) -> list[Caveat]:
-    """All that applies, each kind once, with the runs that it applies to."""
+    """Warnings that apply, each kind once, with the runs that it applies to."""
     kinds: tuple[tuple[str, Callable[[Outcome], bool], Callable[[list[Outcome]], str]], ...] = (
         ("Stand-in energies", lambda one: one.is_stand_in, _stand_in),
         ("A small hull", lambda one: one.run.sections["hull"]["source"] == "dataset", _own_hull),

@@ -90,20 +90,7 @@ def provenance(runs: list[Run], outcomes: list[Outcome]) -> dict[str, Any]:
             versions.setdefault(name, {})[str(version)] = None
     return {
         "versions": {name: list(found) for name, found in versions.items()},
-        "energies": [
-            {
-                "run": one.run.name,
-                "calculator": one.record["calculator"],
-                "energy_frame": one.record.get("energy_frame"),
-                "hull": one.record["hull"],
-                "hull_source": one.record.get("hull_source"),
-                "hull_energy_frame": one.record["hull_energy_frame"],
-                "protocol": one.record["headline"],
-                "seed": one.record["seed"],
-                "file": one.file,
-            }
-            for one in outcomes
-        ],
+        "energies": [{**one.record, "run": one.run.name, "file": one.file} for one in outcomes],
         "changes": {run.name: _changes(run, main) for run in runs[1:]},
         "config": json.dumps(main.sections, indent=1, ensure_ascii=False),
     }

@@ -91,7 +91,7 @@ def _asset(name: str) -> str:
 
 
 def lead(one: Outcome) -> str:
-    """The figure that people look for first, in a sentence."""
+    """The S.U.N. rate of a run in a sentence."""
     rate, counts = one.rate("sun"), one.counts
     if rate.value is None:
         return f"{one.run.name}: no samples."

@@ -67,7 +67,8 @@ def test_agrees_with_fairchems_own_calculator_alone_and_in_a_batch(checkpoint, m
         assert our.energy == pytest.approx(alone.energy, abs=1e-7)
         np.testing.assert_allclose(our.forces, their.forces, atol=1e-5)
         np.testing.assert_allclose(our.virial, their.virial, atol=1e-3)
-        np.testing.assert_allclose(our.virial, alone.virial, atol=1e-5)
+        # eV; float32 sums of another order, which one build of torch chooses and another does not
+        np.testing.assert_allclose(our.virial, alone.virial, atol=3e-5)
 
 
 def test_twice_the_same_is_the_same(checkpoint):
@@ -139,8 +140,9 @@ def test_hostile_crystals_fail_alone(checkpoint):
 def test_absent_weights_stop_the_step_before_any_work(tmp_path, path):
     options = {"eqv2": {"checkpoint": path, "mode": "relaxed"}}
     settings = dataclasses.replace(SETTINGS, calculators=["eqv2"], potentials=options)
+    write_crystals(tmp_path / "in.jsonl", [rocksalt("salt", 5.5)])
     with pytest.raises(MiadError) as stopped:
-        relax.run(settings, crystals=tmp_path / "absent.jsonl", relaxed=tmp_path / "out.jsonl", calculator="eqv2")
+        relax.run(settings, crystals=tmp_path / "in.jsonl", relaxed=tmp_path / "out.jsonl", calculator="eqv2")
     for word in (
         "eqV2_153M_omat_mp_salex.pt",
         "facebook/OMAT24",
@@ -148,7 +150,7 @@ def test_absent_weights_stop_the_step_before_any_work(tmp_path, path):
         str(path or "no path"),
     ):
         assert word in str(stopped.value)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
 def test_weights_of_another_checksum_are_refused(checkpoint):

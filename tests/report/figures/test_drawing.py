@@ -1,4 +1,4 @@
-"""What is drawn stands where the numbers of the table say."""
+"""Bars, lines and labels stand where the numbers of the table say."""
 
 import itertools
 from collections.abc import Callable

@@ -32,7 +32,7 @@ def test_snakemakes_report_takes_the_caption_of_each_figure(results):
     text = jinja2.Template(text).render(snakemake=SimpleNamespace(wildcards=SimpleNamespace(name="num_atoms")))
     [path] = re.findall(r"^\.\. include:: (\S+)$", text, re.MULTILINE)
     caption = (results / Path(path).relative_to("results")).read_text(encoding="utf-8")
-    assert caption == f"{FIGURES['num_atoms'].title}. {FIGURES['num_atoms'].caption}\n"
+    assert caption == f"{FIGURES['num_atoms'].title}: {FIGURES['num_atoms'].caption}\n"
 
 
 def test_a_figure_is_one_file_with_a_place_of_its_own():

@@ -1,4 +1,4 @@
-"""What the report shows besides tables and figures agrees with the files that it is taken from."""
+"""Candidates, generation and provenance in the page agree with the files that they are taken from."""
 
 import json
 from dataclasses import replace

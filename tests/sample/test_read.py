@@ -1,0 +1,61 @@
+"""Crystals of other programs in the place of samples."""
+
+from pathlib import Path
+
+import pytest
+
+from miad.core.crystal import read_crystals, write_crystals
+from miad.core.errors import MiadError
+from miad.hull.convex import Entry, HullTable, write_table
+from miad.relax import step as relax
+from miad.sample import read, trajectories
+from tests.builders import toy
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    return {"crystals": tmp_path / "0.jsonl", "given": tmp_path / "0.given.jsonl"}
+
+
+def source(tmp_path: Path, **known) -> Path:
+    write_crystals(tmp_path / "theirs.jsonl", [one.replace(**known) for one in toy.crystals(3)])
+    return tmp_path / "theirs.jsonl"
+
+
+KNOWN = {"energy_per_atom": -3.0, "energy_frame": "mp2020", "calculator": "DFT"}
+
+
+def test_crystals_with_energies_pass_through_the_relaxation(tmp_path: Path, files: dict) -> None:
+    read.run(source(tmp_path, **KNOWN), **files, run="theirs")
+    relax.run(None, crystals=files["given"], relaxed=tmp_path / "relaxed.jsonl", calculator="none")
+    relaxed = read_crystals(tmp_path / "relaxed.jsonl")
+    assert [one.crystal_id for one in relaxed] == [one.crystal_id for one in toy.crystals(3)]
+    assert {(one.energy_per_atom, one.energy_frame, one.calculator) for one in relaxed} == {(-3.0, "mp2020", "DFT")}
+
+
+def test_cells_before_relaxation_know_no_energies(tmp_path: Path, files: dict) -> None:
+    write_crystals(tmp_path / "before.jsonl", [one.replace(**KNOWN) for one in toy.crystals(4)])
+    read.run(source(tmp_path, **KNOWN), **files, run="theirs", generated=tmp_path / "before.jsonl")
+    generated, given = read_crystals(files["crystals"]), read_crystals(files["given"])
+    assert [one.crystal_id for one in generated] == [one.crystal_id for one in given]
+    assert {one.energy_per_atom for one in generated} == {None}
+    # The fourth was generated only: attempted, and lost.
+    assert [one.failure is None for one in given] == [True] * 3 + [False]
+
+
+def test_nothing_is_known_of_how_they_were_generated(tmp_path: Path, files: dict) -> None:
+    read.run(source(tmp_path), **files, run="theirs", trajectories=tmp_path / "0.safetensors")
+    assert trajectories.read(tmp_path / "0.safetensors") is None
+    assert files["crystals"].read_bytes() == files["given"].read_bytes()
+
+
+def test_a_potential_of_another_frame_than_the_hull_is_refused_only_if_it_is_needed(
+    tmp_path: Path, files: dict
+) -> None:
+    write_table(tmp_path / "hull.csv", HullTable("theirs", "uncorrected", "test", [Entry("Na", -1.0)]))
+    flags = {"hull": tmp_path / "hull.csv", "calculator": "chgnet", "relaxed_frame": "mp2020", "run": "theirs", **files}
+    with pytest.raises(MiadError, match=r"chgnet.*'mp2020'.*'uncorrected'"):
+        read.run(source(tmp_path), **flags)
+    assert not files["given"].exists()
+    read.run(source(tmp_path, **{**KNOWN, "energy_frame": "uncorrected"}), **flags)
+    assert len(read_crystals(files["given"])) == 3
