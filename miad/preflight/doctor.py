@@ -283,6 +283,8 @@ def slurm_partitions(profile: Path | None) -> Check:
     import yte
 
     path = (profile or ROOT / "profiles" / "slurm") / "config.yaml"
+    if profile and not path.is_file():
+        return Check("Slurm", MISSING, f"{path} does not exist. Give --profile the folder of a snakemake profile.")
     if shutil.which("sinfo") is None:
         return Check("Slurm", NOTE, "no sinfo here; only `snakemake --profile slurm` needs it")
     if not path.is_file():
