@@ -171,8 +171,9 @@ def runs_of_config(config: dict, folder: Path) -> tuple[list[Run], list[Run]]:
         MiadError: the config has errors.
     """
     asked = resolve(config)
-    epochs = kept_runs(asked)
-    everything = {**asked, **read_runs(config, next(iter(asked.values()))), **epochs}
+    given = read_runs(config, next(iter(asked.values())))
+    epochs = kept_runs(asked, given)
+    everything = {**asked, **given, **epochs}
     found = homes(everything)
 
     def run(name: str, epoch_of: str | None = None) -> Run:

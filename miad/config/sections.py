@@ -260,7 +260,7 @@ class Dft:
 
 @dataclass(frozen=True, config=STRICT)
 class Vasp:
-    """How DFT is run; only `functional` and `replay` change its results."""
+    """The run of DFT; only `functional` and `replay` change its results."""
 
     num_chunks: Annotated[int, Field(ge=1, le=100_000, description="Jobs that the crystals are dealt to.")]
     command: Annotated[str, Field(min_length=1, description="Of VASP, with its launcher.")]

@@ -1,9 +1,12 @@
-"""Where the results of each run are."""
+"""The map of the results of each run."""
 
 import json
 from pathlib import Path
 
+import pytest
+
 from miad.config.layout import FILES, record, runs_of, table_rows
+from miad.core.errors import MiadError
 from tests.builders import finished
 
 
@@ -100,3 +103,11 @@ def test_rows_of_dft_stand_behind_those_of_potentials_and_crystals_of_others_las
         ("small", "dft"),
         ("other", "chgnet"),
     ]
+
+
+def test_crystals_of_others_cannot_have_the_name_of_a_kept_model():
+    given = finished.config(ablations=None, external={"miad_epoch_100": {"crystals": "x.cif"}})
+    runs_of(json.dumps(given), Path("results"))
+    given["train"]["keep_every"], given["report"]["epochs"] = 100, True
+    with pytest.raises(MiadError, match=r"external\.miad_epoch_100 has the name of a run that report\.epochs makes"):
+        runs_of(json.dumps(given), Path("results"))
