@@ -27,7 +27,8 @@ def test_runs_name_the_files_that_the_workflow_writes():
     assert other.rows == [Path("results/other/sun/chgnet/row.json")] and list(other.shards) == [0]
     assert other.path("sample", "0.jsonl") == Path("results/other/sample/0.jsonl")
     assert other.path("dataset", "train.jsonl.gz") == Path("results/miad/dataset/train.jsonl.gz")
-    assert other.own == Path("results/other") and quick.own == Path("results/quick")
+    assert other.file("candidates", "candidates") == Path("results/other/candidates.csv")
+    assert quick.file("candidates", "cif") == Path("results/quick/cif")
 
 
 def test_dft_is_one_more_row_of_a_run_but_not_of_its_kept_models():
@@ -88,7 +89,8 @@ def test_what_a_step_is_told_gives_the_same_runs():
         again = runs_of(record(step, runs, kept), Path("results"))
         for before, after in zip([*runs, *kept], [*again[0], *again[1]], strict=True):
             assert (after.name, after.homes, after.epoch_of) == (before.name, before.homes, before.epoch_of)
-            assert (after.rows, after.verdicts, after.own) == (before.rows, before.verdicts, before.own)
+            assert (after.rows, after.verdicts) == (before.rows, before.verdicts)
+            assert after.file("candidates", "cif") == before.file("candidates", "cif")
 
 
 def test_rows_of_dft_stand_behind_those_of_potentials_and_crystals_of_others_last():
