@@ -287,7 +287,7 @@ class Vasp:
 class Report:
     """Tables and page for people."""
 
-    title: Annotated[str, Field(description="Title of the table.")]
+    title: Annotated[str, Field(description="Title of the table and of report.html.")]
     published: Annotated[bool, Field(description="Whether published rows are appended.")]
     protocols: Annotated[Literal["headline", "all"], Field(description="Rows per run: headline protocol, or all.")]
     epochs: Annotated[bool, Field(description="Whether models that train.keep_every kept are sampled and judged too.")]

@@ -20,7 +20,7 @@ class Guard:
     """Judges a training by its losses.
 
     Args:
-        folder: where checkpoints live.
+        folder: of the checkpoints.
     """
 
     def __init__(self, folder: Path) -> None:
