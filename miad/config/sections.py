@@ -260,7 +260,7 @@ class Dft:
 
 @dataclass(frozen=True, config=STRICT)
 class Vasp:
-    """How DFT is run; only `functional` and `replay` change its results."""
+    """The run of DFT; only `functional` and `replay` change its results."""
 
     num_chunks: Annotated[int, Field(ge=1, le=100_000, description="Jobs that the crystals are dealt to.")]
     command: Annotated[str, Field(min_length=1, description="Of VASP, with its launcher.")]
@@ -287,7 +287,7 @@ class Vasp:
 class Report:
     """Tables and page for people."""
 
-    title: Annotated[str, Field(description="Title of the table.")]
+    title: Annotated[str, Field(description="Title of the table and of report.html.")]
     published: Annotated[bool, Field(description="Whether published rows are appended.")]
     protocols: Annotated[Literal["headline", "all"], Field(description="Rows per run: headline protocol, or all.")]
     epochs: Annotated[bool, Field(description="Whether models that train.keep_every kept are sampled and judged too.")]
