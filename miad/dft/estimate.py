@@ -20,11 +20,7 @@ UNKNOWN = {
 
 
 def unknown(rule: str) -> dict[str, Any]:
-    """The rates that stay unknown where only a part was sent to DFT, as they stand in the row file.
-
-    Args:
-        rule: dft.not_sent, one of RULES.
-    """
+    """The rates that stay unknown where only a part was sent to DFT, as they stand in the row file, by dft.not_sent."""
     return {rate: {"value": None, "low": None, "high": None} for rate in UNKNOWN[rule]}
 
 
@@ -38,12 +34,7 @@ def estimates(strata: dict[str, dict[str, list[str]]], judged: Mapping[str, Verd
         strata: {name: {"all": ids, "sent": ids}} of the triage.
         judged: {crystal_id: verdict under the protocol}.
     """
-    share = {
-        identity: len(part["sent"]) / len(part["all"])
-        for part in strata.values()
-        if part["all"]
-        for identity in part["sent"]
-    }
+    share = {one: len(part["sent"]) / len(part["all"]) for part in strata.values() for one in part["sent"]}
     densest: dict[str | None, str] = {}  # {group of duplicates: the one that counts}
     for identity in sorted(share, key=lambda one: (share[one], one)):
         densest[judged[identity].group] = identity

@@ -55,10 +55,8 @@ class Table:
                         return
                     yield row, {column: record.get(column) or "" for column in names}
         except _BROKEN as error:
-            raise MiadError(
-                f"{self.path} is broken after row {row} ({type(error).__name__}: {error})."
-                " Get the file again, or repair it."
-            ) from error
+            what = f"broken after row {row} ({type(error).__name__}: {error})"
+            raise MiadError(f"{self.path} is {what}. Get the file again, or repair it.") from error
         finally:
             csv.field_size_limit(before)
         if row < 0:

@@ -53,9 +53,6 @@ def _own_names() -> dict[str, str]:
 def lent(sleep: Callable[[float], None] = time.sleep) -> Iterator[list[str]]:
     """The GPUs that $MIAD_GPUS asks for, locked while the block runs; the process sees only these.
 
-    Args:
-        sleep: waits between looks at busy devices, in seconds.
-
     Yields:
         Their names; none, and nothing is locked or hidden, if none are asked for.
 
