@@ -68,7 +68,7 @@ def geometry_of(
 
 
 def problem_of(crystal: Crystal, potential: "Potential", min_distance: float) -> str | None:
-    """Reason for which a crystal cannot be relaxed at all, or None; `min_distance` (Å) is that between any two atoms."""
+    """Reason for which a crystal cannot be relaxed, or None; `min_distance` (Å) is that between any two atoms."""
     from pymatgen.core import Element
 
     numbers = crystal.atomic_numbers
