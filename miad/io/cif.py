@@ -175,12 +175,12 @@ def in_zip(path: Path) -> Iterator[Named]:
         raise MiadError(f"{path} is not a zip file ({error}). Get it again, or give the folder.") from error
     with archive:
         for info in sorted(archive.infolist(), key=lambda info: info.filename):
-            path = PurePosixPath(info.filename)
-            if _is_cif(path):
+            place = PurePosixPath(info.filename)
+            if _is_cif(place):
                 try:
-                    yield from _blocks(_unpacked(archive, info), _stem(path.name))
+                    yield from _blocks(_unpacked(archive, info), _stem(place.name))
                 except MiadError as error:
-                    yield _stem(path.name), partial(refuse, str(error))
+                    yield _stem(place.name), partial(refuse, str(error))
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
