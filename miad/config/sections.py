@@ -45,7 +45,7 @@ class Dataset:
     """The crystals to learn from."""
 
     seed: Natural
-    name: Annotated[Name, Field(description="prototypes, mp_20, perov_5, carbon_24, alex_mp_20, or any with files.")]
+    name: Annotated[Name, Field(description="prototypes, a published set such as mp_20, or any with files.")]
     files: Annotated[dict[File, str], Field(description="Own data, path or URL: CSV with cif; JSON of elements.")]
     checksums: Annotated[dict[File, Checksum], Field(description="Of own files: sha256:…, md5:… or git:… (blob id).")]
     max_crystals: Annotated[Count | None, Field(description="Rows read of each file; null: all.")]

@@ -1,5 +1,6 @@
 """Checks of the settings of runs that no single key can tell: between sections, and against the user's own files."""
 
+import inspect
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -132,5 +133,7 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
         found[section] = list(local.values())
     for calculator in run["relax"]["calculators"] if "relax" in reading else ():
         chosen = potential(calculator, run["relax"]["potentials"].get(calculator))
-        found[f"relax.{calculator}"] = [str(path) for path in chosen.files()]
+        source = Path(inspect.getfile(type(chosen)))
+        of_class = [source.name] if source.parent == Path.cwd() else []  # beside config.yaml
+        found[f"relax.{calculator}"] = [*of_class, *(str(path) for path in chosen.files())]
     return found

@@ -96,6 +96,20 @@ def test_own_files_are_those_of_the_user_alone(config, tmp_path, monkeypatch):
     }
 
 
+def test_a_potential_beside_the_config_is_a_file_of_the_user(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "potential_of_mine.py").write_text("from miad.relax.potentials.chgnet import Chgnet as Mine\n")
+    run = resolve(config)["miad"]
+    run["relax"]["calculators"] = ["mine"]
+    run["relax"]["potentials"]["mine"] = {"class": "potential_of_mine:Mine"}
+    assert own_files(run)["relax.mine"] == []  # the class itself lies elsewhere
+    (tmp_path / "another_of_mine.py").write_text(
+        "from miad.relax.potentials.chgnet import Chgnet\n\n\nclass Mine(Chgnet):\n    pass\n"
+    )
+    run["relax"]["potentials"]["mine"] = {"class": "another_of_mine:Mine"}
+    assert own_files(run)["relax.mine"] == ["another_of_mine.py"]
+
+
 @pytest.mark.parametrize(("section", "key"), [("hull", "references"), ("metrics", "scaler"), ("train", "start_from")])
 def test_a_file_that_is_not_there_is_named_with_its_key(config, section, key):
     run = resolve(config)["miad"]
