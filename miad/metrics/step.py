@@ -34,7 +34,6 @@ def coverage(
     not be the same crystal, are both within their cutoffs. A crystal without fingerprints is not covered.
 
     Args:
-        samples, test: described crystals.
         scaler: mean and deviation of the magpie features, (132,) each.
         cutoffs: largest distances of structure and composition.
 
@@ -42,32 +41,27 @@ def coverage(
     """
     from scipy.spatial import cKDTree
 
-    made, real = ([one for one in part if _has_fingerprints(one)] for part in (samples, test))
-    if not made or not real:
+    made, real = (_points(part, scaler) for part in (samples, test))
+    if not len(made[0]) or not len(real[0]):
         return 0, 0
     covered = []
     for here, there in ((real, made), (made, real)):
-        near = np.ones(len(here), dtype=bool)
-        for points, cutoff in ((_structures, cutoffs[0]), (lambda part: _compositions(part, scaler), cutoffs[1])):
-            distances, _ = cKDTree(points(there)).query(points(here))
+        near = np.ones(len(here[0]), dtype=bool)
+        for points, others, cutoff in zip(here, there, cutoffs, strict=True):
+            distances, _ = cKDTree(others).query(points)
             near &= distances <= cutoff
         covered.append(int(near.sum()))
     return covered[0], covered[1]
 
 
-def _has_fingerprints(one: Description) -> bool:
-    return one.structure is not None and one.composition is not None and bool(np.isfinite(one.structure).all())
-
-
-def _structures(part: list[Description]) -> np.ndarray:
-    return np.array([one.structure for one in part])
-
-
-def _compositions(part: list[Description], scaler: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Scaled features, (n, 132); NaN becomes 0 after scaling, which is the mean."""
+def _points(part: list[Description], scaler: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Structures (n, 61) and scaled features (n, 132) of the crystals that have both; NaN becomes 0, the mean."""
     mean, deviation = scaler
-    features = (np.array([one.composition for one in part]) - mean) / np.where(deviation > 0, deviation, 1.0)
-    return np.nan_to_num(features)
+    both = [(one.structure, one.composition) for one in part]
+    kept = [(one, other) for one, other in both if one is not None and other is not None and np.isfinite(one).all()]
+    structures, compositions = (np.array([pair[axis] for pair in kept]) for axis in range(2))
+    features = (compositions.reshape(-1, len(mean)) - mean) / np.where(deviation > 0, deviation, 1.0)
+    return structures, np.nan_to_num(features)
 
 
 def property_distances(
@@ -81,11 +75,11 @@ def property_distances(
     drawn = [valid[index] for index in chosen]
     if not drawn or not test:
         return {"drawn": 0, "d_rho": None, "d_elem": None}
-    return {
-        "drawn": len(drawn),
-        "d_rho": float(wasserstein_distance([one.density for one in drawn], [one.density for one in test])),
-        "d_elem": float(wasserstein_distance([one.num_elements for one in drawn], [one.num_elements for one in test])),
-    }
+
+    def distance(name: str) -> float:
+        return float(wasserstein_distance(*([getattr(one, name) for one in part] for part in (drawn, test))))
+
+    return {"drawn": len(drawn), "d_rho": distance("density"), "d_elem": distance("num_elements")}
 
 
 def scaler_of(described: list[Description]) -> tuple[np.ndarray, np.ndarray]:
@@ -95,19 +89,14 @@ def scaler_of(described: list[Description]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_scaler(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of the magpie features, from JSON with the keys means and stds.
-
-    Raises:
-        MiadError: not such a file.
-    """
+    """Mean and deviation of the magpie features, from JSON with the keys means and stds; a MiadError if it is not."""
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-        mean, deviation = np.array(record["means"], dtype=float), np.array(record["stds"], dtype=float)
+        return np.array(record["means"], dtype=float), np.array(record["stds"], dtype=float)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MiadError(
             f"{path} is no scaler ({error!r}); it needs the lists means and stds. Correct metrics.scaler."
         ) from error
-    return mean, deviation
 
 
 def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, run: str | None = None) -> None:
@@ -128,7 +117,8 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, ru
     if not given:
         raise MiadError(f"{', '.join(map(str, samples))} holds no samples. Sample first.")
     scaler = read_scaler(Path(settings.scaler)) if settings.scaler else None
-    real = describe_all(read_any(test, "test"), settings.workers, described_path(test))
+    described = test.with_name(f"{name_of(test)}.described.jsonl.gz")
+    real = describe_all(read_any(test, "test"), settings.workers, described)
     made = describe_all(given, settings.workers)
     cutoffs = settings.cutoffs or (settings.dataset.name if settings.dataset.name in CUTOFFS else "mp_20")
     record = {
@@ -143,11 +133,6 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, ru
     write_text(metrics, json.dumps(record, indent=1) + "\n")
     for metric, rate in record["rates"].items():
         log.info("%s: %d of %d", metric.replace("_", " "), rate["count"], rate["of"])
-
-
-def described_path(test: Path) -> Path:
-    """File of the descriptions of the test split, beside it."""
-    return test.with_name(f"{name_of(test)}.described.jsonl.gz")
 
 
 def summary(
