@@ -69,10 +69,8 @@ class SampleVerdicts:
 
 def write_verdicts(path: Path, samples: Iterable[SampleVerdicts]) -> None:
     """Write verdicts as JSON lines."""
-    lines = (
-        json.dumps(dataclasses.asdict(sample), ensure_ascii=False, separators=(",", ":")) + "\n" for sample in samples
-    )
-    write_text(path, "".join(lines))
+    records = (json.dumps(dataclasses.asdict(one), ensure_ascii=False, separators=(",", ":")) for one in samples)
+    write_text(path, "".join(record + "\n" for record in records))
 
 
 def read_verdicts(path: Path) -> dict[str, SampleVerdicts]:
