@@ -31,11 +31,8 @@ def atomic_path(path: Path, keep: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` only if the block succeeds.
 
     Readers therefore see the old file or the new one, never half of either, also after kill -9.
-    The temporary file keeps the suffixes of `path`, because many writers choose a format by them.
-
-    Args:
-        path: where the file is to be.
-        keep: what the file that was there is renamed to, just before; a kill between the two leaves `keep` alone.
+    The temporary file keeps the suffixes of `path`, because many writers choose a format by them. The file that was
+    there is renamed to `keep` just before; a kill between the two leaves `keep` alone.
     """
     path = Path(path)
     with _temporary(path, is_folder=False) as temporary:
@@ -190,11 +187,7 @@ def open_text(path: Path) -> io.TextIOWrapper:
 
 
 def read_cache(path: Path | None, make: Callable[..., Kept]) -> dict[str, Kept]:
-    """Records by key from JSON lines `[key, *values]`; none if there is no such file yet.
-
-    Args:
-        path: of the file that `write_cache` wrote.
-        make: the record of `values`.
+    """Records by key, `make(*values)`, from what `write_cache` wrote; none if there is no such file yet.
 
     Raises:
         MiadError: a line is damaged.
@@ -215,7 +208,7 @@ def read_cache(path: Path | None, make: Callable[..., Kept]) -> dict[str, Kept]:
 
 
 def write_cache(path: Path, kept: Mapping[str, Sequence[Any]]) -> None:
-    """Write {key: values} for `read_cache`; where the folder is read-only a warning takes its place."""
+    """Write {key: values} as JSON lines `[key, *values]`; where the folder is read-only a warning takes its place."""
     try:
         write_text(path, "".join(json.dumps([key, *values]) + "\n" for key, values in sorted(kept.items())))
     except OSError as error:
@@ -225,11 +218,7 @@ def write_cache(path: Path, kept: Mapping[str, Sequence[Any]]) -> None:
 
 
 def checksum(path: Path, kind: str) -> str:
-    """Hex digest of a file.
-
-    Args:
-        path: the file.
-        kind: `sha256`, `md5`, or `git` (the blob id: SHA-1 of `blob <size>\\0` and the content).
+    """Hex digest of a file: `sha256`, `md5`, or `git` (the blob id: SHA-1 of `blob <size>\\0` and the content).
 
     Raises:
         MiadError: `kind` is none of these.

@@ -42,11 +42,7 @@ class Trajectory:
 
 
 def write(path: Path, snapshots: "dict[int, State]") -> None:
-    """Write the snapshots of a shard's first crystals, by their times, in the order of its lines.
-
-    Times (n_times,), lattice (n_times, n_crystals, 3, 3) Å, frac_coords (n_times, n_crystals, n_atoms, 3) and species
-    (n_times, n_crystals, n_atoms), 0 where there is no real atom.
-    """
+    """Write the snapshots of a shard's first crystals, by their times, as a `Trajectory`; just no times without any."""
     import torch
     from safetensors.torch import save_file
 

@@ -82,11 +82,7 @@ class Trainer:
         self._resume()
 
     def _start_from(self, path: Path) -> None:
-        """Give the network the weights of a trained model, which has to be of the same make.
-
-        Raises:
-            MiadError: it is not.
-        """
+        """Give the network the weights of a trained model; a MiadError if that is not of the same make."""
         trained, source = load(path)
         for section in ("network", "diffusion"):
             theirs, ours = (dataclasses.asdict(getattr(one, section)) for one in (source, self.settings))
@@ -131,11 +127,7 @@ class Trainer:
     def save(self, name: str = checkpoint.LAST) -> bool:
         """Write a checkpoint; only the first process does, and not while the loss explodes.
 
-        Returns:
-            Whether it did, as far as this process knows.
-
-        Raises:
-            MiadError: the loss is no number.
+        Returns whether it did, as far as this process knows; a MiadError if the loss is no number.
         """
         if self.rank == 0:
             # The one from before the cooldown has its step only, and takes the place of nothing that this run needs.
@@ -160,9 +152,8 @@ class Trainer:
 
     def fit(self) -> None:
         """Train to the end, with a checkpoint every few minutes."""
-        p, last = self.progress, time.monotonic()
-        spent = p.seconds
-        start = last
+        p, start = self.progress, time.monotonic()
+        spent, last = p.seconds, start
         for _ in track(range(p.epoch, self.settings.num_epochs), what="epochs trained"):
             order = self._order(p.epoch)
             for index in range(p.batch, self.num_batches):
@@ -182,8 +173,8 @@ class Trainer:
         self.save()
 
     def _order(self, epoch: int) -> Tensor:
-        g = generator(self.settings.seed, "order", epoch)
-        return torch.randperm(len(self.train), generator=g).to(self.device)
+        shuffled = generator(self.settings.seed, "order", epoch)
+        return torch.randperm(len(self.train), generator=shuffled).to(self.device)
 
     def _step(self, order: Tensor, index: int) -> None:
         """One optimizer step; this process works on its share of the batch."""

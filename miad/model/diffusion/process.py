@@ -102,17 +102,9 @@ class JointDiffusion:
     def losses_at(
         self, network: Predict, clean: State, times: Tensor, noise: Noise, counts: Counts
     ) -> dict[str, Tensor]:
-        """The losses of a batch, protocol section 3.
+        """The losses of infused crystals at their times, (n_crystals,), as sums over `counts`.
 
-        Args:
-            network: CSPNet.
-            clean: infused crystals.
-            times: (n_crystals,).
-            noise: random numbers.
-            counts: denominators.
-
-        Returns:
-            Scalars under `lattice`, `coords`, `species` and, if it has a weight, `cross_entropy` in nats.
+        Scalars under `lattice`, `coords`, `species` and, if it has a weight, `cross_entropy` in nats.
         """
         epsilon, moves, noisy = self.add_noise(clean, times, noise)
         sigma = self.sigma[times][:, None, None]  # (n_crystals, 1, 1)
