@@ -187,11 +187,7 @@ def open_text(path: Path) -> io.TextIOWrapper:
 
 
 def read_cache(path: Path | None, make: Callable[..., Kept]) -> dict[str, Kept]:
-    """Records by key, `make(*values)`, from what `write_cache` wrote; none if there is no such file yet.
-
-    Raises:
-        MiadError: a line is damaged.
-    """
+    """Records by key, `make(*values)`, from what `write_cache` wrote, if anything; a MiadError if a line is damaged."""
     kept: dict[str, Kept] = {}
     if path is None or not Path(path).exists():
         return kept
@@ -218,11 +214,7 @@ def write_cache(path: Path, kept: Mapping[str, Sequence[Any]]) -> None:
 
 
 def checksum(path: Path, kind: str) -> str:
-    """Hex digest of a file: `sha256`, `md5`, or `git` (the blob id: SHA-1 of `blob <size>\\0` and the content).
-
-    Raises:
-        MiadError: `kind` is none of these.
-    """
+    """Hex digest of a file: `sha256`, `md5`, or `git` (the blob id: SHA-1 of `blob <size>\\0` and the content)."""
     if kind not in ("sha256", "md5", "git"):
         raise MiadError(f"unknown checksum '{kind}': use sha256:…, md5:… or git:… (a git blob id).")
     digest = hashlib.new("sha1" if kind == "git" else kind, usedforsecurity=False)
@@ -233,11 +225,7 @@ def checksum(path: Path, kind: str) -> str:
 
 
 def verify(path: Path, expected: str, *, remedy: str) -> None:
-    """Compare a file with a named checksum such as `md5:60d1…`.
-
-    Raises:
-        MiadError: it differs; the message names the file, both checksums and `remedy`.
-    """
+    """Compare a file with a named checksum such as `md5:60d1…`; a MiadError names both and the remedy if they differ."""
     kind, _, wanted = expected.partition(":")
     found = checksum(path, kind)
     if found != wanted.lower():

@@ -85,11 +85,7 @@ def check(crystals: list[Crystal], path: Path, num_atoms: int | None) -> None:
 
 
 def load(path: Path) -> tuple[dict, dict]:
-    """Tensors and settings of an infused file.
-
-    Raises:
-        MiadError: the file is missing or not one of ours.
-    """
+    """Tensors and settings of an infused file; a MiadError if it is missing or not one of ours."""
     from safetensors import SafetensorError, safe_open
 
     try:

@@ -16,6 +16,7 @@ from miad.io.any_format import name_of, read_any
 from miad.metrics.fingerprints import Description, describe_all
 
 log = logging.getLogger("miad")
+Scaler = tuple[np.ndarray, np.ndarray]  # mean and deviation of the magpie features, (132,) each
 
 CDVAE_DRAW = 1000  # valid samples that CDVAE compares; the authors of MiAD draw as many as the test split has
 # Largest distances of fingerprints that count as covered: structure, composition. Source: CDVAE, arXiv:2110.06197.
@@ -23,19 +24,12 @@ CUTOFFS = {"mp_20": (0.4, 10.0), "perov_5": (0.2, 4.0), "carbon_24": (0.2, 4.0)}
 
 
 def coverage(
-    samples: list[Description],
-    test: list[Description],
-    scaler: tuple[np.ndarray, np.ndarray],
-    cutoffs: tuple[float, float],
+    samples: list[Description], test: list[Description], scaler: Scaler, cutoffs: tuple[float, float]
 ) -> tuple[int, int]:
     """Numbers of recalled test crystals and of precise samples.
 
     A crystal is covered if its nearest neighbour in structure and its nearest neighbour in composition, which need
-    not be the same crystal, are both within their cutoffs. A crystal without fingerprints is not covered.
-
-    Args:
-        scaler: mean and deviation of the magpie features, (132,) each.
-        cutoffs: largest distances of structure and composition.
+    not be the same crystal, are both within their cutoffs (structure, composition). A crystal without fingerprints is not covered.
 
     Source: CDVAE, arXiv:2110.06197, appendix; Ganea et al., arXiv:2106.07802.
     """
@@ -54,7 +48,7 @@ def coverage(
     return covered[0], covered[1]
 
 
-def _points(part: list[Description], scaler: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _points(part: list[Description], scaler: Scaler) -> tuple[np.ndarray, np.ndarray]:
     """Structures (n, 61) and scaled features (n, 132) of the crystals that have both; NaN becomes 0, the mean."""
     mean, deviation = scaler
     both = [(one.structure, one.composition) for one in part]
@@ -82,13 +76,13 @@ def property_distances(
     return {"drawn": len(drawn), "d_rho": distance("density"), "d_elem": distance("num_elements")}
 
 
-def scaler_of(described: list[Description]) -> tuple[np.ndarray, np.ndarray]:
+def scaler_of(described: list[Description]) -> Scaler:
     """Mean and deviation of the magpie features of a set of crystals, NaN left out."""
     features = np.array([one.composition for one in described if one.composition is not None])
     return np.nanmean(features, axis=0), np.nanstd(features, axis=0)
 
 
-def read_scaler(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read_scaler(path: Path) -> Scaler:
     """Mean and deviation of the magpie features, from JSON with the keys means and stds; a MiadError if it is not."""
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -136,11 +130,7 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, ru
 
 
 def summary(
-    made: list[Description],
-    real: list[Description],
-    scaler: tuple[np.ndarray, np.ndarray],
-    cutoffs: tuple[float, float],
-    seed: int,
+    made: list[Description], real: list[Description], scaler: Scaler, cutoffs: tuple[float, float], seed: int
 ) -> dict:
     """The columns of Table 6, each rate with its count, denominator and 95 % interval in percent."""
     recalled, precise = coverage(made, real, scaler, cutoffs)

@@ -73,10 +73,7 @@ class StructureType:
     ) -> "Structure":
         """The primitive cell with elements in their places.
 
-        Args:
-            elements: element symbol of every role.
-            volumes: Å³ per atom of every role; used unless radii are given.
-            radii: Å of every role in the type's bonds; the tightest bond sets the cell.
+        Its size follows from radii (Å), by the tightest of the type's bonds, else from volumes (Å³ per atom) by role.
         """
         from pymatgen.core import Lattice, Structure
 

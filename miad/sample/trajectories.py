@@ -57,11 +57,7 @@ def write(path: Path, snapshots: "dict[int, State]") -> None:
 
 
 def read(path: Path) -> Trajectory | None:
-    """Snapshots that `miad sample` wrote, or None if it recorded none.
-
-    Raises:
-        MiadError: not such a file.
-    """
+    """Snapshots that `miad sample` wrote, or None if it recorded none; a MiadError if it is no such file."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

@@ -91,13 +91,7 @@ def run(
 
 
 def judge_run(
-    settings: Sun,
-    *,
-    relaxed: list[Path],
-    generated: list[Crystal],
-    splits: dict[str, Path],
-    hull: Path,
-    name: str,
+    settings: Sun, *, relaxed: list[Path], generated: list[Crystal], splits: dict[str, Path], hull: Path, name: str
 ) -> Judged:
     """The same as `run`, which writes it; of files it writes only the reduced training cells.
 

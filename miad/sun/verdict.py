@@ -74,11 +74,7 @@ def write_verdicts(path: Path, samples: Iterable[SampleVerdicts]) -> None:
 
 
 def read_verdicts(path: Path) -> dict[str, SampleVerdicts]:
-    """The inverse of `write_verdicts`, {crystal_id: verdicts of the sample} in the order of the file.
-
-    Raises:
-        MiadError: a line is damaged, or of another version of miad.
-    """
+    """{crystal_id: verdicts of the sample} in the order of the file; a MiadError names a line that is damaged."""
     samples = {}
     with open_text(path) as lines:
         for number, line in enumerate(lines, 1):

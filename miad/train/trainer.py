@@ -33,14 +33,9 @@ PREEMPTED = 75  # exit code after SIGTERM or Ctrl-C: EX_TEMPFAIL, "try again lat
 
 
 class Trainer:
-    """One session of a training.
+    """One session of a training on infused data.
 
-    Args:
-        settings: recipe.
-        train, val: infused data.
-        folder: where checkpoints live.
-        run: name of the run, for provenance.
-        tensorboard: folder of a log that, with losses.csv in `folder`, is kept up to date with the checkpoints.
+    Checkpoints live in `folder`. With them losses.csv in it and the log in `tensorboard`, if any, are kept up to date.
     """
 
     def __init__(
