@@ -225,7 +225,7 @@ def checksum(path: Path, kind: str) -> str:
 
 
 def verify(path: Path, expected: str, *, remedy: str) -> None:
-    """Compare a file with a named checksum such as `md5:60d1…`; a MiadError names both and the remedy if they differ."""
+    """Compare a file with a named checksum such as `md5:60d1…`; a MiadError, with both and the remedy, if they differ."""
     kind, _, wanted = expected.partition(":")
     found = checksum(path, kind)
     if found != wanted.lower():

@@ -29,7 +29,7 @@ def coverage(
     """Numbers of recalled test crystals and of precise samples.
 
     A crystal is covered if its nearest neighbour in structure and its nearest neighbour in composition, which need
-    not be the same crystal, are both within their cutoffs (structure, composition). A crystal without fingerprints is not covered.
+    not be the same crystal, are both within their cutoffs (structure, composition). One without fingerprints is not.
 
     Source: CDVAE, arXiv:2110.06197, appendix; Ganea et al., arXiv:2106.07802.
     """
