@@ -225,7 +225,7 @@ def checksum(path: Path, kind: str) -> str:
 
 
 def verify(path: Path, expected: str, *, remedy: str) -> None:
-    """Compare a file with a named checksum such as `md5:60d1…`; a MiadError, with both and the remedy, if they differ."""
+    """Compare a file with a named checksum such as `md5:60d1…`; a MiadError, with the remedy, if they differ."""
     kind, _, wanted = expected.partition(":")
     found = checksum(path, kind)
     if found != wanted.lower():
@@ -233,5 +233,5 @@ def verify(path: Path, expected: str, *, remedy: str) -> None:
 
 
 def cache_folder() -> Path:
-    """Folder of files that can be had again: $MIAD_CACHE, or ~/.cache/miad."""
+    """Folder of files that can be made or downloaded again: $MIAD_CACHE, or ~/.cache/miad."""
     return Path(os.environ.get("MIAD_CACHE") or Path.home() / ".cache" / "miad")
