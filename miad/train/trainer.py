@@ -35,7 +35,7 @@ PREEMPTED = 75  # exit code after SIGTERM or Ctrl-C: EX_TEMPFAIL, "try again lat
 class Trainer:
     """One session of a training on infused data.
 
-    Checkpoints are written to `folder`. With them losses.csv in it and the log in `tensorboard`, if any, are kept up to date.
+    Checkpoints are written to `folder`, with them losses.csv and, if it is given, the log in `tensorboard`.
     """
 
     def __init__(
