@@ -15,6 +15,7 @@ from tests.builders import ROOT
 from tests.builders.crystals import caesium_chloride, rock_salt
 
 CARRIED = ("config.yaml", "model/kernels/edge_loops.c", "prototypes/prototypes_train.jsonl.gz", "report/page/report.js")
+CARRIED += ("prototypes/card.md", "prototypes/ions.csv", "metrics/published.csv")
 
 
 def run(*command: str, folder: Path, **environment: str) -> str:

@@ -10,14 +10,8 @@ SKEWED = 0.2  # volume over the product of the edges, below which a cell is redu
 def compact(lattice: np.ndarray, frac_coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same crystal in a Minkowski-reduced cell if its own cell is very skewed.
 
-    A search for neighbours has to look at many more cells in a skewed lattice, though the crystal is the same.
-
-    Args:
-        lattice: (3, 3) Å.
-        frac_coords: (n_atoms, 3).
-
-    Returns:
-        Lattice and fractional coordinates; those given, where the cell is compact enough.
+    A search for neighbours has to look at many more cells in a skewed lattice, though the crystal is the same. Lattice
+    (3, 3) in Å and fractional coordinates (n_atoms, 3), given and returned.
     """
     if abs(np.linalg.det(lattice)) > SKEWED * np.prod(np.linalg.norm(lattice, axis=1)):
         return lattice, frac_coords

@@ -145,7 +145,7 @@ class Crystal:
         )
 
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(Crystal))
+_FIELDS = {field.name for field in dataclasses.fields(Crystal)}
 _ARRAYS = ("lattice", "frac_coords", "atomic_numbers")
 
 
@@ -164,7 +164,7 @@ def plain(value: Any) -> Any:
 
 def to_line(crystal: Crystal) -> str:
     """One line of JSON; fields that are not known yet are left out."""
-    record = {name: plain(getattr(crystal, name)) for name in _FIELDS}
+    record = {name: plain(value) for name, value in vars(crystal).items()}
     kept = {name: value for name, value in record.items() if value is not None}
     return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
 
@@ -176,7 +176,7 @@ def from_line(line: str) -> Crystal:
         ValueError: not JSON, unknown or missing fields, or arrays of the wrong shape.
     """
     record = json.loads(line)
-    unknown = set(record) - set(_FIELDS)
+    unknown = set(record) - _FIELDS
     missing = {"crystal_id", *_ARRAYS} - set(record)
     if unknown or missing:
         raise ValueError(f"unknown fields {sorted(unknown)}, missing fields {sorted(missing)}")

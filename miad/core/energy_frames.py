@@ -21,15 +21,9 @@ FRAMES = (CORRECTED, UNCORRECTED)
 
 
 def correct(crystal: Crystal, frame: str, step: str) -> Crystal:
-    """The crystal with its energies in the frame that is asked for.
+    """The crystal with its energies in `frame`; the crystal itself if they are so already, or if it has none.
 
-    Args:
-        crystal: relaxed, its energies in the frame that it names; the correction depends on composition and structure.
-        frame: `mp2020` or `uncorrected`.
-        step: the name of the step, for reasons of failure.
-
-    Returns:
-        The crystal itself if its energies are in that frame already, or if it has none.
+    The correction depends on composition and relaxed structure. `step` is named where it fails.
 
     Raises:
         MiadError: corrected energies are asked for uncorrected; what was added is not known any more.
@@ -80,9 +74,7 @@ def correction_per_atom(structure: "Structure", parameters: dict[str, Any] | Non
 def adjustments(entry: "ComputedStructureEntry", *, check_potcar: bool) -> "Sequence[EnergyAdjustment]":
     """The terms that MP2020 adds to the energy of an entry, each with its name and value in eV.
 
-    Args:
-        entry: structure and run parameters; corrections that it carries are not looked at.
-        check_potcar: whether pseudopotentials other than MPRelaxSet's are refused.
+    Corrections that it carries are not looked at. `check_potcar` refuses pseudopotentials other than MPRelaxSet's.
 
     Raises:
         CompatibilityError: pymatgen has no correction for such a calculation.
@@ -126,17 +118,7 @@ def _mp_settings() -> dict[str, Any]:
 
 
 def must_match(whose: str, frame: str | None, hull: str, hull_frame: str) -> None:
-    """Refuse to compare energies of one frame with a hull of another.
-
-    Args:
-        whose: name of the crystal or calculator that has the energies.
-        frame: of these energies.
-        hull: name of the hull.
-        hull_frame: of the hull.
-
-    Raises:
-        MiadError: names both frames.
-    """
+    """Refuse, by a MiadError, to compare energies of one frame, `whose` says of what, with a hull of another."""
     if frame != hull_frame:
         raise MiadError(
             f"{whose} has energies in the frame '{frame}', but the hull '{hull}' is in the frame '{hull_frame}'."

@@ -31,11 +31,8 @@ def atomic_path(path: Path, keep: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` only if the block succeeds.
 
     Readers therefore see the old file or the new one, never half of either, also after kill -9.
-    The temporary file keeps the suffixes of `path`, because many writers choose a format by them.
-
-    Args:
-        path: where the file is to be.
-        keep: what the file that was there is renamed to, just before; a kill between the two leaves `keep` alone.
+    The temporary file keeps the suffixes of `path`, because many writers choose a format by them. The file that was
+    there is renamed to `keep` just before; a kill between the two leaves `keep` alone.
     """
     path = Path(path)
     with _temporary(path, is_folder=False) as temporary:
@@ -190,15 +187,7 @@ def open_text(path: Path) -> io.TextIOWrapper:
 
 
 def read_cache(path: Path | None, make: Callable[..., Kept]) -> dict[str, Kept]:
-    """Records by key from JSON lines `[key, *values]`; none if there is no such file yet.
-
-    Args:
-        path: of the file that `write_cache` wrote.
-        make: the record of `values`.
-
-    Raises:
-        MiadError: a line is damaged.
-    """
+    """Records by key, `make(*values)`, from what `write_cache` wrote, if anything; a MiadError if a line is damaged."""
     kept: dict[str, Kept] = {}
     if path is None or not Path(path).exists():
         return kept
@@ -215,7 +204,7 @@ def read_cache(path: Path | None, make: Callable[..., Kept]) -> dict[str, Kept]:
 
 
 def write_cache(path: Path, kept: Mapping[str, Sequence[Any]]) -> None:
-    """Write {key: values} for `read_cache`; where the folder is read-only a warning takes its place."""
+    """Write {key: values} as JSON lines `[key, *values]`; where the folder is read-only a warning takes its place."""
     try:
         write_text(path, "".join(json.dumps([key, *values]) + "\n" for key, values in sorted(kept.items())))
     except OSError as error:
@@ -225,15 +214,7 @@ def write_cache(path: Path, kept: Mapping[str, Sequence[Any]]) -> None:
 
 
 def checksum(path: Path, kind: str) -> str:
-    """Hex digest of a file.
-
-    Args:
-        path: the file.
-        kind: `sha256`, `md5`, or `git` (the blob id: SHA-1 of `blob <size>\\0` and the content).
-
-    Raises:
-        MiadError: `kind` is none of these.
-    """
+    """Hex digest of a file: `sha256`, `md5`, or `git` (the blob id: SHA-1 of `blob <size>\\0` and the content)."""
     if kind not in ("sha256", "md5", "git"):
         raise MiadError(f"unknown checksum '{kind}': use sha256:…, md5:… or git:… (a git blob id).")
     digest = hashlib.new("sha1" if kind == "git" else kind, usedforsecurity=False)
@@ -244,11 +225,7 @@ def checksum(path: Path, kind: str) -> str:
 
 
 def verify(path: Path, expected: str, *, remedy: str) -> None:
-    """Compare a file with a named checksum such as `md5:60d1…`.
-
-    Raises:
-        MiadError: it differs; the message names the file, both checksums and `remedy`.
-    """
+    """Compare a file with a named checksum such as `md5:60d1…`; a MiadError, with the remedy, if they differ."""
     kind, _, wanted = expected.partition(":")
     found = checksum(path, kind)
     if found != wanted.lower():

@@ -1,6 +1,7 @@
 """Rates with their uncertainty: one rate, the difference of two, and a rate from a stratified subsample."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -42,15 +43,7 @@ class Stratum:
 
 
 def wilson(successes: int, trials: int, confidence: float = CONFIDENCE) -> Rate:
-    """Wilson score interval of a binomial share.
-
-    Args:
-        successes: 0 … trials.
-        trials: number of independent samples.
-        confidence: two-sided coverage.
-
-    Returns:
-        The share and its interval; all None if `trials` is 0.
+    """A binomial share with its Wilson score interval of two-sided coverage `confidence`; all None without trials.
 
     Raises:
         ValueError: successes outside 0 … trials.
@@ -93,17 +86,13 @@ def difference(first: Rate, second: Rate) -> Rate:
 def paired_difference(pairs: Iterable[tuple[bool, bool]], confidence: float = CONFIDENCE) -> Rate:
     """Difference of two shares of the same samples (two calculators, two protocols), second minus first.
 
-    Args:
-        pairs: for each sample, whether it succeeded in the first and in the second run.
+    Each pair says whether a sample succeeded in the first and in the second run.
 
     Source: Newcombe, Stat. Med. 17, 2635 (1998), method 10: Wilson intervals joined with the correlation of the pairs.
     """
-    counts = {(x, y): 0 for x in (False, True) for y in (False, True)}
-    for x, y in pairs:
-        counts[bool(x), bool(y)] += 1
-    both, only_first, only_second, neither = (
-        counts[k] for k in ((True, True), (True, False), (False, True), (False, False))
-    )
+    counts = Counter((bool(x), bool(y)) for x, y in pairs)
+    both, neither = counts[True, True], counts[False, False]
+    only_first, only_second = counts[True, False], counts[False, True]
     total = both + only_first + only_second + neither
     if total == 0:
         return Rate(None, None, None)

@@ -16,12 +16,10 @@ UNKNOWN = "–"  # for reading; in a CSV an unknown value is an empty cell
 def write_csv(
     path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]], *, digits: int | None = None
 ) -> None:
-    """Write rows as CSV, in UTF-8 and with a header.
+    """Write rows {column: value} as CSV, in UTF-8 and with a header; what is missing or None is an empty cell.
 
     Args:
-        path: file to write.
         columns: names, in the order of the file.
-        rows: {column: value}; a column that is missing or None is an empty cell.
         digits: after the point of floats; None writes them such that they are read back as the same number.
 
     Raises:
@@ -30,21 +28,14 @@ def write_csv(
     text = io.StringIO()
     writer = csv.DictWriter(text, list(columns), lineterminator="\n")
     writer.writeheader()
+    form = "" if digits is None else f".{digits}f"
     for row in rows:
-        writer.writerow({name: _number(value, digits) for name, value in row.items()})
+        writer.writerow({name: f"{cell:{form}}" if isinstance(cell, float) else cell for name, cell in row.items()})
     write_text(path, text.getvalue())
 
 
-def _number(value: Any, digits: int | None) -> Any:
-    return value if digits is None or not isinstance(value, float) else f"{value:.{digits}f}"
-
-
 def read_csv(path: Path) -> Rows:
-    """Rows of a CSV file that `write_csv` wrote, as text; an empty cell is None.
-
-    Raises:
-        OSError: the file is missing.
-    """
+    """Rows of a CSV file that `write_csv` wrote, as text; an empty cell is None."""
     with Path(path).open(encoding="utf-8", newline="") as text:
         return [{name: value or None for name, value in row.items()} for row in csv.DictReader(text)]
 
@@ -60,12 +51,7 @@ def _escaped(cell: Any) -> str:
 
 
 def interval(rate: Rate, form: str = ".1f") -> str:
-    """A rate with its interval, `12.9 [11.2, 14.8]`; the value alone where no interval is known.
-
-    Args:
-        rate: in the unit of the table.
-        form: format of each number, e.g. `+.1f` for differences.
-    """
+    """A rate with its interval, `12.9 [11.2, 14.8]`; the value alone where no interval is known."""
     return " ".join(part for part in interval_parts(rate, form) if part)
 
 

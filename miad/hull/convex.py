@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from miad.core.crystal import Crystal
-from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
 from miad.core.files import open_text
 from miad.core.tabular import write_csv
@@ -93,14 +92,10 @@ class ConvexHull:
         return frozenset(chain.from_iterable(self._by_elements))
 
     def height(self, composition: Mapping[str, float]) -> HullPoint:
-        """Height of the hull at a composition.
+        """Height of the hull at a composition {element symbol: amount}, of any positive scale.
 
-        Args:
-            composition: {element symbol: amount}, any positive scale.
-
-        Returns:
-            The lowest energy of any mixture of entries of this composition. The crystal that asks is not among
-            them, so that its energy minus the height is negative below the hull.
+        It is the lowest energy of any mixture of entries of this composition. The crystal that asks is not among them,
+        so that its energy minus the height is negative below the hull.
         """
         from scipy.optimize import linprog
 
@@ -114,19 +109,8 @@ class ConvexHull:
         solution = linprog(energies, A_eq=fractions, b_eq=target, method="highs") if formulas else None
         if solution is None or solution.status != 0:
             return HullPoint(None, problem=f"no entries of {'-'.join(symbols)} that add up to the composition")
-        shares = {
-            formula: float(share) for formula, share in zip(formulas, solution.x, strict=True) if share > SHARE_EPSILON
-        }
-        return HullPoint(float(solution.fun), shares)
-
-    def check_frame(self, crystal: Crystal) -> None:
-        """Refuse to compare energies of two frames.
-
-        Raises:
-            MiadError: names both frames.
-        """
-        if crystal.energy_per_atom is not None:
-            must_match(crystal.crystal_id, crystal.energy_frame, self.table.name, self.table.energy_frame)
+        shares = zip(formulas, solution.x.tolist(), strict=True)
+        return HullPoint(float(solution.fun), {name: share for name, share in shares if share > SHARE_EPSILON})
 
     def _system(self, symbols: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Fractions (n_elements, n_entries), energies (n_entries,) eV/atom and formulas of a chemical system."""
@@ -161,11 +145,7 @@ def formula_of(amounts: Mapping[str, float]) -> str:
 
 
 def lowest_entries(entries: Iterable[Entry]) -> list[Entry]:
-    """The lowest entry of each reduced formula, formulas reduced and in alphabetical order.
-
-    Raises:
-        MiadError: a formula cannot be read.
-    """
+    """The lowest entry of each reduced formula, in alphabetical order; a MiadError where a formula cannot be read."""
     from pymatgen.core import Composition, Element
 
     lowest: dict[str, Entry] = {}
@@ -186,18 +166,13 @@ def write_table(path: Path, table: HullTable) -> None:
     """Write a hull as CSV, one entry per line; name, frame and source are constant columns."""
     from pymatgen.core import Composition
 
-    head = {"energy_frame": table.energy_frame, "hull": table.name, "source": table.source}
-    rows = (
-        {
-            "formula": entry.formula,
-            "num_atoms": int(Composition(entry.formula).num_atoms),
-            "energy_per_atom": float(entry.energy_per_atom),
-            "entry_id": entry.entry_id,
-            **head,
-        }
-        for entry in table.entries
+    about = {"energy_frame": table.energy_frame, "hull": table.name, "source": table.source}
+    sizes = (int(Composition(entry.formula).num_atoms) for entry in table.entries)
+    write_csv(
+        path,
+        COLUMNS,
+        (vars(entry) | about | {"num_atoms": size} for entry, size in zip(table.entries, sizes, strict=True)),
     )
-    write_csv(path, COLUMNS, rows)
 
 
 def read_table(path: Path) -> HullTable:

@@ -51,14 +51,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read_patched_diagram(path: Path, expected: str) -> list[Entry]:
-    """All entries of a pickled PatchedPhaseDiagram, with their MP2020 corrections.
-
-    Args:
-        path: the pickle, gzipped.
-        expected: its checksum, e.g. `md5:60d1…`; compared before the file is opened.
+    """All entries of a pickled PatchedPhaseDiagram (gzipped), with their MP2020 corrections.
 
     Raises:
-        MiadError: wrong checksum, or not such a pickle.
+        MiadError: another checksum than `expected`, compared before the file is opened, or not such a pickle.
 
     Source: matbench-discovery, Riebesell et al., arXiv:2308.14920.
     """

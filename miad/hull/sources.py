@@ -1,5 +1,6 @@
 """Sources of reference energies: data set, tables, computed entries, Materials Project's published hull."""
 
+import contextlib
 import csv
 import json
 import logging
@@ -38,11 +39,7 @@ FORMATION_COLUMNS = ("formation_energy_per_atom", "e_form_per_atom")
 
 
 def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
-    """The table of reference energies that `hull.source` names.
-
-    Args:
-        settings: section hull of config.yaml.
-        crystals: of all splits of the data set, for the source `dataset`.
+    """The table of reference energies that `hull.source` names; `crystals` are all of the data set.
 
     Raises:
         MiadError: the source cannot be read, or its frame is unknown or contradicts hull.energy_frame.
@@ -52,27 +49,17 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
     if settings.source == MATERIALS_PROJECT:
         return _from_materials_project(settings)
     path = _local(settings.source, settings.checksum, "hull.source")
-    provenance = settings.source if settings.checksum is None else f"{settings.source} {settings.checksum}"
-    if settings.checksum is None:
-        provenance += f" sha256:{checksum(path, 'sha256')}"
-    name = Path(settings.source).name
+    provenance = f"{settings.source} {settings.checksum or 'sha256:' + checksum(path, 'sha256')}"
     table = from_json(path, settings) if ".json" in Path(settings.source).suffixes else from_csv(path, settings)
     # Corrections do not touch the elements, so their references fit either frame.
-    elements = [
-        Entry(symbol, energy, "elemental reference") for symbol, energy in _reference_energies(settings).items()
-    ]
+    elements = [Entry(symbol, energy, "elemental reference") for symbol, energy in _references(settings).items()]
     # A table that miad wrote keeps the name it was given; the file name serves for the others.
-    return HullTable(
-        table.name or name, table.energy_frame, table.source or provenance, lowest_entries([*table.entries, *elements])
-    )
+    name, source = table.name or Path(settings.source).name, table.source or provenance
+    return HullTable(name, table.energy_frame, source, lowest_entries([*table.entries, *elements]))
 
 
 def from_crystals(settings: Hull, crystals: list[Crystal]) -> HullTable:
-    """The data set's own energies as a hull.
-
-    Raises:
-        MiadError: no energies, or energies of several frames or calculators.
-    """
+    """The data set's own energies as a hull; a MiadError if there are none, or of several frames or calculators."""
     known = [(one, one.energy_per_atom) for one in crystals if one.energy_per_atom is not None]
     if not known:
         raise MiadError(
@@ -93,11 +80,7 @@ def from_crystals(settings: Hull, crystals: list[Crystal]) -> HullTable:
 
 
 def from_csv(path: Path, settings: Hull) -> HullTable:
-    """A table of total energies, or of formation energies with `hull.references`.
-
-    Raises:
-        MiadError: it lacks a column that is needed, or a value is no number.
-    """
+    """A table of total energies, or of formation energies with `hull.references`."""
     try:
         with open_text(path) as text:
             rows = list(csv.DictReader(text))
@@ -119,7 +102,12 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
     if len(stated) > 1:
         raise MiadError(f"{path} mixes the frames {sorted(stated)}. Keep one of them.")
     frame = _agreed_frame(settings, ENERGY_COLUMNS.get(energy) or (stated.pop() if stated else None), str(path))
-    references = _references_of_formation(path, energy, settings) if energy in FORMATION_COLUMNS else None
+    references = _references(settings) if energy in FORMATION_COLUMNS else None
+    if references == {}:
+        raise MiadError(
+            f"{path} holds formation energies ({energy}). Give the elemental references as hull.references (of `miad"
+            " evaluate`: --hull-references), a JSON of {element: eV/atom}."
+        )
     entries = []
     for line, row in enumerate(rows, 2):
         if row[energy] == "":
@@ -130,17 +118,6 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
         identity = next((row[column] for column in ID_COLUMNS if row.get(column)), None)
         entries.append(Entry(row[formula], value, identity))
     return HullTable("", frame, "", entries)
-
-
-def _references_of_formation(path: Path, column: str, settings: Hull) -> dict[str, float]:
-    """The elemental references that formation energies need, {element: eV/atom}."""
-    references = _reference_energies(settings)
-    if not references:
-        raise MiadError(
-            f"{path} holds formation energies ({column}). Give the elemental references as hull.references (of `miad"
-            " evaluate`: --hull-references), a JSON of {element: eV/atom}."
-        )
-    return references
 
 
 def _of_elements(what: str, formula: str, references: Mapping[str, float], settings: Hull) -> float:
@@ -156,9 +133,6 @@ def from_json(path: Path, settings: Hull) -> HullTable:
     """Computed entries as pymatgen writes them: a list, or a mapping to them.
 
     With `hull.energy_frame: mp2020` the correction that each entry carries is added, with `uncorrected` it is not.
-
-    Raises:
-        MiadError: not such a file, or no frame was chosen.
     """
     frame = _agreed_frame(settings, None, str(path))
     records = _json(path, "Give pymatgen's computed entries, or a CSV.")
@@ -193,7 +167,7 @@ def _correction(record: Mapping[str, Any]) -> float:
     return float(record.get("correction") or 0.0)
 
 
-def _reference_energies(settings: Hull) -> dict[str, float]:
+def _references(settings: Hull) -> dict[str, float]:
     """{element: eV/atom} from `hull.references`: numbers, or computed entries of the elements."""
     if settings.references is None:
         return {}
@@ -254,10 +228,7 @@ def _agreed_frame(settings: Hull, stated: str | None, where: str) -> str:
 
 def _number(path: Path, line: int, text: str | None) -> float:
     """A finite number of a row; None where the row ends before it."""
-    try:
-        value = float(text or "nothing")
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise MiadError(f"{path}, row {line}: '{text or ''}' is no energy. Correct the file, or leave the row out.")
-    return value
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(text or "nothing")):
+            return value
+    raise MiadError(f"{path}, row {line}: '{text or ''}' is no energy. Correct the file, or leave the row out.")

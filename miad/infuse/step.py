@@ -25,41 +25,22 @@ if TYPE_CHECKING:
 
 
 def to_tensors(crystals: list[Crystal], num_atoms: int) -> dict:
-    """Densify ragged crystals.
-
-    They travel as a torch-geometric Batch and are padded with its tools.
-
-    Args:
-        crystals: at most `num_atoms` atoms each.
-        num_atoms: atoms of every padded crystal.
+    """Crystals of at most `num_atoms` atoms each, padded to as many.
 
     Returns:
         lattice (n, 3, 3) Å float32, frac_coords (n, num_atoms, 3) float32, species (n, num_atoms) int64 with 0 where
         padded, num_atoms (n,) int64.
     """
     import torch
-    from torch_geometric.data import Batch, Data
-    from torch_geometric.utils import to_dense_batch
 
-    batch = Batch.from_data_list(
-        [
-            Data(
-                lattice=torch.from_numpy(crystal.lattice).float()[None],
-                frac_coords=torch.from_numpy(crystal.frac_coords).float(),
-                species=torch.from_numpy(crystal.atomic_numbers),
-                num_nodes=crystal.num_atoms,
-            )
-            for crystal in crystals
-        ]
-    )
-    frac_coords, is_real = to_dense_batch(batch.frac_coords, batch.batch, max_num_nodes=num_atoms)
-    species, _ = to_dense_batch(batch.species, batch.batch, max_num_nodes=num_atoms)
-    return {
-        "lattice": batch.lattice,
-        "frac_coords": frac_coords,
-        "species": species,
-        "num_atoms": is_real.sum(1),
-    }
+    sizes = [crystal.num_atoms for crystal in crystals]
+    frac_coords = torch.zeros(len(crystals), num_atoms, 3)
+    species = torch.zeros(len(crystals), num_atoms, dtype=torch.long)
+    for row, crystal in enumerate(crystals):
+        frac_coords[row, : sizes[row]] = torch.from_numpy(crystal.frac_coords)
+        species[row, : sizes[row]] = torch.from_numpy(crystal.atomic_numbers)
+    lattice = torch.from_numpy(np.array([crystal.lattice for crystal in crystals])).float()
+    return {"lattice": lattice, "frac_coords": frac_coords, "species": species, "num_atoms": torch.tensor(sizes)}
 
 
 def padding_mask(num_atoms: "torch.Tensor", width: int) -> "torch.Tensor":
@@ -70,15 +51,9 @@ def padding_mask(num_atoms: "torch.Tensor", width: int) -> "torch.Tensor":
 
 
 def sizes(num_atoms: "torch.Tensor", lattice: "torch.Tensor", at_least: int = 0) -> tuple[list[int], float]:
-    """Statistics of training crystals that sampling needs.
+    """Numbers of crystals of 0, 1, 2 … (and `at_least`) atoms, and the longest lattice vector, Å.
 
-    Args:
-        num_atoms: (n,).
-        lattice: (n, 3, 3) Å.
-        at_least: numbers of atoms to count up to.
-
-    Returns:
-        Crystals of 0, 1, 2 … atoms, and the longest lattice vector, Å.
+    Sampling needs both of the training crystals; their numbers of atoms are (n,), their lattices (n, 3, 3) Å.
     """
     return num_atoms.bincount(minlength=at_least + 1).tolist(), float(lattice.norm(dim=-1).max())
 
@@ -98,8 +73,7 @@ def check(crystals: list[Crystal], path: Path, num_atoms: int | None) -> None:
             f" Set mirage.num_atoms to {largest.num_atoms + 5} (largest crystal + 5, as the paper does) in config.yaml."
         )
     for crystal in crystals:
-        odd = [number for number in crystal.atomic_numbers.tolist() if not 1 <= number < NUM_SPECIES]
-        if odd:
+        if odd := [number for number in crystal.atomic_numbers.tolist() if not 1 <= number < NUM_SPECIES]:
             raise MiadError(
                 f"{crystal.crystal_id} in {path} has atomic number {odd[0]}; the model knows 1 to {NUM_SPECIES - 1}."
                 " Leave it out with dataset.exclude in config.yaml."
@@ -112,11 +86,7 @@ def check(crystals: list[Crystal], path: Path, num_atoms: int | None) -> None:
 
 
 def load(path: Path) -> tuple[dict, dict]:
-    """Tensors and settings of an infused file.
-
-    Raises:
-        MiadError: the file is missing or not one of ours.
-    """
+    """Tensors and settings of an infused file; a MiadError if it is missing or not one of ours."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -129,13 +99,8 @@ def load(path: Path) -> tuple[dict, dict]:
 def read_state(path: Path, num_atoms: int | None, device: "torch.device | str" = "cpu") -> "State":
     """The crystals of an infused file, as the process takes them.
 
-    Args:
-        path: what `miad infuse` wrote.
-        num_atoms: what they must have been infused with; None: not at all, so that some places are padding.
-        device: where the tensors go.
-
     Raises:
-        MiadError: the file is missing, damaged, or infused otherwise.
+        MiadError: the file is missing, damaged, or infused to another `num_atoms`; None: not, some places are padding.
     """
     from miad.model.process import State
 
@@ -168,6 +133,5 @@ def run(settings: Mirage, *, train: Path, val: Path, infused_train: Path, infuse
     largest = max(crystal.num_atoms for _, crystals in splits.values() for crystal in crystals)
     for target, (_, crystals) in splits.items():
         tensors = to_tensors(crystals, settings.num_atoms or largest)
-        assert np.array_equal(tensors["num_atoms"].numpy(), [crystal.num_atoms for crystal in crystals])
         with atomic_path(target) as temporary:
             save_file(tensors, temporary, metadata={"mirage": json.dumps(dataclasses.asdict(settings))})

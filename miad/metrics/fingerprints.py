@@ -147,14 +147,8 @@ def composition_fingerprint(crystal: Crystal) -> np.ndarray | None:
 
 
 def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path | None = None) -> list[Description]:
-    """Describe crystals on all cores, in their order.
-
-    Args:
-        crystals: the crystals.
-        workers: processes; None for all cores that this process may use.
-        cache_path: JSON lines of earlier descriptions, by content; read and extended.
-    """
-    known = read_described(cache_path)
+    """Descriptions in order, worked out on `workers` cores (None: all), or read from `cache_path` and added to it."""
+    known = read_cache(cache_path, _description)
     keys = [content_key(crystal) if is_decoded(crystal) else None for crystal in crystals]
     missing = {key: one for key, one in zip(keys, crystals, strict=True) if key is not None and key not in known}
     ones = list(missing.values())
@@ -163,8 +157,8 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
         fresh = [one for part in processes.map(_describe, batches, (), "batches of crystals described") for one in part]
     known.update(zip(missing, fresh, strict=True))
     if cache_path is not None and missing:
-        values = {key: {name: plain(value) for name, value in vars(one).items()} for key, one in known.items()}
-        write_cache(cache_path, {key: [record] for key, record in values.items()})
+        records = {key: {name: plain(value) for name, value in vars(one).items()} for key, one in known.items()}
+        write_cache(cache_path, {key: [record] for key, record in records.items()})
     return [Description() if key is None else known[key] for key in keys]
 
 
@@ -172,16 +166,8 @@ def _describe(crystals: list[Crystal]) -> list[Description]:
     return [describe(crystal) for crystal in crystals]
 
 
-def read_described(path: Path | None) -> dict[str, Description]:
-    """Descriptions by content key; none if there is no such file yet.
-
-    Raises:
-        MiadError: a line is damaged.
-    """
-    return read_cache(path, _description)
-
-
 def _description(record: dict[str, Any]) -> Description:
+    """The inverse of a line of the cache."""
     arrays = {name: record[name] for name in ("structure", "composition")}
     # NaN is no JSON: null becomes NaN again
     known = {name: None if values is None else np.array(values, dtype=float) for name, values in arrays.items()}

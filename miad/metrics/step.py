@@ -16,6 +16,7 @@ from miad.io.any_format import name_of, read_any
 from miad.metrics.fingerprints import Description, describe_all
 
 log = logging.getLogger("miad")
+Scaler = tuple[np.ndarray, np.ndarray]  # mean and deviation of the magpie features, (132,) each
 
 CDVAE_DRAW = 1000  # valid samples that CDVAE compares; the authors of MiAD draw as many as the test split has
 # Largest distances of fingerprints that count as covered: structure, composition. Source: CDVAE, arXiv:2110.06197.
@@ -23,51 +24,38 @@ CUTOFFS = {"mp_20": (0.4, 10.0), "perov_5": (0.2, 4.0), "carbon_24": (0.2, 4.0)}
 
 
 def coverage(
-    samples: list[Description],
-    test: list[Description],
-    scaler: tuple[np.ndarray, np.ndarray],
-    cutoffs: tuple[float, float],
+    samples: list[Description], test: list[Description], scaler: Scaler, cutoffs: tuple[float, float]
 ) -> tuple[int, int]:
     """Numbers of recalled test crystals and of precise samples.
 
     A crystal is covered if its nearest neighbour in structure and its nearest neighbour in composition, which need
-    not be the same crystal, are both within their cutoffs. A crystal without fingerprints is not covered.
-
-    Args:
-        samples, test: described crystals.
-        scaler: mean and deviation of the magpie features, (132,) each.
-        cutoffs: largest distances of structure and composition.
+    not be the same crystal, are both within their cutoffs (structure, composition). One without fingerprints is not.
 
     Source: CDVAE, arXiv:2110.06197, appendix; Ganea et al., arXiv:2106.07802.
     """
     from scipy.spatial import cKDTree
 
-    made, real = ([one for one in part if _has_fingerprints(one)] for part in (samples, test))
-    if not made or not real:
+    made, real = (_points(part, scaler) for part in (samples, test))
+    if not len(made[0]) or not len(real[0]):
         return 0, 0
     covered = []
     for here, there in ((real, made), (made, real)):
-        near = np.ones(len(here), dtype=bool)
-        for points, cutoff in ((_structures, cutoffs[0]), (lambda part: _compositions(part, scaler), cutoffs[1])):
-            distances, _ = cKDTree(points(there)).query(points(here))
+        near = np.ones(len(here[0]), dtype=bool)
+        for points, others, cutoff in zip(here, there, cutoffs, strict=True):
+            distances, _ = cKDTree(others).query(points)
             near &= distances <= cutoff
         covered.append(int(near.sum()))
     return covered[0], covered[1]
 
 
-def _has_fingerprints(one: Description) -> bool:
-    return one.structure is not None and one.composition is not None and bool(np.isfinite(one.structure).all())
-
-
-def _structures(part: list[Description]) -> np.ndarray:
-    return np.array([one.structure for one in part])
-
-
-def _compositions(part: list[Description], scaler: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Scaled features, (n, 132); NaN becomes 0 after scaling, which is the mean."""
+def _points(part: list[Description], scaler: Scaler) -> tuple[np.ndarray, np.ndarray]:
+    """Structures (n, 61) and scaled features (n, 132) of the crystals that have both; NaN becomes 0, the mean."""
     mean, deviation = scaler
-    features = (np.array([one.composition for one in part]) - mean) / np.where(deviation > 0, deviation, 1.0)
-    return np.nan_to_num(features)
+    both = [(one.structure, one.composition) for one in part]
+    kept = [(one, other) for one, other in both if one is not None and other is not None and np.isfinite(one).all()]
+    structures, compositions = (np.array([pair[axis] for pair in kept]) for axis in range(2))
+    features = (compositions.reshape(-1, len(mean)) - mean) / np.where(deviation > 0, deviation, 1.0)
+    return structures, np.nan_to_num(features)
 
 
 def property_distances(
@@ -81,33 +69,28 @@ def property_distances(
     drawn = [valid[index] for index in chosen]
     if not drawn or not test:
         return {"drawn": 0, "d_rho": None, "d_elem": None}
-    return {
-        "drawn": len(drawn),
-        "d_rho": float(wasserstein_distance([one.density for one in drawn], [one.density for one in test])),
-        "d_elem": float(wasserstein_distance([one.num_elements for one in drawn], [one.num_elements for one in test])),
-    }
+
+    def distance(name: str) -> float:
+        return float(wasserstein_distance(*([getattr(one, name) for one in part] for part in (drawn, test))))
+
+    return {"drawn": len(drawn), "d_rho": distance("density"), "d_elem": distance("num_elements")}
 
 
-def scaler_of(described: list[Description]) -> tuple[np.ndarray, np.ndarray]:
+def scaler_of(described: list[Description]) -> Scaler:
     """Mean and deviation of the magpie features of a set of crystals, NaN left out."""
     features = np.array([one.composition for one in described if one.composition is not None])
     return np.nanmean(features, axis=0), np.nanstd(features, axis=0)
 
 
-def read_scaler(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of the magpie features, from JSON with the keys means and stds.
-
-    Raises:
-        MiadError: not such a file.
-    """
+def read_scaler(path: Path) -> Scaler:
+    """Mean and deviation of the magpie features, from JSON with the keys means and stds; a MiadError if it is not."""
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-        mean, deviation = np.array(record["means"], dtype=float), np.array(record["stds"], dtype=float)
+        return np.array(record["means"], dtype=float), np.array(record["stds"], dtype=float)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MiadError(
             f"{path} is no scaler ({error!r}); it needs the lists means and stds. Correct metrics.scaler."
         ) from error
-    return mean, deviation
 
 
 def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, run: str | None = None) -> None:
@@ -128,7 +111,8 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, ru
     if not given:
         raise MiadError(f"{', '.join(map(str, samples))} holds no samples. Sample first.")
     scaler = read_scaler(Path(settings.scaler)) if settings.scaler else None
-    real = describe_all(read_any(test, "test"), settings.workers, described_path(test))
+    described = test.with_name(f"{name_of(test)}.described.jsonl.gz")
+    real = describe_all(read_any(test, "test"), settings.workers, described)
     made = describe_all(given, settings.workers)
     cutoffs = settings.cutoffs or (settings.dataset.name if settings.dataset.name in CUTOFFS else "mp_20")
     record = {
@@ -145,17 +129,8 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, ru
         log.info("%s: %d of %d", metric.replace("_", " "), rate["count"], rate["of"])
 
 
-def described_path(test: Path) -> Path:
-    """File of the descriptions of the test split, beside it."""
-    return test.with_name(f"{name_of(test)}.described.jsonl.gz")
-
-
 def summary(
-    made: list[Description],
-    real: list[Description],
-    scaler: tuple[np.ndarray, np.ndarray],
-    cutoffs: tuple[float, float],
-    seed: int,
+    made: list[Description], real: list[Description], scaler: Scaler, cutoffs: tuple[float, float], seed: int
 ) -> dict:
     """The columns of Table 6, each rate with its count, denominator and 95 % interval in percent."""
     recalled, precise = coverage(made, real, scaler, cutoffs)

@@ -7,7 +7,7 @@ from typing import Any
 from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.statistics import Rate
-from miad.core.tabular import interval, markdown_table, rate_cells, rate_columns, rate_of, write_csv
+from miad.core.tabular import Rows, interval, markdown_table, rate_cells, rate_columns, rate_of, read_csv, write_csv
 
 RATES = ("structural_validity", "compositional_validity", "validity", "coverage_recall", "coverage_precision")
 DISTANCES = ("d_rho", "d_elem")
@@ -25,31 +25,8 @@ COLUMNS = (
     "seed",
     "source",
 )
-# Table 6 of the paper: data set, method, structural and compositional validity, recall and precision (percent), d_ρ
-# (g/cm³) and d_elem; None where it prints NA.
-PUBLISHED = (
-    ("perov_5", "DiffCSP", 100.00, 98.85, 99.74, 98.27, 0.111, 0.013),
-    ("perov_5", "CrysBFN", 100.00, 98.86, 99.52, 98.63, 0.073, 0.010),
-    ("perov_5", "TGDMat", 100.00, 98.63, 99.83, 99.52, 0.050, 0.009),
-    ("perov_5", "MiAD", 94.82, 97.91, 98.07, 92.82, 0.089, 0.075),
-    ("carbon_24", "DiffCSP", 100.00, None, 99.90, 97.27, 0.081, None),
-    ("carbon_24", "CrysBFN", 100.00, None, 99.90, 99.12, 0.061, None),
-    ("carbon_24", "TGDMat", 100.00, None, 99.99, 92.43, 0.043, None),
-    ("carbon_24", "Uni-3DAR", 99.99, None, 100.00, 98.16, 0.066, None),
-    ("carbon_24", "MiAD", 99.85, None, 99.51, 99.46, 0.061, None),
-    ("mp_20", "DiffCSP", 100.00, 83.25, 99.71, 99.76, 0.350, 0.340),
-    ("mp_20", "UniMat", 97.20, 89.40, 99.80, 99.70, 0.088, 0.056),
-    ("mp_20", "FlowMM", 96.85, 83.19, 99.49, 99.58, 0.239, 0.083),
-    ("mp_20", "FlowLLM", 99.81, 89.05, 99.06, 99.68, 0.660, 0.090),
-    ("mp_20", "SymmCD", 90.34, 85.81, 99.58, 97.76, 0.230, 0.400),
-    ("mp_20", "WyFormer+DiffCSP++", 99.80, 81.40, 99.51, 95.81, 0.360, 0.079),
-    ("mp_20", "SymmBFN", 94.27, 83.93, 99.73, 99.00, 0.083, 0.095),
-    ("mp_20", "CrysBFN", 100.00, 87.51, 99.09, 99.79, 0.207, 0.163),
-    ("mp_20", "TGDMat", 100.00, 92.97, 99.89, 99.95, 0.338, 0.289),
-    ("mp_20", "Uni-3DAR", 99.89, 90.31, 99.62, 99.83, 0.477, 0.069),
-    ("mp_20", "MiAD", 99.25, 84.21, 99.35, 99.80, 0.233, 0.027),
-    ("mp_20", "MP-20 Train", 100.00, 90.65, 99.81, 99.79, 0.133, 0.025),
-)
+# Table 6 of the paper, in columns of the table; an empty cell where it prints NA. It has no joint validity.
+PUBLISHED = Path(__file__).with_name("published.csv")
 
 
 def run(*, metrics: list[Path], table: Path, readable: Path) -> None:
@@ -63,45 +40,43 @@ def run(*, metrics: list[Path], table: Path, readable: Path) -> None:
     Raises:
         MiadError: a file is no result of `miad metrics`.
     """
-    records = [_read(path) for path in metrics]
-    lines = [measured_row(record) for record in records]
-    wanted = {record["cutoffs"] for record in records}
-    lines += [published_row(*figures) for figures in PUBLISHED if figures[0] in wanted]
+    lines = [measured_row(path) for path in metrics]
+    wanted = {line["cutoffs"] for line in lines}
+    lines += [line for line in published_rows() if line["dataset"] in wanted]
     write_csv(table, COLUMNS, lines)
     write_text(readable, markdown(lines))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def measured_row(path: Path) -> dict[str, Any]:
+    """A row of the table from a file of `miad metrics`."""
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-        measured_row(record)
+        row = {key: record[key] for key in ("run", "dataset", "cutoffs", "scaler", "seed")}
+        row |= {"kind": "measured", "samples": record["rates"]["validity"]["of"]}
+        for rate in RATES:
+            share = record["rates"][rate]
+            row |= rate_cells(f"{rate}_percent", Rate(share["value"], share["low"], share["high"]))
+        for draw in DRAWS:
+            row |= {f"{distance}_{draw}": record["distances"][draw][distance] for distance in DISTANCES}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MiadError(
             f"{path} is no result of `miad metrics` ({error!r}). Delete it and run metrics again."
         ) from error
-    return record
-
-
-def measured_row(record: dict[str, Any]) -> dict[str, Any]:
-    """A row of the table from a file of `miad metrics`."""
-    row = {key: record[key] for key in ("run", "dataset", "cutoffs", "scaler", "seed")}
-    row |= {"kind": "measured", "samples": record["rates"]["validity"]["of"]}
-    for rate in RATES:
-        share = record["rates"][rate]
-        row |= rate_cells(f"{rate}_percent", Rate(share["value"], share["low"], share["high"]))
-    for draw in DRAWS:
-        row |= {f"{distance}_{draw}": record["distances"][draw][distance] for distance in DISTANCES}
     return row
 
 
-def published_row(dataset: str, method: str, *figures: float | None) -> dict[str, Any]:
-    """A published row in the columns of the table; it has no joint validity and no intervals."""
-    names = [f"{rate}_percent" for rate in RATES if rate != "validity"] + [f"{one}_as_paper" for one in DISTANCES]
-    row = {"run": method, "kind": "published", "dataset": dataset, "cutoffs": dataset, "source": "Table 6"}
-    return row | dict(zip(names, figures, strict=True))
+def published_rows() -> Rows:
+    """The published rows in the columns of the table."""
+    found = []
+    for cells in read_csv(PUBLISHED):
+        dataset, method = cells.pop("dataset"), cells.pop("run")
+        figures = {name: None if cell is None else float(cell) for name, cell in cells.items()}
+        about = {"run": method, "kind": "published", "dataset": dataset, "cutoffs": dataset, "source": "Table 6"}
+        found.append(about | figures)
+    return found
 
 
-def markdown(lines: list[dict[str, Any]]) -> str:
+def markdown(lines: Rows) -> str:
     """The table for reading."""
     heads = ["run", "data set", "samples", *(f"{rate.replace('_', ' ')} %" for rate in RATES)]
     heads += ["d_ρ, g/cm³", "d_elem"]

@@ -18,15 +18,7 @@ from miad.model.edges import PairIndex, edge_mean
 
 
 def time_embedding(times: Tensor, dim: int) -> Tensor:
-    """Sinusoidal embedding of t ∈ 1 … T: dim/2 sines, then dim/2 cosines.
-
-    Args:
-        times: (n_crystals,).
-        dim: even.
-
-    Returns:
-        (n_crystals, dim).
-    """
+    """Sinusoidal embedding of t ∈ 1 … T, (n_crystals,): dim/2 sines, then dim/2 cosines, (n_crystals, dim)."""
     half = dim // 2
     rates = torch.exp(torch.arange(half, device=times.device, dtype=torch.float64) * -(math.log(10000) / (half - 1)))
     angles = times[:, None].double() * rates  # (n_crystals, half)
@@ -36,13 +28,8 @@ def time_embedding(times: Tensor, dim: int) -> Tensor:
 def fourier_features(frac_coords: Tensor, num_frequencies: int, pairs: PairIndex) -> tuple[Tensor, Tensor]:
     """sin(2πk·d) and cos(2πk·d) of every unordered pair, d = F_j − F_i, k = 0 … num_frequencies − 1.
 
-    Trigonometry is done per atom and put together per pair by the addition theorems.
-
-    Args:
-        frac_coords: (n_crystals, n_atoms, 3).
-
-    Returns:
-        Sines and cosines, each (n_crystals, n_pairs, 3 · num_frequencies), axis-major.
+    Trigonometry is done per atom and put together per pair by the addition theorems. Of coordinates
+    (n_crystals, n_atoms, 3) come sines and cosines, each (n_crystals, n_pairs, 3 · num_frequencies), axis-major.
     """
     multiples = torch.arange(num_frequencies, device=frac_coords.device, dtype=frac_coords.dtype)  # (n_freqs,)
     # Whole turns are taken out before the multiplication by 2π, which keeps float32 phases exact to 1e-7 turns · k.

@@ -108,16 +108,12 @@ class Process(Protocol):
         ...
 
     def losses(self, network: Predict, batch: State, noise: Noise, is_stratified: bool) -> dict[str, Tensor]:
-        """Losses of this process's share of a batch, which add up to those of the batch over all shares.
+        """Losses of this process's share of a batch, a scalar for each of `loss_names`; all shares add up.
 
         Args:
-            network: what is trained.
             batch: clean crystals, all of the batch.
             noise: random numbers; its `part` is the share.
             is_stratified: whether the times are spread evenly over a batch.
-
-        Returns:
-            Scalars, one for each of `loss_names`.
         """
         ...
 
@@ -128,8 +124,7 @@ class Process(Protocol):
     def correct(self, network: Predict, state: State, time: int, scale: float, noise: Noise) -> State:
         """Crystals nearer to their distribution at the same time; a process without such a step returns `state`.
 
-        Args:
-            scale: sample.corrector_scale.
+        `scale` is sample.corrector_scale.
         """
         ...
 
@@ -143,13 +138,9 @@ class Process(Protocol):
         denoise_last: bool = False,
         max_length: float | None = None,
     ) -> State:
-        """Crystals at an earlier time.
+        """Crystals at an earlier time, T ≥ time > next_time ≥ 0.
 
         Args:
-            network: trained.
-            state: crystals at `time`.
-            time, next_time: T ≥ time > next_time ≥ 0.
-            noise: random numbers.
             denoise_last: whether the last step moves the coordinates to their noise-free estimate.
             max_length: limit of the lattice vectors that the network may aim at, Å; None: no limit.
         """

@@ -30,21 +30,13 @@ def make_process(
     center_scores: bool = False,
     cross_entropy: float = 0.0,
 ) -> Process:
-    """The process that `settings.process` names, on a device; the other arguments are those of `JointDiffusion`.
-
-    Raises:
-        MiadError: there is no such process.
-    """
+    """The process that `settings.process` names, on a device; the other arguments are those of `JointDiffusion`."""
     kind = _entry(PROCESSES, settings.process, "diffusion.process")
     return kind(settings, variant, device, center_scores, cross_entropy)
 
 
 def check(settings: Train) -> str:
-    """Names of the process and the network of a training.
-
-    Raises:
-        MiadError: there is no such process or network, or train.loss_weights does not fit.
-    """
+    """Names of the process and the network of a training; a MiadError if train.loss_weights does not fit them."""
     _entry(NETWORKS, settings.network.kind, "network.kind")
     names = _entry(PROCESSES, settings.diffusion.process, "diffusion.process").weighted
     # An ablation lies over the main run: weights of another process may be there, and are not used.
@@ -58,15 +50,12 @@ def check(settings: Train) -> str:
 
 
 def make_network(settings: Network) -> nn.Module:
-    """The network that `settings.kind` names, with random weights.
-
-    Raises:
-        MiadError: there is no such network.
-    """
+    """The network that `settings.kind` names, with random weights."""
     return _entry(NETWORKS, settings.kind, "network.kind")(settings)
 
 
 def _entry(register: dict[str, Entry], name: str, key: str) -> Entry:
+    """An entry by the value that `key` has in config.yaml; a MiadError if there is none of that name."""
     if name not in register:
         raise MiadError(f"{key} is {name}, which does not exist.{did_you_mean(name, register)}")
     return register[name]

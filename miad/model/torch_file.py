@@ -27,7 +27,6 @@ STORAGES = {
     "BoolStorage": torch.bool,
     "ByteStorage": torch.uint8,
 }
-REAL = {("collections", "OrderedDict"): collections.OrderedDict, ("builtins", "set"): set, ("builtins", "dict"): dict}
 
 
 def _rebuild_tensor(storage: torch.Tensor, offset: int, size: tuple, stride: tuple, *_: Any) -> torch.Tensor:
@@ -35,8 +34,15 @@ def _rebuild_tensor(storage: torch.Tensor, offset: int, size: tuple, stride: tup
     return torch.as_strided(storage, size, stride, offset).clone()
 
 
-def _rebuild_parameter(tensor: torch.Tensor, *_: Any) -> torch.Tensor:
-    return tensor
+# What stands for names of the file; records stand for all others.
+KNOWN: dict[tuple[str, str], Any] = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("builtins", "set"): set,
+    ("builtins", "dict"): dict,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): lambda tensor, *_: tensor,
+    **{("torch", name): dtype for name, dtype in STORAGES.items()},
+}
 
 
 class _Unpickler(pickle.Unpickler):
@@ -48,13 +54,7 @@ class _Unpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """A function of this module in place of torch's constructors, a record in place of any other class."""
-        if (module, name) in REAL:
-            return REAL[module, name]
-        if module == "torch._utils" and name in ("_rebuild_tensor_v2", "_rebuild_parameter"):
-            return _rebuild_tensor if name == "_rebuild_tensor_v2" else _rebuild_parameter
-        if module == "torch" and name in STORAGES:
-            return STORAGES[name]
-        return type(name, (Record,), {"__module__": module})
+        return KNOWN.get((module, name)) or type(name, (Record,), {"__module__": module})
 
     def persistent_load(self, identity: Any) -> torch.Tensor:
         """A storage of the archive: ("storage", type, key, device, number of elements)."""

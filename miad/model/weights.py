@@ -51,11 +51,7 @@ class Model:
 def record_of(settings: Any) -> dict[str, Any]:
     """Settings as they are written into files: all but the names of `FIRST`."""
 
-    def shortened(record: dict[str, Any]) -> dict[str, Any]:
-        kept = {key: value for key, value in record.items() if (key, value) not in FIRST.items()}
-        return {key: shortened(value) if isinstance(value, dict) else value for key, value in kept.items()}
-
-    return shortened(dataclasses.asdict(settings))
+    return dataclasses.asdict(settings, dict_factory=lambda pairs: dict(p for p in pairs if p not in FIRST.items()))
 
 
 def save(path: Path, weights: "dict[str, torch.Tensor]", model: Model) -> None:

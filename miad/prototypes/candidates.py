@@ -5,10 +5,9 @@ import random
 from collections.abc import Iterator
 
 from miad.core.crystal import Crystal
-from miad.prototypes import elements, metals, salts
-from miad.prototypes.decorations import Decoration
-from miad.prototypes.properties import VOLUMES
-from miad.prototypes.structures import STRUCTURE_TYPES
+from miad.prototypes import metals, salts
+from miad.prototypes.properties import DIMERS, NONMETALS, VOLUMES, rows
+from miad.prototypes.structures import STRUCTURE_TYPES, Decoration
 
 NUM_CANDIDATES = 3200  # of nearly twice as many decorations; about three quarters of them end up near the hull
 
@@ -26,13 +25,22 @@ def candidates(seed: int) -> list[Crystal]:
 def decorations() -> Iterator[Decoration]:
     """All decorations in a fixed order, none twice, each element in one role only."""
     seen = set()
-    for decoration in itertools.chain(
-        elements.unary(), salts.binary(), salts.ternary(), metals.binary(), metals.ternary()
-    ):
+    for decoration in itertools.chain(unary(), salts.binary(), salts.ternary(), metals.binary(), metals.ternary()):
         key = (decoration.kind, *sorted(decoration.elements.items()))
         if key not in seen and len(set(decoration.elements.values())) == len(decoration.elements):
             seen.add(key)
             yield decoration
+
+
+def unary() -> Iterator[Decoration]:
+    """Crystals of one element: special ground states and some rivals of theirs, dimers, every metal in three types."""
+    for rule in rows("element_rules.csv"):
+        yield from (Decoration(rule["structure_type"], {"A": symbol}) for symbol in rule["elements"].split())
+    for symbol, (length, *_) in DIMERS.items():
+        yield Decoration(f"dimers-{symbol}", {"A": symbol}, {"A": length / 2})
+    for kind, symbol in itertools.product(("fcc", "bcc", "hcp"), VOLUMES):
+        if symbol not in NONMETALS:
+            yield Decoration(kind, {"A": symbol})
 
 
 def crystal_of(crystal_id: str, decoration: Decoration) -> Crystal:

@@ -1,19 +1,22 @@
 """Compounds of metals and metalloids: partners by their place in the periodic table, by size and electron count.
 
-Those of two elements follow from metal_rules.csv: structure type, elements of A and of X, and for Laves phases and
-their like the limits of the ratio A/X of the cube roots of the volumes.
+Those of two elements and of filled layers (ThCr2Si2: silicides, arsenides, sulfides, borides, aluminides) follow from
+metal_rules.csv: structure type, elements of A, B and X, and for Laves phases and their like the limits of the ratio A/X
+of the cube roots of the volumes.
 """
 
 from collections.abc import Iterator
 
-from miad.prototypes.decorations import Decoration, combine
 from miad.prototypes.properties import ELECTRONS, VOLUMES, rows
+from miad.prototypes.structures import Decoration, combine
 
 DIVALENT = "Ca Sr Ba Eu Yb"
 TRIVALENT = "Y La Ce Nd Gd Er"
 PNICTIDES_AND_TETRELS = "Al Ga In Si Ge Sn Pb P As Sb Bi"
 # Groups of elements by the names that they have in metal_rules.csv.
 GROUPS = {
+    "DIVALENT": DIVALENT,
+    "TRIVALENT": TRIVALENT,
     "RARE_EARTHS": "Sc Y La Ce Nd Sm Gd Er Lu",
     "BIG": f"{DIVALENT} Sc Y La Ce Nd Sm Gd Er Lu",
     "EARLY": "Ti Zr Hf V Nb Ta",
@@ -21,22 +24,27 @@ GROUPS = {
     "LATE": "Fe Co Ni Ru Rh Pd Os Ir Pt",
     "COINAGE": "Cu Ag Au Zn Cd Hg",
 }
+RULES = [{key: cell.format(**GROUPS) for key, cell in rule.items()} for rule in rows("metal_rules.csv")]
 
 
 def binary() -> Iterator[Decoration]:
     """Compounds of two metals or metalloids."""
-    for rule in rows("metal_rules.csv"):
+    for rule in RULES:
         low, high = float(rule["min_ratio"] or 0), float(rule["max_ratio"] or "inf")
-        for a, x in combine(rule["a"].format(**GROUPS), rule["x"].format(**GROUPS)):
-            if low <= (VOLUMES[a] / VOLUMES[x]) ** (1 / 3) <= high:
-                yield Decoration(rule["structure_type"], {"A": a, "X": x})
+        if not rule["b"]:
+            for a, x in combine(rule["a"], rule["x"]):
+                if low <= (VOLUMES[a] / VOLUMES[x]) ** (1 / 3) <= high:
+                    yield Decoration(rule["structure_type"], {"A": a, "X": x})
 
 
 def ternary() -> Iterator[Decoration]:
     """Compounds of three metals or metalloids."""
     yield from _half_heuslers()
     yield from _heuslers()
-    yield from _filled_layers()
+    for rule in RULES:
+        if rule["b"]:
+            for a, b, x in combine(rule["a"], rule["b"], rule["x"]):
+                yield _roles(rule["structure_type"], a, b, x)
     yield from _square_nets()
     yield from _honeycombs()
 
@@ -74,25 +82,6 @@ def _heuslers() -> Iterator[Decoration]:
                 yield _roles("inverse-heusler", a, b, x)
     for b, x in combine("Mg Zn Cd Cu Ag Au Pd Al Ca Na", "Si Ge Sn Pb In Tl Sb Bi Ga Al"):
         yield _roles("heusler", "Li", b, x)
-
-
-def _filled_layers() -> Iterator[Decoration]:
-    # elements of A, B and X in ThCr2Si2: silicides, arsenides, sulfides, borides, aluminides
-    for first, second, third in (
-        (f"{TRIVALENT} Ca Sr", "Mn Fe Co Ni Cu Ru Rh Pd Ag Pt Cr Ir", "Si Ge"),
-        (f"{DIVALENT} La K", "Cr Mn Fe Co Ni Ru Rh Pd Zn Ir", "P As"),
-        ("K Rb Cs Tl", "Fe Co Ni Cu", "S Se"),
-        (TRIVALENT, "Co Fe Ni Rh", "B"),
-        ("Ca Sr Ba La", "Al Ga Zn", "Ge Si"),
-    ):
-        for a, b, x in combine(first, second, third):
-            yield _roles("thorium-chromium-silicide", a, b, x)
-    for first, second, third in (
-        (f"Mg {DIVALENT}", "Mg Mn Zn Cd", "N P As Sb Bi"),
-        (f"{DIVALENT} Y Gd", "Al Ga", "Si Ge"),
-    ):
-        for a, b, x in combine(first, second, third):
-            yield _roles("calcium-aluminium-silicide", a, b, x)
 
 
 def _square_nets() -> Iterator[Decoration]:

@@ -6,8 +6,8 @@ Those of two elements follow from salt_rules.csv: charges, limits of the ratio o
 import itertools
 from collections.abc import Iterator
 
-from miad.prototypes.decorations import Decoration, combine
 from miad.prototypes.properties import ANIONS, CATIONS, rows
+from miad.prototypes.structures import Decoration, combine
 
 ALKALI = ("Li", "Na", "K", "Rb", "Cs")
 ALKALINE_EARTH = ("Mg", "Ca", "Sr", "Ba")

@@ -22,15 +22,9 @@ NAME = "prototypes"
 
 
 def select(relaxed: list[Crystal], seed: int, workers: int | None = None) -> dict[str, list[Crystal]]:
-    """The data set, by split.
+    """The data set by split, of candidates after relaxation, failed ones included.
 
-    Args:
-        relaxed: candidates after relaxation, failed ones included.
-        seed: of the split.
-        workers: processes for the comparison; all cores if left out.
-
-    Returns:
-        {split: crystals}, each standardised, with its energy and its energy above the hull of all sane candidates.
+    Each crystal is standardised, with its energy and its energy above the hull of all sane candidates.
     """
     sane = [tidied(crystal) for crystal in relaxed if is_sane(crystal)]
     near = [
@@ -58,11 +52,10 @@ def is_sane(crystal: Crystal) -> bool:
 def tidied(crystal: Crystal) -> Crystal:
     """The crystal in its standard cell, rounded, with only what the data set carries."""
     structure = standardise(crystal.structure)
-    coords = np.mod(np.round(structure.frac_coords, DECIMALS), 1.0) + 0.0
     return Crystal(
         crystal_id=crystal.crystal_id,
         lattice=np.round(structure.lattice.matrix, DECIMALS) + 0.0,
-        frac_coords=coords,
+        frac_coords=np.mod(np.round(structure.frac_coords, DECIMALS), 1.0) + 0.0,
         atomic_numbers=np.array(structure.atomic_numbers, dtype=int),
         source_id=crystal.source_id,
         energy_per_atom=round(_known(crystal.energy_per_atom), DECIMALS),
@@ -80,8 +73,7 @@ def _known(energy: float | None) -> float:
 def energies_above_hull(crystals: list[Crystal]) -> list[float]:
     """Energy of each crystal above the hull of them all, eV/atom.
 
-    Raises:
-        ValueError: an element is in compounds only. Each of them would lie on a hull made of itself.
+    A ValueError if an element is in compounds only: each of them would lie on a hull made of itself.
     """
     contents = [set(crystal.element_counts) for crystal in crystals]
     absent = set[str]().union(*contents).difference(*(symbols for symbols in contents if len(symbols) == 1))

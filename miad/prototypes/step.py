@@ -1,12 +1,16 @@
 """The built-in data set `prototypes`: decorated structure types, relaxed with CHGNet, sifted by their hull."""
 
 import logging
+from collections import Counter
+from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.files import write_text
-from miad.prototypes import card, selection
+from miad.core.tabular import markdown_table
+from miad.prototypes import selection
 from miad.prototypes.candidates import candidates
 from miad.relax import step as relax
 
@@ -31,10 +35,7 @@ def run(*, out: Path, workers: int | None = None, seed: int = 0) -> None:
     for name, part in kept.items():
         write_crystals(out / f"prototypes_{name}.jsonl.gz", part)
         log.info("%s: %d crystals", name, len(part))
-    write_text(
-        out / "prototypes.md",
-        card.text(kept, num_candidates=len(given), seed=seed, fmax=FMAX, max_steps=MAX_STEPS),
-    )
+    write_text(out / "prototypes.md", card(kept, len(given), seed))
 
 
 def _relaxed(out: Path, chosen: list[Crystal], workers: int | None) -> list[Crystal]:
@@ -62,4 +63,45 @@ def relax_settings(workers: int | None) -> Relax:
         workers=workers,
         device="cpu",
         potentials={},
+    )
+
+
+def card(kept: dict[str, list[Crystal]], num_candidates: int, seed: int) -> str:
+    """Card of the data set, Markdown: its purpose, recipe and contents.
+
+    Args:
+        kept: crystals by split.
+        num_candidates: number of crystals that were relaxed.
+        seed: that the set was made with.
+    """
+    crystals = [crystal for part in kept.values() for crystal in part]
+    elements = Counter(symbol for crystal in crystals for symbol in crystal.element_counts)
+    # `source_id` is `type:formula`.
+    by_split = [Counter((crystal.source_id or "").partition(":")[0] for crystal in part) for part in kept.values()]
+    types = sum(by_split, Counter())
+    sizes = Counter(crystal.num_atoms for crystal in crystals)
+    names = sorted(types, key=lambda name: (-types[name], name))
+    rows = [[name, *(counts[name] for counts in by_split), types[name]] for name in names]
+    return (
+        (files("miad.prototypes") / "card.md")
+        .read_text(encoding="utf-8")
+        .format(
+            num_crystals=len(crystals),
+            splits=", ".join(f"{len(part)} {name}" for name, part in kept.items()),
+            num_types=len(types),
+            num_elements=len(elements),
+            max_atoms=selection.MAX_ATOMS,
+            seed=seed,
+            num_candidates=num_candidates,
+            calculator=crystals[0].calculator,
+            fmax=FMAX,
+            max_steps=MAX_STEPS,
+            max_e_above_hull=selection.MAX_E_ABOVE_HULL,
+            num_on_hull=sum(crystal.e_above_hull is not None and crystal.e_above_hull <= 1e-6 for crystal in crystals),
+            versions=", ".join(f"{name} {version(name)}" for name in ("pymatgen", "torch", "numpy", "scipy")),
+            energy_frame=crystals[0].energy_frame,
+            sizes=", ".join(f"{size}: {sizes[size]}" for size in sorted(sizes)),
+            types=markdown_table(["structure type", *kept, "all"], rows),
+            elements=", ".join(f"{symbol} {elements[symbol]}" for symbol in sorted(elements)),
+        )
     )

@@ -6,8 +6,9 @@ Wyckoff, Crystal Structures; Villars & Calvert, Pearson's Handbook.
 """
 
 import functools
+import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -19,15 +20,26 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 Site = tuple[str, float, float, float]
-# Edges a and c of the hexagonal cell of dimers, Å.
-DIMER_CELLS = {
-    "H": (3.75, 9.2),
-    "N": (3.8, 10.5),
-    "O": (3.3, 11.3),
-    "F": (3.4, 9.9),
-    "Cl": (4.3, 12.0),
-    "Br": (4.6, 12.9),
-}
+
+
+@dataclass(frozen=True)
+class Decoration:
+    """Elements in the places of a structure type, chosen by chemistry, not by stability, which the hull decides.
+
+    Attributes:
+        kind: name of the structure type.
+        elements: element symbol by role.
+        radii: Å by role, for salts; empty for what is packed by volume.
+    """
+
+    kind: str
+    elements: dict[str, str]
+    radii: dict[str, float] = field(default_factory=dict)
+
+
+def combine(*groups: str) -> Iterator[tuple[str, ...]]:
+    """Every choice of one symbol from each group; a group is text such as `Fe Co Ni`."""
+    return itertools.product(*(group.split() for group in groups))
 
 
 @dataclass(frozen=True)
@@ -61,10 +73,7 @@ class StructureType:
     ) -> "Structure":
         """The primitive cell with elements in their places.
 
-        Args:
-            elements: element symbol of every role.
-            volumes: Å³ per atom of every role; used unless radii are given.
-            radii: Å of every role in the type's bonds; the tightest bond sets the cell.
+        Its size follows from radii (Å), by the tightest of the type's bonds, else from volumes (Å³ per atom) by role.
         """
         from pymatgen.core import Lattice, Structure
 
@@ -125,8 +134,8 @@ def _read_types() -> Iterator[StructureType]:
             tuple(row["bonds"].split()),
             float(row["openness"]),
         )
-    for symbol, (a, c) in DIMER_CELLS.items():
-        sites = (("A", 0.0, 0.0, DIMERS[symbol] / 2 / c),)
+    for symbol, (length, a, c) in DIMERS.items():
+        sites = (("A", 0.0, 0.0, length / 2 / c),)
         yield StructureType(f"dimers-{symbol}", 166, sites, c_over_a=c / a, bonds=("AA",))
 
 

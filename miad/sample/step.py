@@ -31,11 +31,7 @@ MOST_BLOCKS = 8  # at once on a GPU; beyond a thousand crystals its products get
 
 
 def shard_size(settings: Sample, shard: int) -> int:
-    """Crystals of one shard: as even as possible, the first shards take the rest.
-
-    Raises:
-        MiadError: there is no such shard.
-    """
+    """Crystals of one shard, as even as possible, the first shards take the rest; a MiadError if it does not exist."""
     if not 0 <= shard < settings.num_shards:
         raise MiadError(
             f"shard {shard} does not exist: sample.num_shards is {settings.num_shards}, so they are 0 to"
@@ -89,11 +85,7 @@ def blocks_at_once(model: Model, memory: int | None) -> int:
 def generate(
     settings: Sample, model: Model, network: "Predict", process: "Process", noise: "Noise"
 ) -> "tuple[State, dict[int, State]]":
-    """Run the reverse process for the blocks of `noise`.
-
-    Returns:
-        The clean crystals and, where `settings.record` > 0, that many snapshots of the first block, by their times.
-    """
+    """Crystals by the reverse process from the blocks of `noise`, and `settings.record` snapshots of the first one."""
     import torch
 
     from miad.machine.progress import track

@@ -42,11 +42,7 @@ class Trajectory:
 
 
 def write(path: Path, snapshots: "dict[int, State]") -> None:
-    """Write the snapshots of a shard's first crystals, by their times, in the order of its lines.
-
-    Times (n_times,), lattice (n_times, n_crystals, 3, 3) Å, frac_coords (n_times, n_crystals, n_atoms, 3) and species
-    (n_times, n_crystals, n_atoms), 0 where there is no real atom.
-    """
+    """Write the snapshots of a shard's first crystals, by their times, as a `Trajectory`; just no times without any."""
     import torch
     from safetensors.torch import save_file
 
@@ -61,11 +57,7 @@ def write(path: Path, snapshots: "dict[int, State]") -> None:
 
 
 def read(path: Path) -> Trajectory | None:
-    """Snapshots that `miad sample` wrote, or None if it recorded none.
-
-    Raises:
-        MiadError: not such a file.
-    """
+    """Snapshots that `miad sample` wrote, or None if it recorded none; a MiadError if it is no such file."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

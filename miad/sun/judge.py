@@ -7,21 +7,6 @@ from miad.core.statistics import Rate, wilson
 from miad.sun.matching.groups import Matches
 from miad.sun.verdict import REASONS, Verdict
 
-# The columns of counts, in the order of the table; every attempted sample is in `attempted`.
-COUNTS = (
-    "attempted",
-    "decoded",
-    "relaxed",
-    "converged",
-    "on_hull",
-    "stable",
-    "metastable",
-    "unique",
-    "novel",
-    "unique_novel",
-    "msun",
-    "sun",
-)
 # Each rate is one count over another: joint counts, never a product of rates.
 RATES = {
     "metastable": ("metastable", "attempted"),
@@ -34,16 +19,13 @@ RATES = {
 
 
 def judge(crystals: list[Crystal], energies: list[float | None], matches: Matches, protocol: Protocol) -> list[Verdict]:
-    """Every attempted sample under one protocol.
+    """Verdicts on all samples under one protocol, in their order.
 
     Args:
         crystals: relaxed crystals, failed ones included, in sample order.
         energies: energy above the hull of each, eV/atom; None if unknown.
         matches: duplicates and known crystals under the protocol's rule.
         protocol: the choices.
-
-    Returns:
-        One verdict per crystal, in the same order.
     """
     representatives = _representatives(crystals, energies, matches, protocol)
     return [
@@ -107,27 +89,28 @@ def _judge_one(
 
 
 def count(crystals: list[Crystal], energies: list[float | None], verdicts: list[Verdict]) -> dict[str, int | None]:
-    """The counts of the table, in the order of COUNTS; `converged` is None if that is known of no relaxed crystal.
-
-    Args:
-        crystals, energies: as for `judge`.
-        verdicts: its result.
-    """
+    """The counts of the table, in its order; `converged` is None if that is known of no relaxed crystal."""
     relaxed = [crystal.converged for crystal in crystals if is_relaxed(crystal)]
     # Of crystals that came with energies nobody knows; to say that all converged would be a guess.
     is_unknown = bool(relaxed) and all(converged is None for converged in relaxed)
     on_hull = (is_relaxed(one) and energy is not None for one, energy in zip(crystals, energies, strict=True))
-    counts: dict[str, int | None] = {
+
+    def of(*names: str) -> dict[str, int]:
+        return {name: sum(bool(getattr(one, f"is_{name}")) for one in verdicts) for name in names}
+
+    return {
         "attempted": len(crystals),
         "decoded": sum(map(is_decoded, crystals)),
         "relaxed": len(relaxed),
         "converged": None if is_unknown else sum(converged is not False for converged in relaxed),
         "on_hull": sum(on_hull),
+        **of("stable", "metastable", "unique", "novel"),
         "unique_novel": sum(bool(one.is_unique and one.is_novel) for one in verdicts),
+        **of("msun", "sun"),
     }
-    for name in ("stable", "metastable", "unique", "novel", "msun", "sun"):
-        counts[name] = sum(bool(getattr(one, f"is_{name}")) for one in verdicts)
-    return {name: counts[name] for name in COUNTS}
+
+
+COUNTS = tuple(count([], [], []))  # the columns of counts; every attempted sample is in `attempted`
 
 
 def rates(counts: dict[str, int | None]) -> dict[str, Rate]:

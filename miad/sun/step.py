@@ -10,6 +10,7 @@ from typing import Any
 
 from miad.config.sections import Protocol, Relax, Sun
 from miad.core.crystal import Crystal, carry_energies, read_crystals, write_crystals
+from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.provenance import versions
@@ -90,23 +91,13 @@ def run(
 
 
 def judge_run(
-    settings: Sun,
-    *,
-    relaxed: list[Path],
-    generated: list[Crystal],
-    splits: dict[str, Path],
-    hull: Path,
-    name: str,
+    settings: Sun, *, relaxed: list[Path], generated: list[Crystal], splits: dict[str, Path], hull: Path, name: str
 ) -> Judged:
-    """Judge the crystals of one run and calculator; writes nothing but the reduced training cells.
+    """The same as `run`, which writes it; of files it writes only the reduced training cells.
 
     Args:
-        settings, relaxed, hull, name: as for `run`.
         generated: the crystals before relaxation; none if they are not known.
         splits: {train, val or test: crystals of that split}; train is needed.
-
-    Raises:
-        MiadError: as for `run`.
     """
     crystals = read_crystals(*relaxed)
     convex = ConvexHull(read_table(hull))
@@ -117,19 +108,16 @@ def judge_run(
     if generated:
         cells["generated"] = _as_generated(crystals, generated)
     references = {split: [one for one in read_crystals(path) if not is_broken(one)] for split, path in splits.items()}
-    matches = matches_of(protocols, cells, references, settings.workers, reduced_path(splits["train"]))
+    train = splits["train"]
+    reduced_path = train.with_name(f"{train.name.removesuffix('.gz').removesuffix('.jsonl')}.reduced.jsonl.gz")
+    matches = matches_of(protocols, cells, references, settings.workers, reduced_path)
     verdicts = {key: judge(crystals, energies, matches[key], protocol) for key, protocol in protocols.items()}
-    samples = [
-        SampleVerdicts(
-            crystal.crystal_id, energy, point.decomposition, {key: ones[i] for key, ones in verdicts.items()}
-        )
-        for i, (crystal, energy, point) in enumerate(zip(crystals, energies, points, strict=True))
-    ]
-    ledger = [_learnt(*known) for known in zip(crystals, points, energies, verdicts[settings.protocol], strict=True)]
-    records = {
-        key: {"choices": dataclasses.asdict(protocols[key]), **_tally(count(crystals, energies, ones), ones)}
-        for key, ones in verdicts.items()
-    }
+    samples, ledger = [], []
+    for i, (crystal, energy, point) in enumerate(zip(crystals, energies, points, strict=True)):
+        of_sample = {key: ones[i] for key, ones in verdicts.items()}
+        samples.append(SampleVerdicts(crystal.crystal_id, energy, point.decomposition, of_sample))
+        ledger.append(_learnt(crystal, point, energy, of_sample[settings.protocol]))
+    records = {key: _record(protocols[key], count(crystals, energies, ones), ones) for key, ones in verdicts.items()}
     return Judged(ledger, samples, _row(name, settings, convex, crystals, records))
 
 
@@ -139,10 +127,11 @@ def as_generated(paths: list[Path]) -> list[Crystal]:
     return [] if carry_energies(crystals) else crystals
 
 
-def _tally(counts: dict[str, int | None], verdicts: list[Verdict]) -> dict[str, Any]:
-    """Counts, rates in percent and ends of all samples under one protocol."""
+def _record(protocol: Protocol, counts: dict[str, int | None], verdicts: list[Verdict]) -> dict[str, Any]:
+    """Choices of one protocol, and counts, rates in percent and ends of all samples under it."""
     ends = Counter(one.reason for one in verdicts)
     return {
+        "choices": dataclasses.asdict(protocol),
         "counts": counts,
         "rates": {name: vars(rate) for name, rate in rates(counts).items()},
         "reasons": {reason: ends[reason] for reason in REASONS},
@@ -168,17 +157,10 @@ def _row(name: str, settings: Sun, hull: ConvexHull, crystals: list[Crystal], re
 
 
 def heights(crystals: list[Crystal], hull: ConvexHull, missing: str) -> list[HullPoint]:
-    """The hull at the composition of each relaxed crystal.
-
-    Raises:
-        MiadError: `missing` is `stop` and the hull does not reach a relaxed crystal.
-    """
+    """The hull at the composition of each relaxed crystal; a MiadError if `missing` is `stop` and it does not reach."""
     points = []
     for crystal in track(crystals, what="hull heights"):
-        if not is_relaxed(crystal):
-            points.append(HullPoint(None))
-            continue
-        point = hull.height(crystal.element_counts)
+        point = hull.height(crystal.element_counts) if is_relaxed(crystal) else HullPoint(None)
         if point.problem and missing == "stop":
             raise MiadError(
                 f"{crystal.crystal_id}: the hull {hull.table.name} has {point.problem}. Add entries to hull.source, or"
@@ -191,17 +173,13 @@ def heights(crystals: list[Crystal], hull: ConvexHull, missing: str) -> list[Hul
 def applicable(
     settings: Sun, crystals: list[Crystal], hull: ConvexHull, generated: bool, splits: set[str]
 ) -> dict[str, Protocol]:
-    """The protocols for which everything is at hand; the others are named in the log.
-
-    Raises:
-        MiadError: the headline protocol is not among them; says why.
-    """
+    """The protocols for which everything is at hand; others are named in the log, the headline one in a MiadError."""
     odd = next((one for one in crystals if is_relaxed(one) and one.energy_frame != hull.table.energy_frame), None)
     kept = {}
     for name, protocol in settings.protocols.items():
         try:
             if protocol.frames == "must_match" and odd is not None:
-                hull.check_frame(odd)
+                must_match(odd.crystal_id, odd.energy_frame, hull.table.name, hull.table.energy_frame)
             if protocol.cells == "generated" and not generated:
                 raise MiadError(f"protocol {name} compares as-generated cells; give them with --generated.")
             absent = sorted(set(protocol.novel_against) - splits)
@@ -221,7 +199,7 @@ def matches_of(
     cells: dict[str, list[Crystal]],
     references: dict[str, list[Crystal]],
     workers: int | None,
-    reduced_path: Path | None,
+    reduced_path: Path,
 ) -> dict[str, Matches]:
     """Duplicates and known crystals under each protocol; comparisons are shared where cells and references are."""
     shared: dict[tuple, list[str]] = {}
@@ -237,11 +215,7 @@ def matches_of(
 
 
 def relaxed_with(settings: Relax) -> dict[str, float]:
-    """Settings of the relaxation that a row records.
-
-    Raises:
-        MiadError: the settings are of several calculators, each of which may have values of its own.
-    """
+    """Settings of the relaxation that a row records; a MiadError if they are of several calculators."""
     if len(settings.calculators) != 1:
         names = ", ".join(settings.calculators)
         raise MiadError(f"--relaxation has the settings of {names}. Name the one that relaxed in relax.calculators.")
@@ -249,18 +223,8 @@ def relaxed_with(settings: Relax) -> dict[str, float]:
     return {key: getattr(used, key) for key in RELAXATION}
 
 
-def reduced_path(train: Path) -> Path:
-    """File of the reduced training cells, beside the training crystals."""
-    stem = train.name.removesuffix(".gz").removesuffix(".jsonl")
-    return train.with_name(f"{stem}.reduced.jsonl.gz")
-
-
 def _as_generated(crystals: list[Crystal], generated: list[Crystal]) -> list[Crystal]:
-    """The as-generated cells of the decoded samples, joined by id.
-
-    Raises:
-        MiadError: a relaxed crystal has no as-generated one.
-    """
+    """The as-generated cells of the decoded samples, joined by id; a MiadError if one is missing."""
     by_id = {crystal.crystal_id: crystal for crystal in generated}
     absent = [crystal.crystal_id for crystal in crystals if crystal.crystal_id not in by_id]
     if absent:

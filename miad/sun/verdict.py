@@ -69,18 +69,12 @@ class SampleVerdicts:
 
 def write_verdicts(path: Path, samples: Iterable[SampleVerdicts]) -> None:
     """Write verdicts as JSON lines."""
-    lines = (
-        json.dumps(dataclasses.asdict(sample), ensure_ascii=False, separators=(",", ":")) + "\n" for sample in samples
-    )
-    write_text(path, "".join(lines))
+    records = (json.dumps(dataclasses.asdict(one), ensure_ascii=False, separators=(",", ":")) for one in samples)
+    write_text(path, "".join(record + "\n" for record in records))
 
 
 def read_verdicts(path: Path) -> dict[str, SampleVerdicts]:
-    """The inverse of `write_verdicts`, {crystal_id: verdicts of the sample} in the order of the file.
-
-    Raises:
-        MiadError: a line is damaged, or of another version of miad.
-    """
+    """{crystal_id: verdicts of the sample} in the order of the file; a MiadError names a line that is damaged."""
     samples = {}
     with open_text(path) as lines:
         for number, line in enumerate(lines, 1):

@@ -102,28 +102,21 @@ def load(path: Path) -> "Found | None":
 
 
 def find(folder: Path, key: str, is_usable: Callable[[Progress], bool]) -> "tuple[Found | None, list[Path]]":
-    """The newest checkpoint to go on from, and the files that have no part in it.
+    """The newest checkpoint to go on from, if any, and the files to be set aside before.
 
-    Args:
-        folder: of the checkpoints.
-        key: fingerprint of the settings and data.
-        is_usable: whether the run asked for would have come by a state.
-
-    Returns:
-        The checkpoint or None, and what is to be set aside before training goes on.
+    It bears the `key`, the fingerprint of settings and data, and is a state that the run asked for would come by.
     """
     found, stale = None, []
-    for names in ((LAST,), (PREVIOUS, BEFORE_COOLDOWN)):  # of the last two, either may be the newer one
-        if found is not None:
+    for name in (LAST, PREVIOUS, BEFORE_COOLDOWN):
+        if name == PREVIOUS and found is not None:
             break
-        for path in (folder / name for name in names):
-            candidate = load(path)
-            if candidate is None:
-                continue
-            if candidate[0].key != key or not is_usable(candidate[0]):
-                stale.append(path)
-            elif found is None or candidate[0].step > found[0].step:
-                found = candidate
+        candidate = load(folder / name)
+        if candidate is None:
+            continue
+        if candidate[0].key != key or not is_usable(candidate[0]):
+            stale.append(folder / name)
+        elif found is None or candidate[0].step > found[0].step:  # either of the last two may be the newer one
+            found = candidate
     if stale or found is None:
         # Models kept after this point came from another schedule.
         epoch = found[0].epoch if found else 0

@@ -17,11 +17,7 @@ def is_explosion(total: float, best: float) -> bool:
 
 
 class Guard:
-    """Judges a training by its losses.
-
-    Args:
-        folder: of the checkpoints.
-    """
+    """Judges a training, whose checkpoints are in `folder`, by its losses."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -32,13 +28,8 @@ class Guard:
 
         A noisy batch stops nothing, it puts a checkpoint off, which is logged once: the end of the epoch tells.
 
-        Args:
-            so_far: mean loss of the epoch's batches so far.
-            latest: of the last batch alone.
-            progress: where the training stands.
-
         Raises:
-            MiadError: one of them is no number, from which there is no way back.
+            MiadError: the epoch's mean loss `so_far` or that of the `latest` batch is no number: there is no way back.
         """
         if not (math.isfinite(so_far) and math.isfinite(latest)):
             raise self.error(so_far, progress)
@@ -50,11 +41,7 @@ class Guard:
         return not self.is_put_off
 
     def check(self, total: float, progress: Progress) -> None:
-        """The end of an epoch.
-
-        Raises:
-            MiadError: its mean loss has exploded.
-        """
+        """The end of an epoch; a MiadError if its mean loss has exploded."""
         if is_explosion(total, progress.best):
             raise self.error(total, progress)
 

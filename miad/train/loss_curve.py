@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from miad.core.files import write_text
+from miad.core.tabular import write_csv
 
 
 def columns(loss_names: Sequence[str]) -> tuple[str, ...]:
@@ -20,18 +20,13 @@ def write_losses(path: Path, rows: list[dict], loss_names: Sequence[str]) -> Non
     crystals, empty where there was no validation.
     """
     names = columns(loss_names)
-    lines = [",".join("" if row.get(name) is None else repr(row[name]) for name in names) for row in rows]
-    write_text(path, "\n".join([",".join(names), *lines]) + "\n")
+    write_csv(path, names, ({name: row.get(name) for name in names} for row in rows))
 
 
 class Live:
-    """The curve on disk, brought up to date from time to time.
+    """The curve on disk, brought up to date from time to time: a CSV `table` and the `folder` of a TensorBoard log.
 
-    Args:
-        table: CSV that is written anew each time.
-        folder: of the TensorBoard log, which the first update of a session replaces: of what a killed session
-            wrote, epochs may be done again.
-        loss_names: of the process.
+    The first update of a session replaces the log: of what a killed session wrote, epochs may be done again.
     """
 
     def __init__(self, table: Path, folder: Path, loss_names: Sequence[str]) -> None:

@@ -26,12 +26,7 @@ def learning_rate(settings: Train, step: int, num_steps: int) -> float:
 
 
 class Optimiser:
-    """Adam with clipping and an exponential moving average of the weights.
-
-    Args:
-        network: what is trained.
-        settings: recipe.
-    """
+    """Adam with clipping and an exponential moving average of the weights."""
 
     def __init__(self, network: nn.Module, settings: Train) -> None:
         self.settings = settings

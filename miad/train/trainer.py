@@ -33,14 +33,9 @@ PREEMPTED = 75  # exit code after SIGTERM or Ctrl-C: EX_TEMPFAIL, "try again lat
 
 
 class Trainer:
-    """One session of a training.
+    """One session of a training on infused data.
 
-    Args:
-        settings: recipe.
-        train, val: infused data.
-        folder: of the checkpoints.
-        run: name of the run, for provenance.
-        tensorboard: folder of a log that, with losses.csv in `folder`, is kept up to date with the checkpoints.
+    Checkpoints are written to `folder`, with them losses.csv and, if it is given, the log in `tensorboard`.
     """
 
     def __init__(
@@ -82,11 +77,7 @@ class Trainer:
         self._resume()
 
     def _start_from(self, path: Path) -> None:
-        """Give the network the weights of a trained model, which has to be of the same make.
-
-        Raises:
-            MiadError: it is not.
-        """
+        """Give the network the weights of a trained model; a MiadError if that is not of the same make."""
         trained, source = load(path)
         for section in ("network", "diffusion"):
             theirs, ours = (dataclasses.asdict(getattr(one, section)) for one in (source, self.settings))
@@ -131,11 +122,7 @@ class Trainer:
     def save(self, name: str = checkpoint.LAST) -> bool:
         """Write a checkpoint; only the first process does, and not while the loss explodes.
 
-        Returns:
-            Whether it did, as far as this process knows.
-
-        Raises:
-            MiadError: the loss is no number.
+        Returns whether it did, as far as this process knows; a MiadError if the loss is no number.
         """
         if self.rank == 0:
             # The one from before the cooldown has its step only, and takes the place of nothing that this run needs.
@@ -160,9 +147,8 @@ class Trainer:
 
     def fit(self) -> None:
         """Train to the end, with a checkpoint every few minutes."""
-        p, last = self.progress, time.monotonic()
-        spent = p.seconds
-        start = last
+        p, start = self.progress, time.monotonic()
+        spent, last = p.seconds, start
         for _ in track(range(p.epoch, self.settings.num_epochs), what="epochs trained"):
             order = self._order(p.epoch)
             for index in range(p.batch, self.num_batches):
@@ -182,8 +168,8 @@ class Trainer:
         self.save()
 
     def _order(self, epoch: int) -> Tensor:
-        g = generator(self.settings.seed, "order", epoch)
-        return torch.randperm(len(self.train), generator=g).to(self.device)
+        shuffled = generator(self.settings.seed, "order", epoch)
+        return torch.randperm(len(self.train), generator=shuffled).to(self.device)
 
     def _step(self, order: Tensor, index: int) -> None:
         """One optimizer step; this process works on its share of the batch."""

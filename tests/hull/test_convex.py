@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from miad.core.crystal import Crystal, write_crystals
+from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
 from miad.hull.convex import (
     ConvexHull,
@@ -44,7 +45,6 @@ def crystal(symbols: str, energy: float | None, frame: str | None = "mp2020", na
 
 
 def above(hull: ConvexHull, one: Crystal) -> float | None:
-    hull.check_frame(one)
     return energy_above(one, hull.height(one.element_counts))
 
 
@@ -138,7 +138,7 @@ def test_a_composition_that_entries_cannot_make_is_a_status() -> None:
 
 def test_frames_must_match() -> None:
     with pytest.raises(MiadError, match=r"uncorrected.*mp2020"):
-        hull_of(SALT).check_frame(crystal("NaCl", -3.2, frame="uncorrected"))
+        must_match("NaCl", "uncorrected", "by hand", "mp2020")
 
 
 def test_energies_that_will_not_fit_are_refused_when_the_hull_is_made(tmp_path) -> None:

@@ -1,5 +1,6 @@
 """Validity by hand, and fingerprints that do not depend on the cell."""
 
+import gzip
 import itertools
 
 import numpy as np
@@ -12,7 +13,6 @@ from miad.metrics.fingerprints import (
     compositional_validity,
     describe,
     describe_all,
-    read_described,
     structural_validity,
     structure_fingerprint,
 )
@@ -100,8 +100,7 @@ def test_descriptions_survive_the_disk(tmp_path) -> None:
     path = tmp_path / "test.described.jsonl.gz"
     crystals = [rock_salt("a"), caesium_chloride("b"), rock_salt("x").failed("sample", "broken")]
     fresh = describe_all(crystals[:2], 1, path)
-    again = read_described(path)
-    assert len(again) == 2
+    assert len(gzip.decompress(path.read_bytes()).splitlines()) == 2
     for one, kept in zip(fresh, describe_all(crystals[:2], 1, path), strict=True):
         assert np.array_equal(one.structure, kept.structure)
         assert np.array_equal(one.composition, kept.composition, equal_nan=True)

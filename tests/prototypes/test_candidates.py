@@ -3,9 +3,8 @@
 import pytest
 
 from miad.prototypes.candidates import candidates, decorations
-from miad.prototypes.decorations import Decoration
 from miad.prototypes.properties import VOLUMES
-from miad.prototypes.structures import STRUCTURE_TYPES
+from miad.prototypes.structures import STRUCTURE_TYPES, Decoration
 
 
 @pytest.fixture(scope="module")

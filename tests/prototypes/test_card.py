@@ -6,9 +6,8 @@ from importlib.resources import files
 import pytest
 
 from miad.core.crystal import Crystal, read_crystals
-from miad.prototypes import card
 from miad.prototypes.candidates import NUM_CANDIDATES
-from miad.prototypes.step import FMAX, MAX_STEPS
+from miad.prototypes.step import card
 
 FOLDER = files("miad.prototypes")
 
@@ -25,7 +24,7 @@ def shipped() -> str:
 
 
 def test_the_shipped_card_is_the_one_of_the_shipped_crystals(kept, shipped):
-    written = card.text(kept, num_candidates=NUM_CANDIDATES, seed=0, fmax=FMAX, max_steps=MAX_STEPS)
+    written = card(kept, NUM_CANDIDATES, seed=0)
     lines = [[line for line in text.splitlines() if not line.startswith("Made with ")] for text in (written, shipped)]
     assert lines[0] == lines[1]
 

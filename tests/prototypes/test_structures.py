@@ -4,8 +4,7 @@ import pytest
 
 from miad.prototypes import selection
 from miad.prototypes.candidates import crystal_of
-from miad.prototypes.decorations import Decoration
-from miad.prototypes.structures import STRUCTURE_TYPES
+from miad.prototypes.structures import STRUCTURE_TYPES, Decoration, combine
 
 
 @pytest.mark.parametrize("name", STRUCTURE_TYPES)
@@ -53,3 +52,7 @@ def test_the_tightest_bond_is_the_sum_of_its_radii_and_no_other_is_tighter(name)
         ]
         tightness.append(min(lengths) / (radii[first] + radii[second]))
     assert min(tightness) == pytest.approx(1.0)
+
+
+def test_choices_are_all_pairs():
+    assert list(combine("Fe Co", "O S")) == [("Fe", "O"), ("Fe", "S"), ("Co", "O"), ("Co", "S")]

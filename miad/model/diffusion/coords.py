@@ -7,17 +7,15 @@ IMAGES = 10  # periodic images on each side, as in DiffCSP
 
 
 def wrapped_normal_score(displacement: Tensor, sigma: Tensor, images: int = IMAGES) -> Tensor:
-    """Gradient of the log-density of a normal wrapped on the unit cell.
+    """Gradient of the log-density of a normal wrapped on the unit cell, in 1/cells.
 
     The ratio of series is formed by a softmax over the images: the plain ratio underflows to 0/0 at small sigma.
 
     Args:
-        displacement: noisy minus clean fractional coordinates, any shape, in cells.
+        displacement: noisy minus clean fractional coordinates, any shape, in cells; at small positive ones the score
+            is negative.
         sigma: noise scale, broadcastable to `displacement`, in cells, positive.
         images: periodic images on each side.
-
-    Returns:
-        Score, shape of `displacement`, in 1/cells; negative at a small positive displacement.
 
     Raises:
         ValueError: sigma is not positive (not looked for on a GPU: the answer would be waited for).
@@ -39,14 +37,7 @@ def score_norm(sigma: Tensor, points: int = 2048) -> Tensor:
     """λ = E|score|² of one coordinate under the wrapped normal, by quadrature.
 
     The trapezoid rule over a period converges exponentially for a smooth periodic integrand; 2048 points resolve
-    sigma = 0.005 with ten points per sigma.
-
-    Args:
-        sigma: noise scales, (n,), in cells, positive.
-        points: nodes of the quadrature.
-
-    Returns:
-        λ, (n,), in 1/cells².
+    sigma = 0.005 with ten points per sigma. Noise scales (n,) are in cells and positive, λ (n,) is in 1/cells².
     """
     nodes = (torch.arange(points, dtype=torch.float64) / points - 0.5)[None]  # (1, points)
     rows = []
@@ -65,11 +56,9 @@ def add_noise(frac_coords: Tensor, sigma: Tensor, noise: Tensor) -> Tensor:
 
 
 def centre(score: Tensor, weights: Tensor) -> Tensor:
-    """Take the weighted mean over atoms out of a score: a rigid shift of the crystal carries no information.
+    """Take the mean over atoms out of a score, (n_crystals, n_atoms, 3): a rigid shift carries no information.
 
-    Args:
-        score: (n_crystals, n_atoms, 3).
-        weights: (n_crystals, n_atoms), 1 for the atoms that count, 0 for the others.
+    The weights, (n_crystals, n_atoms), are 1 for the atoms that count, 0 for the others.
     """
     weights = weights[..., None].to(score.dtype)  # (n_crystals, n_atoms, 1)
     mean = (score * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True).clamp(min=1)  # (n_crystals, 1, 3)
@@ -90,14 +79,11 @@ def denoise(frac_coords: Tensor, score: Tensor, sigma: Tensor, sigma_next: Tenso
     """Reverse (ancestral) step of the variance-exploding process from σ_t to a smaller σ_s.
 
     Args:
-        frac_coords: F_t, (n_crystals, n_atoms, 3), cells.
+        frac_coords: F_t, (n_crystals, n_atoms, 3), cells, as the F_s in [0, 1) that is returned.
         score: (n_crystals, n_atoms, 3), 1/cells.
         sigma: σ_t, a scalar, cells.
         sigma_next: σ_s, a scalar, cells; with 0 this is the noise-free last step (Tweedie's estimate).
         noise: standard normal, (n_crystals, n_atoms, 3).
-
-    Returns:
-        F_s in [0, 1), (n_crystals, n_atoms, 3).
     """
     drop = sigma**2 - sigma_next**2
     spread = torch.sqrt(sigma_next**2 * drop / sigma**2)

@@ -5,12 +5,7 @@ from torch import Tensor
 
 
 def add_noise(lattice: Tensor, alpha_bar: Tensor, noise: Tensor) -> Tensor:
-    """L_t = √ᾱ_t L_0 + √(1 − ᾱ_t) ε.
-
-    Args:
-        lattice: clean lattice, (n_crystals, 3, 3), Å.
-        alpha_bar: ᾱ_t, (n_crystals,).
-        noise: ε, (n_crystals, 3, 3), standard normal.
+    """L_t = √ᾱ_t L_0 + √(1 − ᾱ_t) ε of clean lattices, (n_crystals, 3, 3); ᾱ_t (n_crystals,), ε standard normal.
 
     Source: Ho et al., arXiv:2006.11239.
     """
@@ -27,14 +22,11 @@ def denoise(lattice: Tensor, predicted: Tensor, alpha_bar: Tensor, alpha_bar_nex
     """One reverse step from t to any earlier s: the DDPM posterior mean plus its noise.
 
     Args:
-        lattice: L_t, (n_crystals, 3, 3), Å.
+        lattice: L_t, (n_crystals, 3, 3), Å, as the L_s that is returned.
         predicted: ε predicted by the network, (n_crystals, 3, 3).
         alpha_bar: ᾱ_t, a scalar.
         alpha_bar_next: ᾱ_s, a scalar; 1 at s = 0, where the posterior has no noise.
         noise: standard normal, (n_crystals, 3, 3).
-
-    Returns:
-        L_s, (n_crystals, 3, 3), Å.
     """
     ratio = alpha_bar / alpha_bar_next  # the product of 1 − β over the steps from s to t
     mean = (lattice - (1 - ratio) / (1 - alpha_bar).sqrt() * predicted) / ratio.sqrt()  # (n_crystals, 3, 3)
@@ -46,16 +38,8 @@ def limit(lattice: Tensor, predicted: Tensor, alpha_bar: Tensor, max_length: flo
     """The predicted noise, changed so that no vector of the clean lattice it implies is longer than `max_length`.
 
     The network multiplies L, so that an error of a barely trained one feeds on itself and cells grow without bound;
-    this is the usual clipping of the predicted clean sample, in a form that rotations leave alone.
-
-    Args:
-        lattice: L_t, (n_crystals, 3, 3), Å.
-        predicted: ε predicted by the network, (n_crystals, 3, 3).
-        alpha_bar: ᾱ_t, a scalar below 1.
-        max_length: Å.
-
-    Returns:
-        ε, (n_crystals, 3, 3); as it was where no vector is too long.
+    this is the usual clipping of the predicted clean sample, in a form that rotations leave alone. Shapes and units are
+    those of `denoise`, ᾱ_t is below 1; ε is as it was where no vector is too long.
     """
     signal, noise = alpha_bar.sqrt(), (1 - alpha_bar).sqrt()
     clean = (lattice - noise * predicted) / signal  # (n_crystals, 3, 3)

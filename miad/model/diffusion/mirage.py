@@ -19,14 +19,11 @@ def infuse(frac_coords: Tensor, species: Tensor, uniform: Tensor, coordinates: s
     Called every time a crystal is seen, with fresh random numbers, not once per data set.
 
     Args:
-        frac_coords: (n_crystals, n_atoms, 3); entries of mirage atoms are ignored.
+        frac_coords: (n_crystals, n_atoms, 3), as returned; entries of mirage atoms are ignored.
         species: (n_crystals, n_atoms); 0 marks mirage atoms.
         uniform: U(0, 1), (n_crystals, n_atoms, 3).
         coordinates: `uniform`, or `center`: the mean position of the real atoms, which on a torus is the
             circular mean of each axis.
-
-    Returns:
-        (n_crystals, n_atoms, 3).
 
     Raises:
         ValueError: `coordinates` is neither.
@@ -42,12 +39,7 @@ def infuse(frac_coords: Tensor, species: Tensor, uniform: Tensor, coordinates: s
 
 
 def circular_mean(frac_coords: Tensor, is_counted: Tensor) -> Tensor:
-    """Mean direction of each axis over the counted atoms, (n_crystals, 1, 3) in [0, 1).
-
-    Args:
-        frac_coords: (n_crystals, n_atoms, 3).
-        is_counted: (n_crystals, n_atoms, 1).
-    """
+    """Mean direction of each axis over the counted atoms, (n_crystals, n_atoms, 1), as (n_crystals, 1, 3) in [0, 1)."""
     angles = 2 * math.pi * frac_coords
     weights = is_counted.to(frac_coords.dtype)
     sine = (weights * angles.sin()).sum(1, keepdim=True)  # (n_crystals, 1, 3)
@@ -56,16 +48,9 @@ def circular_mean(frac_coords: Tensor, is_counted: Tensor) -> Tensor:
 
 
 def reduce(crystal_id: str, lattice: np.ndarray, frac_coords: np.ndarray, species: np.ndarray) -> Crystal:
-    """Drop the mirage atoms of one sample.
+    """One sample, (3, 3) Å, (n_atoms, 3) and (n_atoms,), without its mirage atoms.
 
-    Args:
-        crystal_id: the id of the sample.
-        lattice: (3, 3) Å.
-        frac_coords: (n_atoms, 3).
-        species: (n_atoms,), 0 = mirage.
-
-    Returns:
-        A Crystal; with a failure when no real atom is left or a number is not finite.
+    It has a failure when no real atom is left or a number is not finite.
     """
     real = species != MIRAGE  # (n_atoms,)
     # A tiny negative number, wrapped in single precision, is 1 and not in [0, 1).

@@ -16,7 +16,7 @@ from miad.model.process import Noise, Predict, State
 
 @dataclass(frozen=True)
 class Counts:
-    """Denominators of the losses of a batch; of the whole batch when several GPUs share it.
+    """Denominators of the losses of a batch, the whole one when several GPUs share it.
 
     Scalars that stay on the device: a number on the host would make every step wait for the GPU.
     """
@@ -102,17 +102,9 @@ class JointDiffusion:
     def losses_at(
         self, network: Predict, clean: State, times: Tensor, noise: Noise, counts: Counts
     ) -> dict[str, Tensor]:
-        """The losses of a batch, protocol section 3.
+        """The losses of infused crystals at their times, (n_crystals,), as sums over `counts`.
 
-        Args:
-            network: CSPNet.
-            clean: infused crystals.
-            times: (n_crystals,).
-            noise: random numbers.
-            counts: denominators.
-
-        Returns:
-            Scalars under `lattice`, `coords`, `species` and, if it has a weight, `cross_entropy` in nats.
+        Scalars under `lattice`, `coords`, `species` and, if it has a weight, `cross_entropy` in nats.
         """
         epsilon, moves, noisy = self.add_noise(clean, times, noise)
         sigma = self.sigma[times][:, None, None]  # (n_crystals, 1, 1)
@@ -197,9 +189,8 @@ class JointDiffusion:
             places = coords.denoise(places, score, self.sigma[time], self.sigma[next_time], draw)
         now, later = self.species_alpha_bar[time], self.species_alpha_bar[next_time]
         uniform = noise.uniform(num_atoms)
-        kinds = (
-            species.settle(state.species, logits, now)
-            if is_last
-            else species.denoise(state.species, logits, now, later, uniform)
-        )
+        if is_last:
+            kinds = species.settle(state.species, logits, now)
+        else:
+            kinds = species.denoise(state.species, logits, now, later, uniform)
         return State(cell, places, kinds, state.is_atom)

@@ -15,23 +15,14 @@ LOSS_SCALE = 1000.0  # of the KL divergence, as in the authors' program
 
 
 def spread(probabilities: Tensor, keep: Tensor) -> Tensor:
-    """Apply keep·I + (1 − keep)/K·11ᵀ to distributions.
-
-    Args:
-        probabilities: (…, K), rows sum to 1.
-        keep: probability that the class was not resampled, broadcastable to (…, 1).
-    """
+    """Apply keep·I + (1 − keep)/K·11ᵀ to distributions, (…, K); `keep` is broadcastable to (…, 1)."""
     return keep * probabilities + (1 - keep) / probabilities.shape[-1]
 
 
 def add_noise(species: Tensor, keep: Tensor, uniform: Tensor, resampled: Tensor) -> Tensor:
-    """Draw A_t from Q̄_t(A_0 → ·): keep the class with probability ᾱ_t, else take the resampled one.
+    """Draw A_t from Q̄_t(A_0 → ·): keep the class with probability ᾱ_t, (n_crystals, 1), else take the resampled one.
 
-    Args:
-        species: A_0, (n_crystals, n_atoms).
-        keep: ᾱ_t, (n_crystals, 1).
-        uniform: U(0, 1), (n_crystals, n_atoms).
-        resampled: uniform classes, (n_crystals, n_atoms).
+    A_0, numbers of U(0, 1) and uniform classes are (n_crystals, n_atoms).
     """
     return torch.where(uniform < keep, species, resampled)
 
@@ -44,9 +35,6 @@ def posterior(species: Tensor, clean: Tensor, alpha_bar: Tensor, alpha_bar_next:
         clean: p₀, (n_crystals, n_atoms, K); one-hot in training, softmax of logits in prediction.
         alpha_bar: ᾱ_t, broadcastable to (n_crystals, 1, 1).
         alpha_bar_next: ᾱ_s of the earlier time; 1 at s = 0.
-
-    Returns:
-        (n_crystals, n_atoms, K), rows sum to 1.
     """
     noisy = one_hot(species, clean.shape[-1]).to(clean.dtype)  # (n_crystals, n_atoms, K)
     towards = spread(noisy, alpha_bar / alpha_bar_next)  # Q_{s→t} is symmetric
@@ -55,17 +43,12 @@ def posterior(species: Tensor, clean: Tensor, alpha_bar: Tensor, alpha_bar_next:
 
 
 def loss(logits: Tensor, species: Tensor, clean: Tensor, alpha_bar: Tensor, alpha_bar_next: Tensor) -> Tensor:
-    """1000 · KL(true posterior ‖ predicted posterior) of each atom.
+    """1000 · KL(true posterior ‖ predicted posterior) of each atom, (n_crystals, n_atoms).
 
     Args:
         logits: by the network, (n_crystals, n_atoms, K).
-        species: A_t, (n_crystals, n_atoms).
-        clean: A_0, (n_crystals, n_atoms).
-        alpha_bar: ᾱ_t, (n_crystals, 1, 1).
-        alpha_bar_next: ᾱ_{t−1}, (n_crystals, 1, 1).
-
-    Returns:
-        (n_crystals, n_atoms).
+        species, clean: A_t and A_0, (n_crystals, n_atoms).
+        alpha_bar, alpha_bar_next: ᾱ_t and ᾱ_{t−1}, (n_crystals, 1, 1).
     """
     true = posterior(species, one_hot(clean, logits.shape[-1]).to(logits.dtype), alpha_bar, alpha_bar_next)
     predicted = posterior(species, torch.softmax(logits, -1), alpha_bar, alpha_bar_next)
@@ -82,14 +65,9 @@ def cross_entropy(logits: Tensor, clean: Tensor) -> Tensor:
 
 
 def denoise(species: Tensor, logits: Tensor, alpha_bar: Tensor, alpha_bar_next: Tensor, uniform: Tensor) -> Tensor:
-    """Draw A_s from the predicted posterior by inversion of its cumulative sum.
+    """Draw A_s from the predicted posterior by inversion of its cumulative sum, with numbers of U(0, 1).
 
-    Args:
-        species: A_t, (n_crystals, n_atoms).
-        logits: by the network, (n_crystals, n_atoms, K).
-        alpha_bar: ᾱ_t, a scalar.
-        alpha_bar_next: ᾱ_s, a scalar.
-        uniform: U(0, 1), (n_crystals, n_atoms).
+    Shapes are those of `loss`; ᾱ_t and ᾱ_s are scalars.
     """
     probabilities = posterior(species, torch.softmax(logits, -1), alpha_bar, alpha_bar_next)
     cumulative = probabilities.cumsum(-1)  # (n_crystals, n_atoms, K)

@@ -18,9 +18,8 @@ log = logging.getLogger("miad")
 def fast_edges(receiver: Tensor) -> Callable[..., Tensor] | CompiledLoops | None:
     """The fastest there is for a tensor's device, precision and number of atoms; MIAD_EDGES=plain forbids all.
 
-    Returns:
-        On a GPU the whole block, a function of what `miad.model.edges.edge_mean` takes but the pairs; on a processor
-        its elementwise parts; None where those of torch are to be used.
+    On a GPU the whole block, a function of what `miad.model.edges.edge_mean` takes but the pairs; on a processor its
+    elementwise parts; None where those of torch are to be used.
     """
     if os.environ.get("MIAD_EDGES") == "plain":
         return None

@@ -54,14 +54,7 @@ class Screen:
         )
 
     def could_match(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Whether `StructureMatcher.fit(first, second)` could be true, at its default tolerances.
-
-        Args:
-            first, second: numbers of cells, (n_first,) and (n_second,).
-
-        Returns:
-            (n_first, n_second); where it is false, StructureMatcher says no.
-        """
+        """Whether `StructureMatcher.fit` of cells with these numbers could be true, (n_first, n_second)."""
         from miad.sun.matching.screen import could_match  # compiled, or loaded, when first needed
 
         limits = (matcher().ltol, matcher().stol, matcher().angle_tol)
@@ -73,12 +66,7 @@ class Comparisons:
     """Comparisons of reduced cells of one composition, each made once, whichever rule asks."""
 
     def __init__(self, cells: list[Crystal], is_screened: bool) -> None:
-        """Nothing compared yet.
-
-        Args:
-            cells: all with the same atoms.
-            is_screened: whether miad.sun.matching.screen rules out what cannot match before StructureMatcher is asked.
-        """
+        """Cells with the same atoms; if screened, `Screen` rules out what StructureMatcher need not see."""
         self.cells = cells
         self._known = np.full((len(cells), len(cells)), UNKNOWN, dtype=np.int8)
         self._screen = Screen.of(cells) if is_screened and len(cells) > 1 else None

@@ -86,7 +86,7 @@ def compare(
     workers: int | None = None,
     reduced_path: Path | None = None,
 ) -> dict[Rule, Matches]:
-    """Duplicates among samples, and samples that are among the references.
+    """Duplicates among samples, and samples that are among the references, under each rule.
 
     Args:
         samples: crystals to judge, in the order in which they were drawn; ids are unique.
@@ -94,9 +94,6 @@ def compare(
         rules: to apply; comparisons are shared between rules.
         workers: processes; None for all cores that this process may use.
         reduced_path: JSON lines of reduced references, read and extended; None keeps nothing.
-
-    Returns:
-        {rule: matches of every sample}.
     """
     rules = list(dict.fromkeys(rules))
     total = {rule: Matches() for rule in rules}

@@ -33,9 +33,8 @@ def matcher() -> "StructureMatcher":
 def reduce(crystal: Crystal) -> Crystal | None:
     """The primitive, Niggli-reduced cell that StructureMatcher compares, sites in its order.
 
-    Returns:
-        The cell; None for a degenerate one (no volume, a needle, numbers that are not finite), of which
-        StructureMatcher cannot tell anything, or not in finite time.
+    None for a degenerate one (no volume, a needle, numbers that are not finite), of which StructureMatcher cannot tell
+    anything, or not in finite time.
     """
     if fault(crystal):
         return None
@@ -67,11 +66,7 @@ def content_key(crystal: Crystal) -> str:
 
 
 def read_reduced(path: Path | None) -> dict[str, Crystal]:
-    """Reduced cells by content key; none if there is no such file yet.
-
-    Raises:
-        MiadError: a line is damaged.
-    """
+    """Reduced cells by content key; none if there is no such file yet."""
     return read_cache(path, _cell)
 
 

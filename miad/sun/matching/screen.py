@@ -144,8 +144,7 @@ def _displacements(
 ) -> int:
     """Fill in all displacements (in cells) of sites to like sites within reach (Å), and the site of each.
 
-    Returns:
-        How many there are; 0 if some site has none, more than there is room for if they do not fit.
+    Returns their number; 0 if some site has none, more than there is room for if they do not fit.
     """
     total = 0
     for block in range(len(blocks) - 1):
