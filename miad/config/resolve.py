@@ -139,14 +139,13 @@ def read_runs(config: dict, main: dict) -> dict[str, dict]:
     """
     runs = {}
     for name, entry in (config.get("external") or {}).items():
-        relax = {**main["relax"], "calculators": [entry.get("calculator") or "chgnet"]}
         named = {key: entry.get(key) for key in ("crystals", "generated", "energy_frame")}
-        runs[name] = {
-            **main,
+        changes = {
             "sample": {**named, "num_shards": 1, "epoch": None},
-            "relax": relax,
+            "relax": {**main["relax"], "calculators": [entry.get("calculator") or "chgnet"]},
             "dft": {**main["dft"], "enabled": False},
         }
+        runs[name] = main | changes
     return runs
 
 
@@ -161,22 +160,19 @@ def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
     It is the first run whose settings of the step, and of all steps before it, are the same: runs share what they have
     in common, so an ablation of the sampler starts from the weights of the main run.
     """
-    sections = {section for upstream in UPSTREAM.values() for section in upstream}
-    texts = {run: {section: _text(settings, section) for section in sections} for run, settings in runs.items()}
+    names = {name for upstream in UPSTREAM.values() for name in upstream}
+    texts = {
+        run: {
+            name: str(settings[name]) if name == "sample" and is_read(settings) else settings_json(settings, name)
+            for name in names
+        }
+        for run, settings in runs.items()
+    }
     found: dict[str, dict[str, str]] = {}
     for step, upstream in UPSTREAM.items():
-        first: dict[tuple[str, ...], str] = {}
-        found[step] = {
-            run: first.setdefault(tuple(text[name] for name in upstream), run) for run, text in texts.items()
-        }
+        first: dict[tuple[str | None, ...], str] = {}
+        found[step] = {run: first.setdefault(tuple(map(text.get, upstream)), run) for run, text in texts.items()}
     return found
-
-
-def _text(settings: dict, section: str) -> str:
-    """A section as JSON, to be compared with that of another run."""
-    if section == "sample" and is_read(settings):
-        return json.dumps(settings["sample"], sort_keys=True)
-    return settings_json(settings, section)
 
 
 def read_settings(text: str, kind: type[Section], check: Check | None = None) -> Section:
@@ -243,11 +239,7 @@ def read_config(path: Path) -> dict:
 
 
 def _check_keys(node: Any, path: str, above: str = "") -> None:
-    """Refuse keys that YAML would take silently: the second of two wins over all that the first one holds.
-
-    Raises:
-        MiadError: a key occurs twice, or is no text.
-    """
+    """Refuse keys that YAML would take silently: the second of two wins over all that the first one holds."""
     lines: dict[str, int] = {}
     for key, value in node.value if getattr(node, "id", None) == "mapping" else ():
         name, line = f"{above}{key.value}", key.start_mark.line + 1
