@@ -17,6 +17,7 @@ from miad.core.errors import MiadError
 from miad.core.files import atomic_path, open_text, write_text
 from miad.core.tabular import Rows, read_csv, write_csv
 from miad.report import figures
+from miad.report.export import to_atoms, write_extxyz
 from miad.report.figures.base import Plot, Results, snapshots
 from miad.report.figures.style import STYLE, WIDTH
 from miad.sample.trajectories import Trajectory
@@ -104,8 +105,6 @@ def write_generation(path: Path, run: Run) -> None:
 
     Nothing is written where nothing was recorded.
     """
-    import ase.io
-
     recorded = _recorded_ids(run)
     if not recorded:
         return
@@ -115,12 +114,9 @@ def write_generation(path: Path, run: Run) -> None:
     frames = []
     for time, crystal in zip(trajectory.times.tolist(), trajectory.crystals(index), strict=True):
         if crystal.num_atoms:
-            atoms = ase.Atoms(crystal.atomic_numbers, cell=crystal.lattice, pbc=True)
-            atoms.set_scaled_positions(crystal.frac_coords)
-            atoms.info |= {"time": time, "crystal_id": identity}
-            frames.append(atoms)
-    with atomic_path(path) as temporary:
-        ase.io.write(temporary, frames, format="extxyz")
+            frames.append(to_atoms(crystal))
+            frames[-1].info = {"time": time, "crystal_id": identity}
+    write_extxyz(path, frames)
 
 
 def _recorded_ids(run: Run) -> dict[str, tuple[Trajectory, int]]:
