@@ -366,7 +366,8 @@ def settings_json(run: dict, name: str) -> str:
 
 def without_defaults(section: Any) -> dict[str, Any]:
     """The values of a section, defaults left out, those of inner sections too."""
-    return adapter(type(section)).dump_python(section, exclude_defaults=True)
+    kind: Any = type(section)
+    return adapter(kind).dump_python(section, exclude_defaults=True)
 
 
 def from_record(kind: type[Section], record: Any) -> Section:
