@@ -149,7 +149,7 @@ def runs_of(text: str, folder: Path) -> tuple[list[Run], list[Run]]:
 
     Args:
         text: path of a config file, the config as JSON, or what `record` makes of its runs.
-        folder: where the results are.
+        folder: of all results.
 
     Returns:
         The main run, its ablations and crystals of other programs, in this order; then the runs of kept models.
@@ -165,11 +165,7 @@ def runs_of(text: str, folder: Path) -> tuple[list[Run], list[Run]]:
 
 
 def runs_of_config(config: dict, folder: Path) -> tuple[list[Run], list[Run]]:
-    """The same of a config as it was read.
-
-    Raises:
-        MiadError: the config has errors.
-    """
+    """The same of a config as it was read."""
     asked = resolve(config)
     epochs = kept_runs(asked)
     everything = {**asked, **read_runs(config, next(iter(asked.values()))), **epochs}

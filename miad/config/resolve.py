@@ -35,9 +35,6 @@ def merge(base: dict, over: dict) -> dict:
 def resolve(config: dict) -> dict[str, dict]:
     """The complete settings of every run that a config asks for.
 
-    Args:
-        config: config.yaml as read.
-
     Returns:
         {run name: {section: {key: value}, "seed": …}}; the first run is the main one, the others are ablations.
 
@@ -69,10 +66,7 @@ def resolve(config: dict) -> dict[str, dict]:
 
 
 def check_names(config: dict) -> None:
-    """Names of runs are names of folders and of rows, each of one run.
-
-    Args:
-        config: config.yaml as read; keys that are missing or of the wrong type are left to `checked`.
+    """Names of runs are names of folders and of rows, each of one run; wrong types of blocks are left to `checked`.
 
     Raises:
         MiadError: a name that is no text of letters, digits and underscores, or that is taken.
@@ -97,13 +91,7 @@ def check_names(config: dict) -> None:
 def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
     """Further runs, one per model that `train.keep_every` kept, of the runs that ask for them with `report.epochs`.
 
-    They share the training; the last epoch is that of the run itself.
-
-    Args:
-        runs: settings of the runs, as `resolve` returns them.
-
-    Returns:
-        {`{run}_epoch_{epoch}`: settings}.
+    They share the training, and are called {run}_epoch_{epoch}; the last epoch is that of the run itself.
 
     Raises:
         MiadError: no models are kept, or a run of this name exists.
@@ -129,13 +117,8 @@ def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
 def read_runs(config: dict, main: dict) -> dict[str, dict]:
     """Further runs, one per entry of `external`: crystals of other programs that are read instead of sampled.
 
-    Args:
-        config: config.yaml as read.
-        main: settings of the main run.
-
-    Returns:
-        {name: settings}: those of the main run, but for `sample`, which says where the crystals are read, the
-        calculator, and DFT, which is left out.
+    Their settings are those of the main run, but for `sample`, which says where the crystals are read, the calculator,
+    and DFT, which is left out.
     """
     runs = {}
     for name, entry in (config.get("external") or {}).items():
@@ -178,10 +161,7 @@ def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
 def read_settings(text: str, kind: type[Section], check: Check | None = None) -> Section:
     """Settings from the command line: JSON of one section, or the path of a config file, whose main run is meant.
 
-    Args:
-        text: of the flag.
-        kind: the section.
-        check: of all runs of a config file, for what no single key can tell.
+    All runs of a config file are checked, for what no single key can tell.
 
     Raises:
         MiadError: neither of the two, or a config file with errors.

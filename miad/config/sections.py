@@ -333,11 +333,7 @@ def own_keys(kind: type) -> dict[str, Any]:
 
 
 def build(run: dict, kind: type[Section]) -> Section:
-    """One section from the settings of a run.
-
-    Args:
-        run: settings of one run, as `resolve` returns them.
-        kind: a section of this module.
+    """One section from the settings of a run, as `resolve` returns them.
 
     Raises:
         MiadError: a key is missing, unknown, of the wrong type or out of its range.

@@ -14,10 +14,7 @@ OF_EACH_RUN = ("epochs",)  # keys of report that an ablation may set; the others
 
 
 def check_runs(runs: dict[str, dict]) -> None:
-    """Check what keys of different sections say together.
-
-    Args:
-        runs: settings of the runs, as `resolve` returns them; the first one is the main run.
+    """Check what keys of different sections say together, in all runs of `resolve`, the main run first.
 
     Raises:
         MiadError: names both keys.
@@ -82,10 +79,6 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
     """The user's own files that a run reads, by section: local paths, neither URLs nor what is built in.
 
     Those of the potentials are under `relax.` and the name of the calculator. Finished calculations may be a folder.
-
-    Args:
-        run: settings of one run, as `resolve` returns them.
-        reading: the sections that are looked at.
 
     Raises:
         MiadError: one of them does not exist.

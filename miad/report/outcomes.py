@@ -97,11 +97,7 @@ class Outcome:
 
 
 def outcomes_of(runs: list[Run]) -> list[Outcome]:
-    """Every run and calculator, in the order of the table.
-
-    Raises:
-        MiadError: a row file is damaged.
-    """
+    """Every run and calculator, in the order of the table."""
     return [
         Outcome(run, read_row(row), row, verdicts)
         for run in runs

@@ -18,15 +18,10 @@ COMPONENTS = ("stable", "unique", "novel", "sun", "metastable", "msun")
 
 @dataclass(frozen=True)
 class Results:
-    """The results of all runs.
-
-    Attributes:
-        runs: the main run and its ablations.
-        kept: runs of models that were kept on the way.
-    """
+    """The results of all runs."""
 
     runs: list[Run]
-    kept: list[Run]
+    kept: list[Run]  # runs of models that were kept on the way
 
     @cached_property
     def outcomes(self) -> list[Outcome]:

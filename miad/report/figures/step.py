@@ -44,9 +44,6 @@ def run(*, out: Path, results: Path = Path("results"), runs: str = "config.yaml"
         results: folder with the results of all runs
         runs: the runs, as JSON or as a config file
         redraw: draw the figures from the tables that are there, edited or not; nothing else is read
-
-    Raises:
-        MiadError: the config has errors, or a result is missing or damaged.
     """
     if not redraw:
         found = Results(*runs_of(runs, results))
@@ -58,17 +55,10 @@ def run(*, out: Path, results: Path = Path("results"), runs: str = "config.yaml"
 
 
 def draw(folder: Path, names: Iterable[str] = FIGURES) -> list[str]:
-    """Draw figures from their tables, as SVG and PNG; the same table gives the same bytes.
-
-    Args:
-        folder: where the tables are, and where the figures go.
-        names: which ones.
+    """Draw figures from the tables of a folder, as SVG and PNG; the same table gives the same bytes.
 
     Returns:
         Names of the figures that were drawn; a table without rows has none.
-
-    Raises:
-        MiadError: a table is missing or lacks a column.
     """
     drawn = []
     for name in names:

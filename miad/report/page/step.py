@@ -36,9 +36,6 @@ def run(*, results: Path, out: Path, runs: str = "config.yaml") -> None:
         results: folder with the results of all runs, their tables and figures included
         out: HTML file to write, results/report.html
         runs: the runs, as JSON or as a config file
-
-    Raises:
-        MiadError: the config has errors, or a result is missing or damaged.
     """
     chosen, _ = runs_of(runs, results)
     try:
@@ -103,6 +100,7 @@ def lead(one: Outcome) -> str:
 
 def _candidates(runs: list[Run], results: Path) -> dict[str, Any]:
     """Candidates and a generation: what the viewer and the filters of the page work on."""
+    from ase.data import chemical_symbols
     from markupsafe import Markup
 
     limit = runs[0].sections["report"]["max_viewed"] // len(runs)
@@ -111,7 +109,7 @@ def _candidates(runs: list[Run], results: Path) -> dict[str, Any]:
         "columns": list(page_data.SHOWN.items()),
         "candidates": [row for _, rows, _ in held for row in rows],
         "crystal_systems": [*CRYSTAL_SYSTEMS, "not found"],
-        "elements": elements(),
+        "elements": chemical_symbols[1:],  # so that `O` is not looked for in `Co`
         "generation": page_data.generation(results / "figures" / "generation.extxyz"),
     }
     return {
@@ -124,13 +122,6 @@ def _candidates(runs: list[Run], results: Path) -> dict[str, Any]:
         ],
         "candidate_files": [str((run.own / "candidates.csv").relative_to(results)) for run in runs],
     }
-
-
-def elements() -> list[str]:
-    """Symbols of all elements, so that `O` is not looked for in `Co`."""
-    from pymatgen.core import Element
-
-    return [Element.from_Z(number).symbol for number in range(1, 119)]
 
 
 def embedded(data: dict[str, Any]) -> str:
