@@ -22,7 +22,7 @@ def write(paper: PaperTable, outcomes: list[Outcome], has_published: bool, folde
     """Write one table as CSV and Markdown, of all runs, the main run first."""
     name = f"table_{paper.number}"
     ours = [one for one in outcomes if belongs(paper, one, outcomes[0])]
-    lines = [*measured_lines(paper, ours), *(published_lines(paper) if has_published else [])]
+    lines = lines_of(paper, ours, has_published)
     columns = columns_of(paper, lines)
     write_csv(folder / f"{name}.csv", columns, lines, digits=4)
     rules = {f"{one.run.name}, {one.record['calculator']}": one.not_sent for one in ours}
@@ -54,24 +54,18 @@ def belongs(paper: PaperTable, one: Outcome, main: Outcome) -> bool:
     return not needed or (is_set and varied(one.run, main.run) <= needed)
 
 
-def measured_lines(paper: PaperTable, outcomes: Iterable[Outcome]) -> Rows:
-    """A line of each run, with a column for each calculator and rate."""
-    lines: dict[str, dict[str, Any]] = {}
+def lines_of(paper: PaperTable, outcomes: Iterable[Outcome], has_published: bool) -> Rows:
+    """A line of each run, then of each published model, with a column for each calculator and rate."""
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
     for one in outcomes:
         settings = flat(one.run.sections)
         label = {"model": one.run.name, "kind": "measured", "hull": one.record["hull"]}
-        line = lines.setdefault(one.run.name, label | {key: settings[key] for key in paper.settings})
+        line = lines.setdefault(("measured", one.run.name), label | {key: settings[key] for key in paper.settings})
         for rate in paper.rates:
             line |= rate_cells(f"{one.kind}: {rate}", one.rate(rate))
-    return list(lines.values())
-
-
-def published_lines(paper: PaperTable) -> Rows:
-    """The same of the published models."""
-    lines: dict[str, dict[str, Any]] = {}
-    for row in paper.rows:
+    for row in paper.rows if has_published else ():
         label = {"model": row.model, "kind": "published", "hull": published.HULL}
-        line = lines.setdefault(row.model, label | row.settings)
+        line = lines.setdefault(("published", row.model), label | row.settings)
         line |= {f"{row.calculator}: {rate}": value for rate, value in row.rates.items()}
     return list(lines.values())
 

@@ -99,8 +99,7 @@ def hashes(runs: list[Run], folder: Path, named: list[Path]) -> list[dict[str, s
     """SHA-256 of what decides the figures: data, hull, weights, verdicts, and the tables that were read."""
     paths = []
     for run in runs:
-        made = {"dataset": "train.jsonl.gz", "hull": "entries.csv.gz", "train": "model.safetensors"}
-        paths += [run.path(step, name) for step, name in made.items() if step in run.homes]
+        paths += run.files("dataset", "train") + run.files("hull", "hull") + run.files("train", "model")
         paths += [*run.rows, run.own / "candidates.csv", run.own / "ledger.csv"]
     found = [path for path in dict.fromkeys([*paths, *named]) if path.is_file()]
     return [{"file": str(path.relative_to(folder)), "sha256": checksum(path, "sha256")} for path in found]

@@ -49,6 +49,7 @@ def run(*, results: Path, out: Path, runs: str = "config.yaml") -> None:
 def render(runs: list[Run], results: Path) -> str:
     """The whole page."""
     import jinja2
+    from markupsafe import Markup
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["short"] = outcomes.short
@@ -59,7 +60,12 @@ def render(runs: list[Run], results: Path) -> str:
         lead=lead(found[0]),
         caveats=caveats(found),
         provenance=page_data.provenance(runs, found),
-        **_page(),
+        # Our own files, and the viewer's.
+        style=Markup(_asset("report.css")),  # noqa: S704
+        scripts=[Markup(_asset(name)) for name in ("viewer.js", "report.js")],  # noqa: S704
+        library=Markup(viewer.library()),  # noqa: S704
+        viewer_version=viewer.version(),
+        written_by=f"miad {versions()['miad']}, commit {versions()['commit']}",
         **_tables(results),
         **_figures(results / "figures"),
         **_candidates(runs, results),
@@ -67,20 +73,6 @@ def render(runs: list[Run], results: Path) -> str:
             runs, results, [results / "sun_table.csv", *sorted((results / "tables").glob("*.csv"))]
         ),
     )
-
-
-def _page() -> dict[str, Any]:
-    """Style, programs and signature of the page."""
-    from markupsafe import Markup
-
-    return {
-        "policy": viewer.POLICY,
-        "style": Markup(_asset("report.css")),  # noqa: S704  our own files
-        "scripts": [Markup(_asset(name)) for name in ("viewer.js", "report.js")],  # noqa: S704
-        "library": Markup(viewer.library()),  # noqa: S704
-        "viewer_version": viewer.version(),
-        "written_by": f"miad {versions()['miad']}, commit {versions()['commit']}",
-    }
 
 
 def _asset(name: str) -> str:
