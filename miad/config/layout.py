@@ -3,7 +3,7 @@
 import json
 import string
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -182,18 +182,12 @@ def runs_of_config(config: dict, folder: Path) -> tuple[list[Run], list[Run]]:
 
 def record(step: str, runs: Iterable[Run], kept: Iterable[Run] = ()) -> str:
     """The runs as JSON for `--runs` of a step at the end, with no other settings than those that it reads."""
-    parts = {
-        part: [
-            {
-                key: _picked(value, SETTINGS_READ[step]) if key == "sections" else value
-                for key, value in asdict(run).items()
-                if key != "folder"
-            }
-            for run in ones
-        ]
-        for part, ones in (("runs", runs), ("kept", kept))
-    }
-    return json.dumps(parts)
+
+    def told(run: Run) -> dict[str, Any]:
+        sections = _picked(run.sections, SETTINGS_READ[step])
+        return {"name": run.name, "sections": sections, "homes": run.homes, "epoch_of": run.epoch_of}
+
+    return json.dumps({"runs": [told(run) for run in runs], "kept": [told(run) for run in kept]})
 
 
 def _picked(sections: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:

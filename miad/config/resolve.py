@@ -12,13 +12,12 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from miad.config.schema import checked
-from miad.config.sections import SECTIONS, UPSTREAM, build, from_record, settings_json
+from miad.config.sections import SECTIONS, UPSTREAM, Section, build, from_record, settings_json
 from miad.core.errors import MiadError
 
-Section = TypeVar("Section")
 Check = Callable[[dict[str, dict]], None]
 TAKEN = ("external", "figures", "tables")  # folders of results/ that are no runs; external: of earlier versions
 

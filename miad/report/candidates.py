@@ -109,9 +109,9 @@ def run(
 def ledger_line(crystal: Crystal, name: str, sample: SampleVerdicts, protocol: str) -> dict[str, Any]:
     """One attempted sample in the columns of the ledger."""
     verdict = sample.protocols[protocol]
+    products = sorted(sample.decomposition.items(), key=lambda part: -part[1])
     known = {key: getattr(crystal, key) for key in LEDGER_COLUMNS if hasattr(crystal, key) and key != "reduced_formula"}
     return {
-        **dict.fromkeys(LEDGER_COLUMNS),
         **known,
         "run": name,
         "failure": None if crystal.failure is None else str(crystal.failure),
@@ -119,7 +119,8 @@ def ledger_line(crystal: Crystal, name: str, sample: SampleVerdicts, protocol: s
         "reason": verdict.reason,
         "group": verdict.group,
         "known_as": verdict.known_as,
-        "decomposition": _mixture(sample.decomposition),
+        # Shares of the atoms, e.g. `0.75 Li2O + 0.25 Fe2O3`.
+        "decomposition": " + ".join(f"{share:.4g} {formula}" for formula, share in products) or None,
     }
 
 
@@ -160,12 +161,6 @@ def cif_names(crystals: Iterable[Crystal], several: bool) -> list[str]:
             name = f"{stem}_{number}.cif"
         names[name] = None
     return list(names)
-
-
-def _mixture(decomposition: dict[str, float]) -> str | None:
-    """Decomposition products as text, shares of the atoms, e.g. `0.75 Li2O + 0.25 Fe2O3`."""
-    parts = sorted(decomposition.items(), key=lambda part: -part[1])
-    return " + ".join(f"{share:.4g} {formula}" for formula, share in parts) or None
 
 
 def write_parquet(path: Path, columns: dict[str, Any], rows: Rows) -> None:

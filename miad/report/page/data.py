@@ -32,11 +32,8 @@ SHOWN = {
 def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
     """The most stable candidates of a run with CIF and structure, and how many there are in all."""
     lines = read_csv(run.own / "candidates.csv")
-    crystals = {
-        (crystal.crystal_id, crystal.calculator): crystal
-        for row in run.rows
-        for crystal in read_crystals(row.parent / "ledger.jsonl")
-    }
+    ledgers = map(read_crystals, run.judged("ledger"))
+    crystals = {(one.crystal_id, one.calculator): one for ledger in ledgers for one in ledger}
     found = [
         {
             **{name: line[name] for name in (*SHOWN, "chemical_system", "decomposition", "energy_per_atom")},
