@@ -79,20 +79,15 @@ _OF_THE_MACHINE = ("workers", "device", "checkpoint_minutes")  # keys left out o
 class Run:
     """One run: one row or more of the tables.
 
-    Attributes:
-        name: of the run.
-        folder: where all results are, e.g. results.
-        sections: its settings, {section: {key: value}, "seed": …}; for crystals of other programs those of the main
-            run, but for `sample`, which says where they were read, and the calculator.
-        homes: for each step, the run in whose folder the results are: runs share what they have in common.
-        epoch_of: for a model that was kept on the way, the run that it belongs to.
+    The sections of crystals of other programs are those of the main run, but for `sample`, which says where they were
+    read, and the calculator.
     """
 
     name: str
-    folder: Path
-    sections: dict[str, Any]
-    homes: dict[str, str]
-    epoch_of: str | None = None
+    folder: Path  # of all results
+    sections: dict[str, Any]  # {section: {key: value}, "seed": …}
+    homes: dict[str, str]  # {step: the run in whose folder its results are}: runs share what they have in common
+    epoch_of: str | None = None  # of a model that was kept on the way: the run that it belongs to
 
     @property
     def own(self) -> Path:
