@@ -10,7 +10,7 @@ A scale block may hold `recipes` of its own: keys that a recipe of that name has
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,11 @@ def check_names(config: dict) -> None:
         seen[name] = key
 
 
-def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
+def kept_runs(runs: dict[str, dict], others: Container[str] = ()) -> dict[str, dict]:
     """Further runs, one per model that `train.keep_every` kept, of the runs that ask for them with `report.epochs`.
 
-    They share the training, and are called {run}_epoch_{epoch}; the last epoch is that of the run itself.
+    They share the training, and are called {run}_epoch_{epoch}; the last epoch is that of the run itself. No
+    name may be that of a run, or of the others, which are crystals of other programs.
 
     Raises:
         MiadError: no models are kept, or a run of this name exists.
@@ -107,8 +108,9 @@ def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
             )
         for epoch in range(every, last, every):
             name = f"{run}_epoch_{epoch}"
-            if name in runs:
-                raise MiadError(f"ablations.{name} has the name of a run that report.epochs makes. Rename it.")
+            if name in runs or name in others:
+                block = "ablations" if name in runs else "external"
+                raise MiadError(f"{block}.{name} has the name of a run that report.epochs makes. Rename it.")
             kept[name] = {**sections, "sample": {**sections["sample"], "epoch": epoch}}
     return kept
 

@@ -98,7 +98,7 @@ def write_generation(path: Path, run: Run) -> None:
     recorded = _recorded_ids(run)
     if not recorded:
         return
-    chosen = [row["crystal_id"] for row in read_csv(run.own / "candidates.csv")]
+    chosen = [row["crystal_id"] for row in read_csv(run.file("candidates", "candidates"))]
     identity = next((name for name in chosen if name in recorded), next(iter(recorded)))
     trajectory, index = recorded[identity]
     frames = []
@@ -113,7 +113,7 @@ def _recorded_ids(run: Run) -> dict[str, tuple[Trajectory, int]]:
     """Crystals whose generation was recorded: {crystal_id: (snapshots of its shard, its place there)}."""
     found = {}
     for shard, trajectory in snapshots(run).items():
-        with open_text(run.path("sample", f"{shard}.jsonl")) as lines:
+        with open_text(run.file("sample", "crystals", shard=shard)) as lines:
             for index, line in enumerate(islice(lines, trajectory.species.shape[1])):
                 found[json.loads(line)["crystal_id"]] = (trajectory, index)
     return found

@@ -31,7 +31,7 @@ SHOWN = {
 
 def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
     """The most stable candidates of a run with CIF and structure, and how many there are in all."""
-    lines = read_csv(run.own / "candidates.csv")
+    lines = read_csv(run.file("candidates", "candidates"))
     ledgers = map(read_crystals, run.judged("ledger"))
     crystals = {(one.crystal_id, one.calculator): one for ledger in ledgers for one in ledger}
     found = [
@@ -42,7 +42,7 @@ def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
             "run": run.name,
             "crystal_system": crystal_system(line["space_group"]),
             "file": line["cif"],
-            "cif": (run.own / "cif" / line["cif"]).read_text(encoding="utf-8"),
+            "cif": (run.file("candidates", "cif") / line["cif"]).read_text(encoding="utf-8"),
             "structure": structure(crystals[line["crystal_id"], line["calculator"]]),
         }
         for line in lines[:limit]
@@ -96,7 +96,7 @@ def hashes(runs: list[Run], folder: Path, named: list[Path]) -> list[dict[str, s
     """SHA-256 of what decides the figures: data, hull, weights, verdicts, and the tables that were read."""
     paths = []
     for run in runs:
-        paths += run.files("dataset", "train") + run.files("hull", "hull") + run.files("train", "model")
-        paths += [*run.rows, run.own / "candidates.csv", run.own / "ledger.csv"]
+        paths += [run.file("dataset", "train"), run.file("hull", "hull"), run.file("train", "model"), *run.rows]
+        paths += [run.file("candidates", "candidates"), run.file("candidates", "ledger_csv")]
     found = [path for path in dict.fromkeys([*paths, *named]) if path.is_file()]
     return [{"file": str(path.relative_to(folder)), "sha256": checksum(path, "sha256")} for path in found]
