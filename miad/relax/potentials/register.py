@@ -56,10 +56,6 @@ def potential(name: str, options: dict[str, Any] | None = None) -> Potential:
 
 
 def settings_of(settings: Relax, name: str) -> Relax:
-    """The settings of relax for one potential: its own entry lies over the common keys.
-
-    Raises:
-        MiadError: a key has the wrong type.
-    """
+    """The settings of relax for one potential: its own entry lies over the common keys."""
     own = {key: value for key, value in settings.potentials.get(name, {}).items() if key in _OF_RELAX}
     return from_record(Relax, {**dataclasses.asdict(settings), **own})
