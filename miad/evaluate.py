@@ -127,11 +127,7 @@ def _relax(settings: Relax, out: Path, calculator: str) -> None:
 
 
 def _make(folder: Path) -> None:
-    """Make the folder of the results before hours are spent on them.
-
-    Raises:
-        MiadError: it cannot be made, or written to.
-    """
+    """Make the folder of the results, and see that it can be written to, before hours are spent on them."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -178,11 +174,7 @@ def _is_empty(path: Path) -> bool:
 
 
 def _settings(config: str | None, calculator: str, protocols: str | None) -> tuple[Hull, Relax, Sun, Report]:
-    """Thresholds and settings of the relaxation, from a config file or JSON of sections.
-
-    Raises:
-        MiadError: neither of the two, errors in it, or no such choice of protocols.
-    """
+    """Thresholds and settings of the relaxation, from a config file or JSON of sections."""
     if protocols not in (None, "headline", "all"):
         raise MiadError(f"--protocols is '{protocols}'; use headline or all. What they are is in config.yaml: sun.")
     if not (config and config.lstrip().startswith("{")):

@@ -3,7 +3,7 @@
 import json
 import string
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -79,20 +79,15 @@ _OF_THE_MACHINE = ("workers", "device", "checkpoint_minutes")  # keys left out o
 class Run:
     """One run: one row or more of the tables.
 
-    Attributes:
-        name: of the run.
-        folder: where all results are, e.g. results.
-        sections: its settings, {section: {key: value}, "seed": …}; for crystals of other programs those of the main
-            run, but for `sample`, which says where they were read, and the calculator.
-        homes: for each step, the run in whose folder the results are: runs share what they have in common.
-        epoch_of: for a model that was kept on the way, the run that it belongs to.
+    The sections of crystals of other programs are those of the main run, but for `sample`, which says where they were
+    read, and the calculator.
     """
 
     name: str
-    folder: Path
-    sections: dict[str, Any]
-    homes: dict[str, str]
-    epoch_of: str | None = None
+    folder: Path  # of all results
+    sections: dict[str, Any]  # {section: {key: value}, "seed": …}
+    homes: dict[str, str]  # {step: the run in whose folder its results are}: runs share what they have in common
+    epoch_of: str | None = None  # of a model that was kept on the way: the run that it belongs to
 
     @property
     def rows(self) -> list[Path]:
@@ -149,7 +144,7 @@ def runs_of(text: str, folder: Path) -> tuple[list[Run], list[Run]]:
 
     Args:
         text: path of a config file, the config as JSON, or what `record` makes of its runs.
-        folder: where the results are.
+        folder: of all results.
 
     Returns:
         The main run, its ablations and crystals of other programs, in this order; then the runs of kept models.
@@ -165,11 +160,7 @@ def runs_of(text: str, folder: Path) -> tuple[list[Run], list[Run]]:
 
 
 def runs_of_config(config: dict, folder: Path) -> tuple[list[Run], list[Run]]:
-    """The same of a config as it was read.
-
-    Raises:
-        MiadError: the config has errors.
-    """
+    """The same of a config as it was read."""
     asked = resolve(config)
     given = read_runs(config, next(iter(asked.values())))
     epochs = kept_runs(asked, given)
@@ -187,18 +178,12 @@ def runs_of_config(config: dict, folder: Path) -> tuple[list[Run], list[Run]]:
 
 def record(step: str, runs: Iterable[Run], kept: Iterable[Run] = ()) -> str:
     """The runs as JSON for `--runs` of a step at the end, with no other settings than those that it reads."""
-    parts = {
-        part: [
-            {
-                key: _picked(value, SETTINGS_READ[step]) if key == "sections" else value
-                for key, value in asdict(run).items()
-                if key != "folder"
-            }
-            for run in ones
-        ]
-        for part, ones in (("runs", runs), ("kept", kept))
-    }
-    return json.dumps(parts)
+
+    def told(run: Run) -> dict[str, Any]:
+        sections = _picked(run.sections, SETTINGS_READ[step])
+        return {"name": run.name, "sections": sections, "homes": run.homes, "epoch_of": run.epoch_of}
+
+    return json.dumps({"runs": [told(run) for run in runs], "kept": [told(run) for run in kept]})
 
 
 def _picked(sections: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:

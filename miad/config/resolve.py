@@ -12,13 +12,12 @@ import json
 import re
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from miad.config.schema import checked
-from miad.config.sections import SECTIONS, UPSTREAM, build, from_record, settings_json
+from miad.config.sections import SECTIONS, UPSTREAM, Section, build, from_record, settings_json
 from miad.core.errors import MiadError
 
-Section = TypeVar("Section")
 Check = Callable[[dict[str, dict]], None]
 TAKEN = ("external", "figures", "tables")  # folders of results/ that are no runs; external: of earlier versions
 
@@ -34,9 +33,6 @@ def merge(base: dict, over: dict) -> dict:
 
 def resolve(config: dict) -> dict[str, dict]:
     """The complete settings of every run that a config asks for.
-
-    Args:
-        config: config.yaml as read.
 
     Returns:
         {run name: {section: {key: value}, "seed": …}}; the first run is the main one, the others are ablations.
@@ -69,10 +65,7 @@ def resolve(config: dict) -> dict[str, dict]:
 
 
 def check_names(config: dict) -> None:
-    """Names of runs are names of folders and of rows, each of one run.
-
-    Args:
-        config: config.yaml as read; keys that are missing or of the wrong type are left to `checked`.
+    """Names of runs are names of folders and of rows, each of one run; wrong types of blocks are left to `checked`.
 
     Raises:
         MiadError: a name that is no text of letters, digits and underscores, or that is taken.
@@ -97,14 +90,8 @@ def check_names(config: dict) -> None:
 def kept_runs(runs: dict[str, dict], others: Container[str] = ()) -> dict[str, dict]:
     """Further runs, one per model that `train.keep_every` kept, of the runs that ask for them with `report.epochs`.
 
-    They share the training; the last epoch is that of the run itself.
-
-    Args:
-        runs: settings of the runs, as `resolve` returns them.
-        others: names of further runs, of crystals of other programs.
-
-    Returns:
-        {`{run}_epoch_{epoch}`: settings}.
+    They share the training, and are called {run}_epoch_{epoch}; the last epoch is that of the run itself. No
+    name may be that of a run, or of the others, which are crystals of other programs.
 
     Raises:
         MiadError: no models are kept, or a run of this name exists.
@@ -131,24 +118,18 @@ def kept_runs(runs: dict[str, dict], others: Container[str] = ()) -> dict[str, d
 def read_runs(config: dict, main: dict) -> dict[str, dict]:
     """Further runs, one per entry of `external`: crystals of other programs that are read instead of sampled.
 
-    Args:
-        config: config.yaml as read.
-        main: settings of the main run.
-
-    Returns:
-        {name: settings}: those of the main run, but for `sample`, which says where the crystals are read, the
-        calculator, and DFT, which is left out.
+    Their settings are those of the main run, but for `sample`, which says where the crystals are read, the calculator,
+    and DFT, which is left out.
     """
     runs = {}
     for name, entry in (config.get("external") or {}).items():
-        relax = {**main["relax"], "calculators": [entry.get("calculator") or "chgnet"]}
         named = {key: entry.get(key) for key in ("crystals", "generated", "energy_frame")}
-        runs[name] = {
-            **main,
+        changes = {
             "sample": {**named, "num_shards": 1, "epoch": None},
-            "relax": relax,
+            "relax": {**main["relax"], "calculators": [entry.get("calculator") or "chgnet"]},
             "dft": {**main["dft"], "enabled": False},
         }
+        runs[name] = main | changes
     return runs
 
 
@@ -163,31 +144,25 @@ def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
     It is the first run whose settings of the step, and of all steps before it, are the same: runs share what they have
     in common, so an ablation of the sampler starts from the weights of the main run.
     """
-    sections = {section for upstream in UPSTREAM.values() for section in upstream}
-    texts = {run: {section: _text(settings, section) for section in sections} for run, settings in runs.items()}
+    names = {name for upstream in UPSTREAM.values() for name in upstream}
+    texts = {
+        run: {
+            name: str(settings[name]) if name == "sample" and is_read(settings) else settings_json(settings, name)
+            for name in names
+        }
+        for run, settings in runs.items()
+    }
     found: dict[str, dict[str, str]] = {}
     for step, upstream in UPSTREAM.items():
-        first: dict[tuple[str, ...], str] = {}
-        found[step] = {
-            run: first.setdefault(tuple(text[name] for name in upstream), run) for run, text in texts.items()
-        }
+        first: dict[tuple[str | None, ...], str] = {}
+        found[step] = {run: first.setdefault(tuple(map(text.get, upstream)), run) for run, text in texts.items()}
     return found
-
-
-def _text(settings: dict, section: str) -> str:
-    """A section as JSON, to be compared with that of another run."""
-    if section == "sample" and is_read(settings):
-        return json.dumps(settings["sample"], sort_keys=True)
-    return settings_json(settings, section)
 
 
 def read_settings(text: str, kind: type[Section], check: Check | None = None) -> Section:
     """Settings from the command line: JSON of one section, or the path of a config file, whose main run is meant.
 
-    Args:
-        text: of the flag.
-        kind: the section.
-        check: of all runs of a config file, for what no single key can tell.
+    All runs of a config file are checked, for what no single key can tell.
 
     Raises:
         MiadError: neither of the two, or a config file with errors.
@@ -250,11 +225,7 @@ def read_config(path: Path) -> dict:
 
 
 def _check_keys(node: Any, path: str, above: str = "") -> None:
-    """Refuse keys that YAML would take silently: the second of two wins over all that the first one holds.
-
-    Raises:
-        MiadError: a key occurs twice, or is no text.
-    """
+    """Refuse keys that YAML would take silently: the second of two wins over all that the first one holds."""
     lines: dict[str, int] = {}
     for key, value in node.value if getattr(node, "id", None) == "mapping" else ():
         name, line = f"{above}{key.value}", key.start_mark.line + 1

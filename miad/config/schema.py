@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
-from miad.config.fields import Checksum, Fmax, Frame, MaxSteps, Memory, Name, Natural
-from miad.config.sections import SECTIONS, own_keys
+from miad.config.sections import SECTIONS, Checksum, Fmax, Frame, MaxSteps, Memory, Name, Natural, own_keys
 from miad.config.validation import STRICT, validated
 
 Seed = Annotated[Natural, Field(description="Seed of all random numbers.")]

@@ -5,7 +5,6 @@ from there, so that each fact is written once and each step is rerun only when s
 The values and the reasons for them are in config.yaml, how they become the settings of each run in resolve.py.
 """
 
-import dataclasses
 import json
 import typing
 from typing import Annotated, Any, Literal, TypeVar
@@ -13,31 +12,44 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from miad.config.fields import (
-    Checksum,
-    Count,
-    Cutoffs,
-    Device,
-    Energy,
-    File,
-    Fmax,
-    Fraction,
-    Frame,
-    MaxSteps,
-    Memory,
-    Name,
-    Natural,
-    NotNegative,
-    Positive,
-    Precision,
-    Split,
-    Workers,
-    adding_up,
-    unique,
-)
-from miad.config.validation import STRICT, validated
+from miad.config.validation import STRICT, adapter, validated
 
 Section = TypeVar("Section")
+# Types that several fields share.
+Natural = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Energy = Annotated[float, Field(ge=-1, le=2)]  # eV/atom above the hull
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
+Checksum = Annotated[str, Field(pattern=r"^(sha256|md5|git):[0-9a-fA-F]+$")]
+Split = Literal["train", "val", "test"]
+File = Annotated[str, Field(pattern=r"^(train|val|test|references)$")]
+Frame = Literal["mp2020", "uncorrected"]
+Precision = Annotated[
+    Literal["float32", "tf32", "bf16"], Field(description="Precision of the network; tf32 is float32 on a CPU.")
+]
+Cutoffs = Literal["mp_20", "perov_5", "carbon_24"]
+Device = Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N.")]
+Workers = Annotated[Count | None, Field(description="Processes; null: one per core.")]
+Fmax = Annotated[float, Field(gt=0, le=10, description="eV/Å; limit of forces and cell gradient.")]
+MaxSteps = Annotated[Natural, Field(description="Optimizer steps per crystal.")]
+Memory = Annotated[float, Field(ge=1, description="GB that a worker process on a CPU may take.")]
+
+
+def adding_up(fractions: list[float]) -> list[float]:
+    """Three fractions, refused unless their sum is 1."""
+    if len(fractions) != 3 or abs(sum(fractions) - 1) > 1e-9:
+        raise ValueError("three fractions that add up to 1")
+    return fractions
+
+
+def unique(names: list[str]) -> list[str]:
+    """Names, refused if one occurs twice."""
+    if len(set(names)) < len(names):
+        raise ValueError("each name once")
+    return names
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -321,11 +333,7 @@ def own_keys(kind: type) -> dict[str, Any]:
 
 
 def build(run: dict, kind: type[Section]) -> Section:
-    """One section from the settings of a run.
-
-    Args:
-        run: settings of one run, as `resolve` returns them.
-        kind: a section of this module.
+    """One section from the settings of a run, as `resolve` returns them.
 
     Raises:
         MiadError: a key is missing, unknown, of the wrong type or out of its range.
@@ -353,15 +361,9 @@ def settings_json(run: dict, name: str) -> str:
 
 
 def without_defaults(section: Any) -> dict[str, Any]:
-    """The values of a section as `dataclasses.asdict` gives them, defaults left out, those of inner sections too."""
-    record = dataclasses.asdict(section)
-    for field in dataclasses.fields(section):
-        value = getattr(section, field.name)
-        if dataclasses.is_dataclass(value):
-            record[field.name] = without_defaults(value)
-        elif field.default is not dataclasses.MISSING and value == field.default:
-            del record[field.name]
-    return record
+    """The values of a section, defaults left out, those of inner sections too."""
+    kind: Any = type(section)
+    return adapter(kind).dump_python(section, exclude_defaults=True)
 
 
 def from_record(kind: type[Section], record: Any) -> Section:

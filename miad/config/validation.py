@@ -57,16 +57,16 @@ def validated(kind: type[Kind], value: Any, *, section: str = "", origin: str = 
     Raises:
         MiadError: a key is missing, unknown, of the wrong type or out of its range; all of them are told, a line each.
     """
-    value, adapter = json.loads(json.dumps(value, default=str)), _adapter(typing.cast(Any, kind))
+    value, typed = json.loads(json.dumps(value, default=str)), adapter(typing.cast(Any, kind))
     try:
-        return adapter.validate_json(json.dumps(value))
+        return typed.validate_json(json.dumps(value))
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             if problem["type"] in OF_TYPE and isinstance(problem["input"], str):
                 *parents, key = problem["loc"]
                 functools.reduce(operator.getitem, parents, value)[key] = meant(problem["input"])
     try:
-        return adapter.validate_json(json.dumps(value))
+        return typed.validate_json(json.dumps(value))
     except ValidationError as error:
         problems = sorted(error.errors(include_url=False), key=lambda problem: [str(part) for part in problem["loc"]])
         lines = [_sentence(kind, problem, section) for problem in problems]
@@ -93,7 +93,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 @functools.cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def adapter(kind: Any) -> TypeAdapter[Any]:
+    """What makes records of a type, and plain values of them."""
     return TypeAdapter(kind)
 
 

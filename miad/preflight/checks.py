@@ -18,10 +18,7 @@ FIRST_LOSSES = {"lattice", "coords", "species"}
 
 
 def check_runs(runs: dict[str, dict]) -> None:
-    """Check what keys of different sections say together.
-
-    Args:
-        runs: settings of the runs, as `resolve` returns them; the first one is the main run.
+    """Check what keys of different sections say together, in all runs of `resolve`, the main run first.
 
     Raises:
         MiadError: names both keys.
@@ -101,10 +98,6 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
 
     Those of the potentials are under `relax.` and the name of the calculator. Finished calculations, and
     crystals of other programs, may be a folder.
-
-    Args:
-        run: settings of one run, as `resolve` returns them.
-        reading: the sections that are looked at.
 
     Raises:
         MiadError: one of them does not exist.

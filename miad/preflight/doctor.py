@@ -30,17 +30,11 @@ MIN_FREE_GIB = 5.0  # a run at laptop scale needs less than one
 
 
 class Check(NamedTuple):
-    """One finding.
-
-    Attributes:
-        name: of the subject.
-        state: `ok`, `note` (worth knowing, stops nothing) or `MISSING`.
-        message: the finding and, if something is missing, how to get it.
-    """
+    """One finding."""
 
     name: str
-    state: str
-    message: str
+    state: str  # `ok`, `note` (worth knowing, stops nothing) or `MISSING`
+    message: str  # and, if something is missing, how to get it
 
     def __str__(self) -> str:
         return f"{self.state:<8} {self.name:<16} {self.message}"
@@ -53,10 +47,6 @@ def run(*, settings: Path | None = None, profile: Path | None = None) -> None:
         settings: config file; ./config.yaml if left out
         profile: folder of the snakemake profile whose partitions are checked; if left out that is profiles/slurm, and
             Slurm need not answer
-
-    Raises:
-        MiadError: an error in the config, or something is missing; the lines above the message say what and how to
-            get it.
     """
     runs = resolve(read_config(settings or Path("config.yaml")))
     found = []
@@ -80,10 +70,12 @@ def checks(runs: dict[str, dict], profile: Path | None) -> Iterator[Check]:
 
 def of_run(name: str, sections: dict) -> Iterator[Check]:
     """All that one run needs."""
+    from miad.model import register  # late: it imports torch
+
     for calculator in sections["relax"]["calculators"]:
         yield weights(calculator, sections["relax"]["potentials"].get(calculator))
-    yield own_data(sections)
-    yield attempt("model", lambda: model(build(sections, Train)))
+    yield attempt("own files", lambda: named(sections, "dataset", "train", "metrics"))
+    yield attempt("model", lambda: register.check(build(sections, Train)))
     yield gpus(sections)
     yield hull(build(sections, Hull))
     if not build(sections, Dft).enabled:
@@ -91,16 +83,9 @@ def of_run(name: str, sections: dict) -> Iterator[Check]:
         return
     settings = build(sections, Vasp)
     if settings.replay is not None:
-        yield attempt("replay", lambda: ", ".join(own_files(sections, ["vasp"])["vasp"]))
+        yield attempt("replay", lambda: named(sections, "vasp"))
         return
     yield from vasp(settings, elements_of(name, sections))
-
-
-def model(train: Train) -> str:
-    """Process and network of a training, by name."""
-    from miad.model import register  # imports torch, seconds that every `miad --help` would wait
-
-    return register.check(train)
 
 
 def attempt(name: str, action: Callable[[], str]) -> Check:
@@ -152,14 +137,10 @@ def weights(calculator: str, options: dict | None = None) -> Check:
     return attempt(f"weights {calculator}", lambda: potential(calculator, options).label)
 
 
-def own_data(sections: dict) -> Check:
-    """The files that the config names, but for hull, weights and DFT, which have their own checks."""
-
-    def named() -> str:
-        files = own_files(sections, ["dataset", "train", "metrics"])
-        return ", ".join(path for paths in files.values() for path in paths) or "none named in config.yaml"
-
-    return attempt("own files", named)
+def named(sections: dict, *reading: str) -> str:
+    """The user's own files that some sections name."""
+    files = own_files(sections, reading).values()
+    return ", ".join(path for paths in files for path in paths) or "none named in config.yaml"
 
 
 def gpus(sections: dict) -> Check:

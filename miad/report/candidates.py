@@ -1,6 +1,5 @@
 """Candidates: the S.U.N. crystals of a run as a list and as CIF, and the ledger of all its samples."""
 
-import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -83,9 +82,6 @@ def run(
         ledger_csv: CSV to write: every attempted sample, and where it ended
         ledger_parquet: the same as Parquet
         run: its name; runs that share all steps share the row files, which name the run that made them (the default)
-
-    Raises:
-        MiadError: the three lists differ in length, or a file is damaged.
     """
     if not len(ledgers) == len(verdicts) == len(rows):
         raise MiadError("--ledgers, --verdicts and --rows must name one file each per calculator, in the same order.")
@@ -113,9 +109,9 @@ def run(
 def ledger_line(crystal: Crystal, name: str, sample: SampleVerdicts, protocol: str) -> dict[str, Any]:
     """One attempted sample in the columns of the ledger."""
     verdict = sample.protocols[protocol]
+    products = sorted(sample.decomposition.items(), key=lambda part: -part[1])
     known = {key: getattr(crystal, key) for key in LEDGER_COLUMNS if hasattr(crystal, key) and key != "reduced_formula"}
     return {
-        **dict.fromkeys(LEDGER_COLUMNS),
         **known,
         "run": name,
         "failure": None if crystal.failure is None else str(crystal.failure),
@@ -123,7 +119,8 @@ def ledger_line(crystal: Crystal, name: str, sample: SampleVerdicts, protocol: s
         "reason": verdict.reason,
         "group": verdict.group,
         "known_as": verdict.known_as,
-        "decomposition": _mixture(sample.decomposition),
+        # Shares of the atoms, e.g. `0.75 Li2O + 0.25 Fe2O3`.
+        "decomposition": " + ".join(f"{share:.4g} {formula}" for formula, share in products) or None,
     }
 
 
@@ -149,29 +146,21 @@ def space_group(crystal: Crystal) -> str | None:
         return None
 
 
-def cif_name(crystal: Crystal, several: bool) -> str:
-    """File name of a crystal: its id, and the calculator that relaxed it where a run has several."""
-    stem = f"{crystal.crystal_id}_{crystal.calculator}" if several else crystal.crystal_id
-    return re.sub(r"[^A-Za-z0-9._+-]+", "_", stem).strip(".") + ".cif"
-
-
 def cif_names(crystals: Iterable[Crystal], several: bool) -> list[str]:
-    """File names of crystals, no two the same: ids of others may differ in nothing but what file names cannot have."""
+    """File names of crystals: the id, and the calculator that relaxed it where a run has several.
+
+    No two are the same: ids of others may differ in nothing but what file names cannot have.
+    """
     names: dict[str, None] = {}
     for crystal in crystals:
-        name = first = cif_name(crystal, several)
-        for number in itertools.count(2):
-            if name not in names:
-                break
-            name = f"{first.removesuffix('.cif')}_{number}.cif"
+        stem = f"{crystal.crystal_id}_{crystal.calculator}" if several else crystal.crystal_id
+        stem = re.sub(r"[^A-Za-z0-9._+-]+", "_", stem).strip(".")
+        name, number = f"{stem}.cif", 1
+        while name in names:
+            number += 1
+            name = f"{stem}_{number}.cif"
         names[name] = None
     return list(names)
-
-
-def _mixture(decomposition: dict[str, float]) -> str | None:
-    """Decomposition products as text, shares of the atoms, e.g. `0.75 Li2O + 0.25 Fe2O3`."""
-    parts = sorted(decomposition.items(), key=lambda part: -part[1])
-    return " + ".join(f"{share:.4g} {formula}" for formula, share in parts) or None
 
 
 def write_parquet(path: Path, columns: dict[str, Any], rows: Rows) -> None:

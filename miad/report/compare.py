@@ -33,9 +33,6 @@ def run(*, results: Path, out: Path, runs: str = "config.yaml") -> None:
         results: folder with the results of all runs
         out: folder to write, results/tables
         runs: the runs, as JSON or as a config file
-
-    Raises:
-        MiadError: the config has errors, or a result is missing.
     """
     chosen, _ = runs_of(runs, results)
     outcomes = outcomes_of(chosen)
@@ -77,15 +74,11 @@ def markdown(lines: Rows) -> str:
     heads = ["run", "calculator", "samples", *(f"{heading} (%)" for heading in HEADINGS.values())]
     rows = [[line["run"], line["calculator"], line["attempted"], *_cells(line, "percent")] for line in lines]
     text += [markdown_table(heads, rows)]
-    compared = [line for line in lines if "compared_to" in line]
+    first = ("run", "compared_to", "pairing")
+    compared = [[*map(line.get, first), *_cells(line, "difference", "+.1f")] for line in lines if "compared_to" in line]
     if compared:
         text += ["", "Difference to the first run in percentage points, with 95 % intervals (Newcombe).", ""]
-        heads = ["run", "compared to", "pairing", *HEADINGS.values()]
-        rows = [
-            [line["run"], line["compared_to"], line["pairing"], *_cells(line, "difference", "+.1f")]
-            for line in compared
-        ]
-        text += [markdown_table(heads, rows)]
+        text += [markdown_table(["run", "compared to", "pairing", *HEADINGS.values()], compared)]
     return "\n".join(text) + "\n"
 
 

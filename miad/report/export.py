@@ -4,6 +4,7 @@ import json
 import logging
 import re
 import zipfile
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,55 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("miad")
 GIVEN = "given"  # in names of files: crystals that were relaxed elsewhere
-
-README = """# Exports of {{ run }}
-
-| file | what | read by |
-| --- | --- | --- |
-| `candidates.extxyz` | the S.U.N. crystals, relaxed, the most stable first | ASE, OVITO: `ase.io.read(path, ":")` |
-| `candidates.json` | the same as ComputedStructureEntry | pymatgen: `monty.serialization.loadfn(path)` |
-| `candidates.parquet` | the same as a table with cells and coordinates | pandas, polars, DuckDB |
-| `../cif/` | the same as CIF | anything |
-| `{{ generated }}` | every decoded sample as generated, one CIF each | MatterGen, LeMat-GenBench{{ unzipped }} |
-{% for one in relaxed %}
-| `relaxed_{{ one }}.extxyz`, `energies_{{ one }}.npy`, `relaxed_{{ one }}.csv` | every relaxed sample, in this order \
-| MatterGen (first two), LeMat-GenBench (CSV) |
-{% endfor %}
-
-Energies in `candidates.*` are in the energy frame that they name; `mp2020` holds the corrections of the Materials
-Project already. MatterGen's evaluator adds these corrections itself, so its energies (total, eV) are without them.
-
-MatterGen's evaluator relaxes as-generated crystals with its own potential, or takes relaxed ones with their energies:
-
-```
-mattergen-evaluate --structures_path={{ structures }} --relax=True --structure_matcher=disordered --save_as=metrics.json
-{% for one in relaxed %}
-mattergen-evaluate --structures_path=relaxed_{{ one }}.extxyz --energies_path=energies_{{ one }}.npy --relax=False \
---structure_matcher=disordered --save_as=metrics.json
-{% endfor %}
-```
-
-LeMat-GenBench takes a folder of CIFs or a CSV with a column `structure`:
-
-```
-scripts/run_benchmarks.py --cifs generated --config comprehensive --name {{ run }}
-{% for one in relaxed %}
-scripts/run_benchmarks.py --csv relaxed_{{ one }}.csv --config comprehensive --name {{ run }}_{{ one }}
-{% endfor %}
-```
-
-Our rates are shares of the {{ attempted }} samples that were attempted. What these programs read is less, and so are \
-their
-denominators: samples that could not be decoded or relaxed are in no file.
-
-| file | samples | of a rate of theirs, to compare with ours |
-| --- | --- | --- |
-| `{{ generated }}` | {{ decoded }} of {{ attempted }} | {{ share(decoded) }} |
-{% for one, held in relaxed.items() %}
-| `relaxed_{{ one }}.extxyz`, `energies_{{ one }}.npy`, `relaxed_{{ one }}.csv` | {{ held }} of {{ attempted }} | \
-{{ share(held) }} |
-{% endfor %}
-"""
 
 
 def run(*, candidates: Path, ledgers: list[Path], rows: list[Path], generated: list[Path], out: Path, run: str) -> None:
@@ -204,15 +156,12 @@ def _readme(run: str, relaxed: dict[str, int], attempted: int, decoded: int) -> 
     """README.md of the folder; `relaxed` has the number of samples that each calculator has relaxed."""
     import jinja2
 
-    is_zipped = decoded > MAX_FILES
     environment = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True)  # noqa: S701  Markdown, not HTML
-    return environment.from_string(README).render(
+    template = environment.from_string((resources.files("miad.report") / "export.md.jinja").read_text("utf-8"))
+    return template.render(
         run=re.sub(r"[^A-Za-z0-9_]", "_", run),
-        generated="generated.zip" if is_zipped else "generated/",
-        structures="generated.zip" if is_zipped else "generated",
-        unzipped=" (unzipped)" if is_zipped else "",
+        is_zipped=decoded > MAX_FILES,
         relaxed=relaxed,
         attempted=attempted,
         decoded=decoded,
-        share=lambda held: "as it is" if held == attempted else f"times {held}/{attempted}",
     )

@@ -34,16 +34,10 @@ KINDS = {"chgnet": "CHGNet", "eqv2": "eqV2", "dft": DFT}
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run judged with one calculator under the headline protocol.
-
-    Attributes:
-        run: the run.
-        record: its row file.
-        row, verdicts: where it is from.
-    """
+    """One run judged with one calculator under the headline protocol."""
 
     run: Run
-    record: dict[str, Any]
+    record: dict[str, Any]  # content of the row file
     row: Path
     verdicts: Path
 
@@ -103,11 +97,7 @@ class Outcome:
 
 
 def outcomes_of(runs: list[Run]) -> list[Outcome]:
-    """Every run and calculator, in the order of the table.
-
-    Raises:
-        MiadError: a row file is damaged.
-    """
+    """Every run and calculator, in the order of the table."""
     return [
         Outcome(run, read_row(row), row, verdicts)
         for run in runs

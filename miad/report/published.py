@@ -12,37 +12,22 @@ HULL = "Materials Project 2023-02-07"  # the paper's appendix D
 
 @dataclass(frozen=True)
 class Published:
-    """One published row, of one calculator.
-
-    Attributes:
-        model: what the paper calls the model or variant.
-        calculator: DFT, eqV2 or CHGNet.
-        rates: {rate: percent}, None where the paper prints a dash.
-        settings: {section.key: value} that make a variant; empty for models.
-    """
+    """One published row, of one calculator."""
 
     model: str
-    calculator: str
-    rates: dict[str, float | None]
-    settings: dict[str, Any]
+    calculator: str  # DFT, eqV2 or CHGNet
+    rates: dict[str, float | None]  # percent, None where the paper prints a dash
+    settings: dict[str, Any]  # {section.key: value} that make a variant; empty for models
 
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One table of the paper.
-
-    Attributes:
-        number: in the paper.
-        subject: what it is of.
-        rates: that it prints, in the order of its columns.
-        rows: as published.
-        note: what to know of the published rows.
-    """
+    """One table of the paper; rates are in the order of its columns, the note is on the published rows."""
 
     number: int
     subject: str
-    rates: tuple[str, ...]
-    rows: tuple[Published, ...]
+    rates: list[str]
+    rows: list[Published]
     note: str = ""
 
     @property
@@ -56,14 +41,14 @@ class PaperTable:
         return list(self.rows[0].settings)
 
 
-def _table(number: int, subject: str, rates: list[str], rows: list[dict[str, Any]], note: str = "") -> PaperTable:
+def _table(rates: list[str], rows: list[dict[str, Any]], **others: Any) -> PaperTable:
     found = [
         Published(row["model"], calculator, dict(zip(rates, values, strict=True)), row.get("settings", {}))
         for row in rows
         for calculator, values in row.items()
         if calculator not in ("model", "settings")
     ]
-    return PaperTable(number, subject, tuple(rates), tuple(found), note)
+    return PaperTable(rates=rates, rows=found, **others)
 
 
 TABLES = tuple(

@@ -35,15 +35,8 @@ HEADINGS = {rate: f"{NAMES[rate]} %" for rate in RATES}  # of the readable table
 
 
 def measured_rows(record: dict[str, Any], protocols: str) -> Rows:
-    """Rows of the table from the row file of one run and calculator.
-
-    Args:
-        record: what `miad sun` wrote as --row.
-        protocols: `headline` for one row, `all` for one per protocol, the headline first.
-    """
-    names = [record["headline"]]
-    if protocols == "all":
-        names += [name for name in record["protocols"] if name != record["headline"]]
+    """Rows of one run and calculator: the headline protocol, and with `all` the others after it."""
+    names = dict.fromkeys([record["headline"], *(record["protocols"] if protocols == "all" else ())])
     rows = []
     for name in names:
         judged = record["protocols"][name]
@@ -90,16 +83,13 @@ def run(settings: Report, *, rows: list[Path], table: Path, readable: Path, name
         readable: the same as Markdown, e.g. results/sun_table.md
         names: of the run of each row, in the same order: runs that share all steps share the row file, which names
             the run that made it; without them that name is taken
-
-    Raises:
-        MiadError: a row file is damaged, or there are not as many names as rows.
     """
     if names is not None and len(names) != len(rows):
         raise MiadError("--names and --rows must name one run and one file each per row, in the same order.")
-    records = [read_row(path) for path in rows]
-    if names is not None:
-        records = [{**record, "run": name} for record, name in zip(records, names, strict=True)]
-    lines = [line for record in records for line in measured_rows(record, settings.protocols)]
+    lines = []
+    for path, name in zip(rows, names or [""] * len(rows), strict=True):
+        record = read_row(path)
+        lines += measured_rows({**record, "run": name or record["run"]}, settings.protocols)
     if settings.published:
         lines += [published_row(paper, figures) for paper in published.TABLES[:2] for figures in paper.rows]
     write_text(readable, markdown(settings.title, lines))
@@ -123,8 +113,4 @@ def markdown(title: str, lines: Rows) -> str:
 
 def rule_lines(rules: dict[str, str]) -> list[str]:
     """Notes under a table with rows of DFT: {row: how samples count that were not sent}."""
-    return [
-        text
-        for name, rule in rules.items()
-        for text in ("", f"{name}: {rule}; a dash is a rate that this does not tell.")
-    ]
+    return [f"\n{name}: {rule}; a dash is a rate that this does not tell." for name, rule in rules.items()]

@@ -19,17 +19,10 @@ _ASIDE = ("dft", "vasp", "metrics", "report")
 
 
 def write(paper: PaperTable, outcomes: list[Outcome], has_published: bool, folder: Path) -> None:
-    """Write one table as CSV and Markdown.
-
-    Args:
-        paper: which one.
-        outcomes: all runs, the main run first.
-        has_published: whether the published rows follow.
-        folder: where to.
-    """
+    """Write one table as CSV and Markdown, of all runs, the main run first."""
     name = f"table_{paper.number}"
     ours = [one for one in outcomes if belongs(paper, one, outcomes[0])]
-    lines = [*measured_lines(paper, ours), *(published_lines(paper) if has_published else [])]
+    lines = lines_of(paper, ours, has_published)
     columns = columns_of(paper, lines)
     write_csv(folder / f"{name}.csv", columns, lines, digits=4)
     rules = {f"{one.run.name}, {one.record['calculator']}": one.not_sent for one in ours}
@@ -40,8 +33,7 @@ def flat(sections: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested settings as {section.key: value}."""
     found: dict[str, Any] = {}
     for key, value in sections.items():
-        inner = flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-        found |= inner
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return found
 
 
@@ -57,31 +49,23 @@ def belongs(paper: PaperTable, one: Outcome, main: Outcome) -> bool:
     """Whether a run has a row in a table; in an ablation if it varies what the table varies, and nothing else."""
     if (one.kind == DFT) != (paper.number == 1):  # the others are of machine-learned potentials
         return False
-    settings = flat(one.run.sections)
-    return not paper.settings or (
-        varied(one.run, main.run) <= set(paper.settings)
-        and all(settings.get(key) is not None for key in paper.settings)
-    )
+    settings, needed = flat(one.run.sections), set(paper.settings)
+    is_set = all(settings.get(key) is not None for key in needed)
+    return not needed or (is_set and varied(one.run, main.run) <= needed)
 
 
-def measured_lines(paper: PaperTable, outcomes: Iterable[Outcome]) -> Rows:
-    """A line of each run, with a column for each calculator and rate."""
-    lines: dict[str, dict[str, Any]] = {}
+def lines_of(paper: PaperTable, outcomes: Iterable[Outcome], has_published: bool) -> Rows:
+    """A line of each run, then of each published model, with a column for each calculator and rate."""
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
     for one in outcomes:
         settings = flat(one.run.sections)
         label = {"model": one.run.name, "kind": "measured", "hull": one.record["hull"]}
-        line = lines.setdefault(one.run.name, label | {key: settings[key] for key in paper.settings})
+        line = lines.setdefault(("measured", one.run.name), label | {key: settings[key] for key in paper.settings})
         for rate in paper.rates:
             line |= rate_cells(f"{one.kind}: {rate}", one.rate(rate))
-    return list(lines.values())
-
-
-def published_lines(paper: PaperTable) -> Rows:
-    """The same of the published models."""
-    lines: dict[str, dict[str, Any]] = {}
-    for row in paper.rows:
+    for row in paper.rows if has_published else ():
         label = {"model": row.model, "kind": "published", "hull": published.HULL}
-        line = lines.setdefault(row.model, label | row.settings)
+        line = lines.setdefault(("published", row.model), label | row.settings)
         line |= {f"{row.calculator}: {rate}": value for rate, value in row.rates.items()}
     return list(lines.values())
 
@@ -108,8 +92,6 @@ def markdown(paper: PaperTable, columns: list[str], lines: Rows, rules: dict[str
         [f"{line['model']} ({line['kind']})", *(interval(rate_of(line, name)) for name in rates), line["hull"]]
         for line in lines
     ]
-    text = [f"# {paper.title}", "", "Measured rates have 95 % Wilson intervals in brackets."]
-    if paper.note:
-        text += ["", paper.note]
-    text += ["", markdown_table(["model", *rates.values(), "hull"], rows), *rule_lines(rules)]
-    return "\n".join(text) + "\n"
+    note = ["", paper.note] if paper.note else []
+    text = [f"# {paper.title}", "", "Measured rates have 95 % Wilson intervals in brackets.", *note, ""]
+    return "\n".join([*text, markdown_table(["model", *rates.values(), "hull"], rows), *rule_lines(rules)]) + "\n"

@@ -84,16 +84,15 @@ def with_frame(crystals: list[Crystal], frame: str | None) -> list[Crystal]:
         raise MiadError(f"--energy-frame is '{frame}'; use {' or '.join(FRAMES)}.")
     framed = []
     for one in crystals:
-        if one.energy_per_atom is None:
-            framed.append(one)
-            continue
-        if one.energy_frame and frame and one.energy_frame != frame:
-            raise MiadError(f"{one.crystal_id} states the energy frame '{one.energy_frame}', --energy-frame '{frame}'.")
-        if not (one.energy_frame or frame):
-            raise MiadError(
-                f"{one.crystal_id} has an energy without its frame. Give --energy-frame {' or '.join(FRAMES)}."
-            )
-        framed.append(one.replace(energy_frame=one.energy_frame or frame, calculator=one.calculator or "as given"))
+        if one.energy_per_atom is not None:
+            own = one.energy_frame or frame
+            if not own:
+                known = " or ".join(FRAMES)
+                raise MiadError(f"{one.crystal_id} has an energy without its frame. Give --energy-frame {known}.")
+            if own != (frame or own):
+                raise MiadError(f"{one.crystal_id} states the energy frame '{own}', --energy-frame '{frame}'.")
+            one = one.replace(energy_frame=own, calculator=one.calculator or "as given")
+        framed.append(one)
     return framed
 
 
@@ -117,11 +116,8 @@ def with_generated(relaxed: list[Crystal], generated: list[Crystal]) -> tuple[li
     kept = {_identity(one) for one in relaxed}
     lost = [one for one in generated if _identity(one) not in kept]
     if lost:
-        log.warning(
-            "%s and %d others are not among the relaxed crystals; they count as attempted",
-            _identity(lost[0]),
-            len(lost) - 1,
-        )
+        names = f"{_identity(lost[0])} and {len(lost) - 1} others"
+        log.warning("%s are not among the relaxed crystals; they count as attempted", names)
     reason = "it is among the generated crystals, but not among the relaxed ones"
     return relaxed + [one.failed("relax", reason) for one in lost], joined + lost
 

@@ -10,7 +10,7 @@ from pymatgen.core import Structure
 
 from miad.io.any_format import read_any
 from miad.report import candidates
-from miad.report.candidates import LEDGER_COLUMNS, cif_name
+from miad.report.candidates import LEDGER_COLUMNS, cif_names
 from miad.sun import step as sun
 from tests.builders.crystals import rock_salt
 from tests.builders.finished import write_candidates
@@ -69,8 +69,8 @@ def test_a_second_writing_replaces_the_first(files: dict, tmp_path: Path) -> Non
 
 
 def test_ids_become_safe_file_names() -> None:
-    assert cif_name(rock_salt("../a b/c"), several=False) == "_a_b_c.cif"
-    assert cif_name(rock_salt("x").replace(calculator="CHGNet 0.3.0"), several=True) == "x_CHGNet_0.3.0.cif"
+    assert cif_names([rock_salt("../a b/c")], several=False) == ["_a_b_c.cif"]
+    assert cif_names([rock_salt("x").replace(calculator="CHGNet 0.3.0")], several=True) == ["x_CHGNet_0.3.0.cif"]
 
 
 def test_many_candidates_share_files_that_can_be_read_back(tmp_path: Path, monkeypatch) -> None:

@@ -81,7 +81,7 @@ def test_hostile_names_of_crystals_stay_names(tmp_path):
         assert crystals and all(one.failure is None for one in crystals), path
         assert sorted(tmp_path.rglob("*")) == before  # nothing is unpacked or written on reading
         out = tmp_path / f"out-{path.stem}"
-        named = {candidates.cif_name(one, several=False): one for one in crystals}
+        named = dict(zip(candidates.cif_names(crystals, several=False), crystals, strict=True))
         candidates._write_cifs(out / "cif", named)
         write_crystals(out / "all.jsonl", crystals)
         assert [one.crystal_id for one in read_crystals(out / "all.jsonl")] == [one.crystal_id for one in crystals]

@@ -18,15 +18,10 @@ COMPONENTS = ("stable", "unique", "novel", "sun", "metastable", "msun")
 
 @dataclass(frozen=True)
 class Results:
-    """The results of all runs.
-
-    Attributes:
-        runs: the main run and its ablations.
-        kept: runs of models that were kept on the way.
-    """
+    """The results of all runs."""
 
     runs: list[Run]
-    kept: list[Run]
+    kept: list[Run]  # runs of models that were kept on the way
 
     @cached_property
     def outcomes(self) -> list[Outcome]:
@@ -58,35 +53,22 @@ class Results:
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure.
+    """One figure."""
 
-    Attributes:
-        place: in the order of the figures.
-        title: of the figure.
-        caption: what is to be seen, and where it comes from.
-        columns: of its table.
-        gather: rows of the table, from the results; none where there is nothing to show.
-        draw: draws the rows of the table, as they are read back.
-        height: inches.
-        has_more_columns: whether the table has further columns, which its rows name.
-    """
-
-    place: int
+    place: int  # in the order of the figures
     title: str
-    caption: str
-    columns: tuple[str, ...]
-    gather: Callable[[Results], Rows]
-    draw: Callable[[Figure, Rows], None]
-    height: float = 3.4
-    has_more_columns: bool = False
+    caption: str  # what is to be seen, and where it comes from
+    columns: tuple[str, ...]  # of its table
+    gather: Callable[[Results], Rows]  # rows of the table; none where there is nothing to show
+    draw: Callable[[Figure, Rows], None]  # of the rows as they are read back
+    height: float = 3.4  # inches
+    has_more_columns: bool = False  # whether the table has further columns, which its rows name
 
     def columns_of(self, rows: Rows) -> tuple[str, ...]:
         """Columns of the table of these rows."""
-        return (
-            tuple(dict.fromkeys(name for row in rows for name in row))
-            if rows and self.has_more_columns
-            else self.columns
-        )
+        if not (rows and self.has_more_columns):
+            return self.columns
+        return tuple(dict.fromkeys(name for row in rows for name in row))
 
 
 def snapshots(run: Run) -> dict[int, Trajectory]:

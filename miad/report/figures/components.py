@@ -5,14 +5,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from miad.core.tabular import Rows
-from miad.report.figures.base import COMPONENTS, RATE_COLUMNS, Plot, Results, components
+from miad.report.figures.base import COMPONENTS, RATE_COLUMNS, Plot, components
 from miad.report.figures.style import INK, fill, legend, margins, numbers, series
 from miad.report.outcomes import NAMES
-
-
-def gather(results: Results) -> Rows:
-    """Each part, in percent of all attempted samples."""
-    return [row for one in results.outcomes for row in components(one)]
 
 
 def draw(figure: Figure, rows: Rows) -> None:
@@ -37,6 +32,6 @@ PLOT = Plot(
     caption="Stable, unique, novel and all three at once (S.U.N.), and the same for metastable crystals, as shares of"
     " all attempted samples with 95 % Wilson intervals (Figure 2 of the paper).",
     columns=("run", "calculator", "component", *RATE_COLUMNS),
-    gather=gather,
+    gather=lambda results: [row for one in results.outcomes for row in components(one)],
     draw=draw,
 )

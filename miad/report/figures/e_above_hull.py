@@ -3,17 +3,12 @@
 from matplotlib.figure import Figure
 
 from miad.core.tabular import Rows
-from miad.report.figures.base import Plot, Results, by_calculator
+from miad.report.figures.base import Plot, by_calculator
 from miad.report.figures.style import INK, legend, outlines, series
 
 
-def gather(results: Results) -> Rows:
-    """Energy above the hull of every sample that has one, eV/atom."""
-    return by_calculator(results.ledgers, heights)
-
-
 def heights(ledger: Rows) -> Rows:
-    """The same of one ledger."""
+    """Energy above the hull of every sample of a ledger that has one, eV/atom."""
     names = ("crystal_id", "reason", "e_above_hull")
     return [{name: row[name] for name in names} for row in ledger if row["e_above_hull"] is not None]
 
@@ -33,6 +28,6 @@ PLOT = Plot(
     title="Energy above the hull",
     caption="All relaxed samples whose elements the hull knows; below zero they are stable.",
     columns=("run", "calculator", "crystal_id", "reason", "e_above_hull"),
-    gather=gather,
+    gather=lambda results: by_calculator(results.ledgers, heights),
     draw=draw,
 )

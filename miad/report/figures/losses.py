@@ -16,15 +16,10 @@ def gather(results: Results) -> Rows:
     return [{"run": name, **row} for name, path in paths.items() if path.is_file() for row in read_csv(path)]
 
 
-def parts_of(rows: Rows) -> list[str]:
-    """Names of the parts of the loss."""
-    return [name for name in rows[0] if name not in COLUMNS]
-
-
 def draw(figure: Figure, rows: Rows) -> None:
     """Loss against epochs and against wall time, training and validation, and learning rate; below, the parts."""
     groups = series(rows)
-    parts = parts_of(rows)
+    parts = [name for name in rows[0] if name not in COLUMNS]
     panels = figure.subplots(2, max(3, len(parts)))
     for axes in (*panels[0][3:], *panels[1][len(parts) :]):
         axes.set_visible(False)

@@ -5,16 +5,12 @@ from collections import Counter
 from matplotlib.figure import Figure
 
 from miad.core.tabular import Rows
-from miad.report.figures.base import Plot, Results, sun_counts
+from miad.report.figures.base import Plot, sun_counts
 from miad.report.figures.style import grouped_bars
 
 
-def gather(results: Results) -> Rows:
+def counts_of(candidates: Rows) -> Rows:
     """S.U.N. crystals by number of atoms in the cell."""
-    return sun_counts(results, _counts)
-
-
-def _counts(candidates: Rows) -> Rows:
     counts = Counter(int(row["num_atoms"]) for row in candidates)
     return [{"num_atoms": number, "sun": counts[number]} for number in sorted(counts)]
 
@@ -32,6 +28,6 @@ PLOT = Plot(
     caption="Number of atoms in the cells of the S.U.N. crystals (Figure 4 of the paper). Counts: the legend says of"
     " how many attempted samples.",
     columns=("run", "calculator", "attempted", "num_atoms", "sun"),
-    gather=gather,
+    gather=lambda results: sun_counts(results, counts_of),
     draw=draw,
 )

@@ -3,24 +3,20 @@
 from matplotlib.figure import Figure
 
 from miad.core.tabular import Rows
-from miad.report.figures.base import Plot, Results, by_calculator
+from miad.report.figures.base import Plot, by_calculator
 from miad.report.figures.style import known, legend, outlines, series
 
-
-def gather(results: Results) -> Rows:
-    """Steps, root mean square displacement (Å), volume change, energy gained (eV/atom) of every relaxation."""
-    return by_calculator(results.ledgers, relaxations)
+COLUMNS = ("crystal_id", "converged", "num_steps", "rms_displacement", "volume_change")
 
 
 def relaxations(ledger: Rows) -> Rows:
-    """The same of one ledger."""
-    names = ("crystal_id", "converged", "num_steps", "rms_displacement", "volume_change")
+    """Steps, root mean square displacement (Å), volume change, energy gained (eV/atom) of every relaxation."""
     found = []
     for row in ledger:
         before, after = row["initial_energy_per_atom"], row["energy_per_atom"]
         gain = None if before is None or after is None else float(before) - float(after)
         if row["num_steps"] is not None:
-            found.append({**{name: row[name] for name in names}, "energy_gain": gain})
+            found.append({**{name: row[name] for name in COLUMNS}, "energy_gain": gain})
     return found
 
 
@@ -45,17 +41,8 @@ PLOT = Plot(
     title="How far relaxations went",
     caption="Steps taken, displacement of the atoms (drift and strain taken out), change of the cell's volume, and"
     " energy gained; the outermost bins hold what lies beyond.",
-    columns=(
-        "run",
-        "calculator",
-        "crystal_id",
-        "converged",
-        "num_steps",
-        "rms_displacement",
-        "volume_change",
-        "energy_gain",
-    ),
-    gather=gather,
+    columns=("run", "calculator", *COLUMNS, "energy_gain"),
+    gather=lambda results: by_calculator(results.ledgers, relaxations),
     draw=draw,
     height=5.2,
 )

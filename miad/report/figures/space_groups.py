@@ -6,7 +6,7 @@ from collections import Counter
 from matplotlib.figure import Figure
 
 from miad.core.tabular import Rows
-from miad.report.figures.base import Plot, Results, sun_counts
+from miad.report.figures.base import Plot, sun_counts
 from miad.report.figures.style import grouped_bars
 
 # Crystal systems by the number of the first space group of each. Source: International Tables for Crystallography A,
@@ -22,12 +22,8 @@ CRYSTAL_SYSTEMS = {
 }
 
 
-def gather(results: Results) -> Rows:
+def counts_of(candidates: Rows) -> Rows:
     """S.U.N. crystals by crystal system, symmetry found with a tolerance of 0.1 Å; every system has a row."""
-    return sun_counts(results, _counts)
-
-
-def _counts(candidates: Rows) -> Rows:
     counts = Counter(crystal_system(row["space_group"]) for row in candidates)
     names = [*CRYSTAL_SYSTEMS, *(["not found"] if counts["not found"] else [])]
     return [{"crystal_system": name, "sun": counts[name]} for name in names]
@@ -38,9 +34,7 @@ def crystal_system(space_group: str | None) -> str:
     number = re.search(r"\((\d+)\)$", space_group or "")
     if number is None:
         return "not found"
-    return max(
-        (name for name, first in CRYSTAL_SYSTEMS.items() if first <= int(number[1])), key=CRYSTAL_SYSTEMS.__getitem__
-    )
+    return [name for name, first in CRYSTAL_SYSTEMS.items() if first <= int(number[1])][-1]
 
 
 def draw(figure: Figure, rows: Rows) -> None:
@@ -55,6 +49,6 @@ PLOT = Plot(
     caption="Space groups found by spglib with a tolerance of 0.1 Å (Figure 5 of the paper, there called space-group"
     " families). Counts: the legend says of how many attempted samples.",
     columns=("run", "calculator", "attempted", "crystal_system", "sun"),
-    gather=gather,
+    gather=lambda results: sun_counts(results, counts_of),
     draw=draw,
 )

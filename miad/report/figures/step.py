@@ -17,6 +17,7 @@ from miad.core.errors import MiadError
 from miad.core.files import atomic_path, open_text, write_text
 from miad.core.tabular import Rows, read_csv, write_csv
 from miad.report import figures
+from miad.report.export import to_atoms, write_extxyz
 from miad.report.figures.base import Plot, Results, snapshots
 from miad.report.figures.style import STYLE, WIDTH
 from miad.sample.trajectories import Trajectory
@@ -43,9 +44,6 @@ def run(*, out: Path, results: Path = Path("results"), runs: str = "config.yaml"
         results: folder with the results of all runs
         runs: the runs, as JSON or as a config file
         redraw: draw the figures from the tables that are there, edited or not; nothing else is read
-
-    Raises:
-        MiadError: the config has errors, or a result is missing or damaged.
     """
     if not redraw:
         found = Results(*runs_of(runs, results))
@@ -57,17 +55,10 @@ def run(*, out: Path, results: Path = Path("results"), runs: str = "config.yaml"
 
 
 def draw(folder: Path, names: Iterable[str] = FIGURES) -> list[str]:
-    """Draw figures from their tables, as SVG and PNG; the same table gives the same bytes.
-
-    Args:
-        folder: where the tables are, and where the figures go.
-        names: which ones.
+    """Draw figures from the tables of a folder, as SVG and PNG; the same table gives the same bytes.
 
     Returns:
         Names of the figures that were drawn; a table without rows has none.
-
-    Raises:
-        MiadError: a table is missing or lacks a column.
     """
     drawn = []
     for name in names:
@@ -104,8 +95,6 @@ def write_generation(path: Path, run: Run) -> None:
 
     Nothing is written where nothing was recorded.
     """
-    import ase.io
-
     recorded = _recorded_ids(run)
     if not recorded:
         return
@@ -115,12 +104,9 @@ def write_generation(path: Path, run: Run) -> None:
     frames = []
     for time, crystal in zip(trajectory.times.tolist(), trajectory.crystals(index), strict=True):
         if crystal.num_atoms:
-            atoms = ase.Atoms(crystal.atomic_numbers, cell=crystal.lattice, pbc=True)
-            atoms.set_scaled_positions(crystal.frac_coords)
-            atoms.info |= {"time": time, "crystal_id": identity}
-            frames.append(atoms)
-    with atomic_path(path) as temporary:
-        ase.io.write(temporary, frames, format="extxyz")
+            frames.append(to_atoms(crystal))
+            frames[-1].info = {"time": time, "crystal_id": identity}
+    write_extxyz(path, frames)
 
 
 def _recorded_ids(run: Run) -> dict[str, tuple[Trajectory, int]]:

@@ -105,14 +105,9 @@ def grouped_bars(figure: Figure, rows: Rows, key: str, values: list[Any], label:
 def outlines(
     axes: Axes, groups: dict[str, Rows], name: str, span: tuple[float, float, int], scale: float = 1.0
 ) -> None:
-    """Histograms as outlines; what lies outside is counted in the first and last bin.
+    """Histograms of a column as outlines; what lies outside is counted in the first and last bin.
 
-    Args:
-        axes: to draw on.
-        groups: rows of each run.
-        name: column.
-        span: lower and upper edge, and number of bins.
-        scale: factor on the column.
+    The span is the lower and upper edge, and the number of bins.
     """
     low, high, count = span
     bins = [low + (high - low) * index / count for index in range(count + 1)]

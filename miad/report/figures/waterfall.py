@@ -4,18 +4,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from miad.core.tabular import Rows
-from miad.report.figures.base import Plot, Results
+from miad.report.figures.base import Plot
 from miad.report.figures.style import COLOURS, numbers, series
 from miad.report.outcomes import Outcome
 from miad.sun.verdict import REASONS
 
 
-def gather(results: Results) -> Rows:
+def falls(one: Outcome) -> Rows:
     """Number of samples that each reason takes away, and that are left after it."""
-    return [row for one in results.outcomes for row in _falls(one)]
-
-
-def _falls(one: Outcome) -> Rows:
     label = {"run": one.run.name, "calculator": one.record["calculator"], "file": one.file}
     left = one.counts["attempted"]
     found = [{**label, "reason": "attempted", "dropped": 0, "left": left}]
@@ -60,7 +56,7 @@ PLOT = Plot(
     title="From attempted to S.U.N.",
     caption="Every attempted sample ends at one reason, the first that applies; what is left in the end is S.U.N.",
     columns=("run", "calculator", "reason", "dropped", "left", "file"),
-    gather=gather,
+    gather=lambda results: [row for one in results.outcomes for row in falls(one)],
     draw=draw,
     height=3.8,
 )

@@ -12,17 +12,11 @@ MANY_FAILURES = 0.05  # share of attempted samples
 
 @dataclass(frozen=True)
 class Caveat:
-    """One warning.
-
-    Attributes:
-        what: in a few words.
-        why: what it means for the figures, with the numbers.
-        files: where the numbers are from.
-    """
+    """One warning."""
 
     what: str
-    why: str
-    files: tuple[str, ...]
+    why: str  # what it means for the figures, with the numbers
+    files: tuple[str, ...]  # where the numbers are from
 
 
 def caveats(outcomes: list[Outcome]) -> list[Caveat]:

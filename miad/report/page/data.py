@@ -15,6 +15,7 @@ from miad.report.outcomes import Outcome
 from miad.report.page.viewer import structure
 from miad.report.tables import flat, varied
 
+NUMBERS = ("e_above_hull", "num_atoms", "density", "energy_per_atom")  # columns of candidates.csv
 # The table of candidates: column of candidates.csv and heading.
 SHOWN = {
     "reduced_formula": "formula",
@@ -29,37 +30,24 @@ SHOWN = {
 
 
 def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
-    """The most stable candidates of a run with CIF and structure, and how many there are in all.
-
-    Raises:
-        MiadError: a result is missing or damaged.
-    """
+    """The most stable candidates of a run with CIF and structure, and how many there are in all."""
     lines = read_csv(run.file("candidates", "candidates"))
-    crystals = {
-        (crystal.crystal_id, crystal.calculator): crystal
-        for ledger in run.judged("ledger")
-        for crystal in read_crystals(ledger)
-    }
-    found = []
-    for line in lines[:limit]:
-        crystal = crystals[line["crystal_id"], line["calculator"]]
-        found.append(
-            {
-                **{name: line[name] for name in (*SHOWN, "chemical_system", "decomposition", "energy_per_atom")},
-                **{name: _number(line[name]) for name in ("e_above_hull", "num_atoms", "density", "energy_per_atom")},
-                "flags": line.get("flags"),
-                "run": run.name,
-                "crystal_system": crystal_system(line["space_group"]),
-                "file": line["cif"],
-                "cif": (run.file("candidates", "cif") / line["cif"]).read_text(encoding="utf-8"),
-                "structure": structure(crystal),
-            }
-        )
+    ledgers = map(read_crystals, run.judged("ledger"))
+    crystals = {(one.crystal_id, one.calculator): one for ledger in ledgers for one in ledger}
+    found = [
+        {
+            **{name: line[name] for name in (*SHOWN, "chemical_system", "decomposition", "energy_per_atom")},
+            **{name: round(float(line[name]), 5) for name in NUMBERS if line[name] is not None},
+            "flags": line.get("flags"),
+            "run": run.name,
+            "crystal_system": crystal_system(line["space_group"]),
+            "file": line["cif"],
+            "cif": (run.file("candidates", "cif") / line["cif"]).read_text(encoding="utf-8"),
+            "structure": structure(crystals[line["crystal_id"], line["calculator"]]),
+        }
+        for line in lines[:limit]
+    ]
     return found, len(lines)
-
-
-def _number(text: str | None) -> float | None:
-    return None if text is None else round(float(text), 5)
 
 
 def generation(path: Path) -> dict[str, Any] | None:

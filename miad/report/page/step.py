@@ -36,9 +36,6 @@ def run(*, results: Path, out: Path, runs: str = "config.yaml") -> None:
         results: folder with the results of all runs, their tables and figures included
         out: HTML file to write, results/report.html
         runs: the runs, as JSON or as a config file
-
-    Raises:
-        MiadError: the config has errors, or a result is missing or damaged.
     """
     chosen, _ = runs_of(runs, results)
     try:
@@ -52,6 +49,7 @@ def run(*, results: Path, out: Path, runs: str = "config.yaml") -> None:
 def render(runs: list[Run], results: Path) -> str:
     """The whole page."""
     import jinja2
+    from markupsafe import Markup
 
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["short"] = outcomes.short
@@ -62,7 +60,12 @@ def render(runs: list[Run], results: Path) -> str:
         lead=lead(found[0]),
         caveats=caveats(found),
         provenance=page_data.provenance(runs, found),
-        **_page(),
+        # Our own files, and the viewer's.
+        style=Markup(_asset("report.css")),  # noqa: S704
+        scripts=[Markup(_asset(name)) for name in ("viewer.js", "report.js")],  # noqa: S704
+        library=Markup(viewer.library()),  # noqa: S704
+        viewer_version=viewer.version(),
+        written_by=f"miad {versions()['miad']}, commit {versions()['commit']}",
         **_tables(results),
         **_figures(results / "figures"),
         **_candidates(runs, results),
@@ -70,20 +73,6 @@ def render(runs: list[Run], results: Path) -> str:
             runs, results, [results / "sun_table.csv", *sorted((results / "tables").glob("*.csv"))]
         ),
     )
-
-
-def _page() -> dict[str, Any]:
-    """Style, programs and signature of the page."""
-    from markupsafe import Markup
-
-    return {
-        "policy": viewer.POLICY,
-        "style": Markup(_asset("report.css")),  # noqa: S704  our own files
-        "scripts": [Markup(_asset(name)) for name in ("viewer.js", "report.js")],  # noqa: S704
-        "library": Markup(viewer.library()),  # noqa: S704
-        "viewer_version": viewer.version(),
-        "written_by": f"miad {versions()['miad']}, commit {versions()['commit']}",
-    }
 
 
 def _asset(name: str) -> str:
@@ -103,6 +92,7 @@ def lead(one: Outcome) -> str:
 
 def _candidates(runs: list[Run], results: Path) -> dict[str, Any]:
     """Candidates and a generation: what the viewer and the filters of the page work on."""
+    from ase.data import chemical_symbols
     from markupsafe import Markup
 
     limit = runs[0].sections["report"]["max_viewed"] // len(runs)
@@ -111,7 +101,7 @@ def _candidates(runs: list[Run], results: Path) -> dict[str, Any]:
         "columns": list(page_data.SHOWN.items()),
         "candidates": [row for _, rows, _ in held for row in rows],
         "crystal_systems": [*CRYSTAL_SYSTEMS, "not found"],
-        "elements": elements(),
+        "elements": chemical_symbols[1:],  # so that `O` is not looked for in `Co`
         "generation": page_data.generation(results / "figures" / "generation.extxyz"),
     }
     return {
@@ -124,13 +114,6 @@ def _candidates(runs: list[Run], results: Path) -> dict[str, Any]:
         ],
         "candidate_files": [str(run.file("candidates", "candidates").relative_to(results)) for run in runs],
     }
-
-
-def elements() -> list[str]:
-    """Symbols of all elements, so that `O` is not looked for in `Co`."""
-    from pymatgen.core import Element
-
-    return [Element.from_Z(number).symbol for number in range(1, 119)]
 
 
 def embedded(data: dict[str, Any]) -> str:

@@ -20,21 +20,6 @@ log = logging.getLogger("miad")
 PACKAGE = "chemiscope"
 CHECKED = "1.1"
 FILE = "chemiscope/sphinx/static/chemiscope.min.js"
-# Content security policy: nothing is fetched, whatever a crystal is called. The viewer keeps its style sheets and a
-# worker in blobs, and compiles code.
-POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'unsafe-inline' 'unsafe-eval' blob:",
-        "style-src 'unsafe-inline'",
-        "img-src data: blob:",
-        "font-src data:",
-        "worker-src blob:",
-        "connect-src data: blob:",
-        "form-action 'none'",
-        "base-uri 'none'",
-    )
-)
 
 
 def version() -> str:
