@@ -10,6 +10,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Energy = Annotated[float, Field(ge=-1, le=2)]  # eV/atom above the hull
+Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 Checksum = Annotated[str, Field(pattern=r"^(sha256|md5|git):[0-9a-fA-F]+$")]
 Split = Literal["train", "val", "test"]
