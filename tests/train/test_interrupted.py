@@ -226,7 +226,8 @@ def test_a_run_that_is_cooling_can_be_made_longer(data, tmp_path, monkeypatch):
 
 
 def test_an_explosion_stops_and_never_overwrites_the_last_good_checkpoint(data, tmp_path):
-    wild = toy.changed(num_epochs=20, learning_rate=1e3, clip_norm=None, warmup_steps=0, checkpoint_minutes=0.0)
+    wild = toy.changed(num_epochs=20, clip_norm=None, warmup_steps=0, checkpoint_minutes=1e-9)
+    object.__setattr__(wild, "learning_rate", 1e3)  # the settings themselves would refuse it
     with pytest.raises(MiadError, match=r"diverged.*epoch 1 .*Last good checkpoint: .*train\.learning_rate") as caught:
         fit(wild, data, tmp_path / "run")
     path = tmp_path / "run" / "checkpoints" / checkpoint.LAST
@@ -248,7 +249,7 @@ def test_a_loss_that_is_no_number_stops(data, tmp_path):
 
 def test_gradients_that_are_no_number_never_reach_a_checkpoint(data, tmp_path):
     """The loss of their step is still sound, and the weights that they spoil are not."""
-    trainer = Trainer(toy.changed(checkpoint_minutes=0.0), **data, folder=tmp_path)
+    trainer = Trainer(toy.changed(checkpoint_minutes=1e-9), **data, folder=tmp_path)
     calls = iter(range(100))
     weight = next(trainer.network.parameters())
     weight.register_hook(lambda grad: grad * torch.nan if next(calls) == 4 else grad)
@@ -276,7 +277,7 @@ def explode(trainer: Trainer, at: int) -> None:
 def test_an_explosion_within_an_epoch_overwrites_nothing_good(tmp_path, caplog):
     """Of the 50 steps of an epoch, the third is the explosion: the whole epoch's sum would take long to show it."""
     data = toy.infused(tmp_path / "data", num=200)
-    trainer = Trainer(toy.changed(batch_size=4, checkpoint_minutes=0.0), **data, folder=tmp_path / "run")
+    trainer = Trainer(toy.changed(batch_size=4, checkpoint_minutes=1e-9), **data, folder=tmp_path / "run")
     explode(trainer, at=53)
     with pytest.raises(MiadError, match=r"the loss of epoch 2 .*: \S*last.safetensors, .*: \S*previous.safetensors\."):
         trainer.fit()

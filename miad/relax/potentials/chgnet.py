@@ -35,7 +35,7 @@ class Chgnet(Potential):
         if weights is None or not weights.is_file():
             raise MiadError(
                 "relax.calculators names chgnet, but the package chgnet is not installed."
-                " Install envs/requirements.txt."
+                " Install the pinned packages: bash envs/install.sh python."
             )
         return weights_label("CHGNet 0.3.0", "chgnet", weights)
 

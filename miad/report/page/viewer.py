@@ -56,8 +56,7 @@ def library() -> str:
         text = path.read_text(encoding="utf-8")
     except (metadata.PackageNotFoundError, OSError) as error:
         raise MiadError(
-            f"the 3D viewer is missing ({error}). Install the pinned packages: pip install --no-deps -r"
-            " envs/requirements.txt."
+            f"the 3D viewer is missing ({error}). Install the pinned packages: bash envs/install.sh python."
         ) from error
     return re.sub(r"<(?=/script|!--|script)", r"\\x3c", text, flags=re.IGNORECASE)
 

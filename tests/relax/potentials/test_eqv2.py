@@ -67,7 +67,8 @@ def test_agrees_with_fairchems_own_calculator_alone_and_in_a_batch(checkpoint, m
         assert our.energy == pytest.approx(alone.energy, abs=1e-7)
         np.testing.assert_allclose(our.forces, their.forces, atol=1e-5)
         np.testing.assert_allclose(our.virial, their.virial, atol=1e-3)
-        np.testing.assert_allclose(our.virial, alone.virial, atol=1e-5)
+        # eV; float32 sums of another order, which one build of torch chooses and another does not
+        np.testing.assert_allclose(our.virial, alone.virial, atol=3e-5)
 
 
 def test_twice_the_same_is_the_same(checkpoint):
