@@ -21,7 +21,6 @@ from miad.dft.vasp.flow import use_potcars
 from miad.dft.vasp.store import open_store
 from miad.hull.sources import MATERIALS_PROJECT, MATERIALS_PROJECT_CHECKSUM, MATERIALS_PROJECT_URL
 from miad.io.download import cache_path, is_url
-from miad.model import register
 from miad.preflight.checks import check_runs, own_files
 from miad.relax.potentials.register import blamed, potential
 
@@ -71,6 +70,8 @@ def checks(runs: dict[str, dict], profile: Path | None) -> Iterator[Check]:
 
 def of_run(name: str, sections: dict) -> Iterator[Check]:
     """All that one run needs."""
+    from miad.model import register  # late: it imports torch
+
     for calculator in sections["relax"]["calculators"]:
         yield weights(calculator, sections["relax"]["potentials"].get(calculator))
     yield attempt("own files", lambda: named(sections, "dataset", "train", "metrics"))
