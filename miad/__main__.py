@@ -74,6 +74,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"miad {step}: {error}", file=sys.stderr)
         return MiadError.EXIT_CODE
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None and not is_out_of_space(error):
+            print(f"miad {step}: {error.filename}: {error.strerror}. Check the path and its rights.", file=sys.stderr)
+            return MiadError.EXIT_CODE
         if not is_out_of_space(error):
             raise
         print(

@@ -8,7 +8,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from miad.config.resolve import homes, is_read, kept_runs, read_config, read_runs, resolve
+from miad.config.resolve import from_json, homes, is_read, kept_runs, read_config, read_runs, resolve
+from miad.core.errors import MiadError
 
 # {step: {file: where it lies, as a pattern below the folder of all results}}. Logs and what a step keeps for itself
 # (checkpoints, archives of DFT) are not here: no other step reads them.
@@ -152,10 +153,13 @@ def runs_of(text: str, folder: Path) -> tuple[list[Run], list[Run]]:
     Raises:
         MiadError: the config has errors.
     """
-    given = json.loads(text) if text.lstrip().startswith("{") else read_config(Path(text))
+    given = from_json(text, "--runs") if text.lstrip().startswith("{") else read_config(Path(text))
     if "runs" not in given:
         return runs_of_config(given, folder)
-    runs, kept = ([Run(folder=folder, **one) for one in given[part]] for part in ("runs", "kept"))
+    try:
+        runs, kept = ([Run(folder=folder, **one) for one in given[part]] for part in ("runs", "kept"))
+    except (TypeError, KeyError) as error:
+        raise MiadError(f"--runs is not what a rule gives ({error!r}). Give --runs config.yaml.") from error
     return runs, kept
 
 

@@ -74,10 +74,10 @@ def check_names(config: dict) -> None:
     own = [("run", config["run"])] if "run" in config else []
     seen: dict[str, str] = {}
     for key, name in [*own, *((key, name) for key, block in blocks.items() for name in block)]:
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_]+", name):
+        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_]{1,100}", name):
             raise MiadError(
-                f"config.yaml: {key}: {name!r} cannot be the name of a run. Use letters, digits and underscores, and"
-                " quotes where YAML reads a number or a truth value (20, no, on)."
+                f"config.yaml: {key}: {name!r:.120} cannot be the name of a run. Use at most 100 letters, digits and"
+                " underscores, and quotes where YAML reads a number or a truth value (20, no, on)."
             )
         if name in TAKEN:
             raise MiadError(f"config.yaml: {key}: results/{name} is a folder of its own. Rename the run {name}.")
@@ -98,7 +98,7 @@ def kept_runs(runs: dict[str, dict], others: Container[str] = ()) -> dict[str, d
     """
     kept = {}
     for run, sections in runs.items():
-        if not sections["report"]["epochs"] or sections["sample"]["epoch"] is not None:
+        if is_read(sections) or not sections["report"]["epochs"] or sections["sample"]["epoch"] is not None:
             continue
         every, last = sections["train"]["keep_every"], sections["train"]["num_epochs"]
         if every is None:
@@ -122,7 +122,7 @@ def read_runs(config: dict, main: dict) -> dict[str, dict]:
     and DFT, which is left out.
     """
     runs = {}
-    for name, entry in (config.get("external") or {}).items():
+    for name, entry in (checked(config).get("external") or {}).items():
         named = {key: entry.get(key) for key in ("crystals", "generated", "energy_frame")}
         changes = {
             "sample": {**named, "num_shards": 1, "epoch": None},
@@ -168,7 +168,7 @@ def read_settings(text: str, kind: type[Section], check: Check | None = None) ->
         MiadError: neither of the two, or a config file with errors.
     """
     if text.lstrip().startswith("{"):
-        return from_record(kind, _from_json(text))
+        return from_record(kind, from_json(text))
     runs = resolve(read_config(Path(text)))
     if check is not None:
         check(runs)
@@ -183,17 +183,22 @@ def read_sections(text: str, kinds: Sequence[type], check: Check | None = None) 
     """
     if not text.lstrip().startswith("{"):
         return [read_settings(text, kind, check) for kind in kinds]
-    names, sections = [kind.__name__.lower() for kind in kinds], _from_json(text)
+    names, sections = [kind.__name__.lower() for kind in kinds], from_json(text)
     if absent := [name for name in names if name not in sections]:
         raise MiadError(f"--settings lacks the section {absent[0]}; JSON of {', '.join(names)} is needed, or a path.")
     return [from_record(kind, sections[name]) for kind, name in zip(kinds, names, strict=True)]
 
 
-def _from_json(text: str) -> dict[str, Any]:
+def from_json(text: str, flag: str = "--settings") -> dict[str, Any]:
+    """The value of a flag that begins like JSON.
+
+    Raises:
+        MiadError: it is none.
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise MiadError(f"--settings is not JSON ({error}). Give --settings config.yaml, or JSON.") from error
+        raise MiadError(f"{flag} is not JSON ({error}). Give {flag} config.yaml, or JSON.") from error
 
 
 def read_config(path: Path) -> dict:

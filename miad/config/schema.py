@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
-from miad.config.sections import SECTIONS, Checksum, Fmax, Frame, MaxSteps, Memory, Name, Natural, own_keys
+from miad.config.sections import SECTIONS, Checksum, Fmax, Frame, MaxSteps, Memory, Name, Natural, Text, own_keys
 from miad.config.validation import STRICT, validated
 
 Seed = Annotated[Natural, Field(description="Seed of all random numbers.")]
@@ -57,12 +57,12 @@ class External(BaseModel):
     """Crystals of another program."""
 
     model_config = STRICT
-    crystals: str = Field(
+    crystals: Text = Field(
         description="Extended XYZ, CIF, folder or zip of CIFs, CSV with cif, pymatgen JSON, JSON lines."
     )
-    calculator: Annotated[str, Field(description="Relaxes them; not used if all carry energies.")] = LeftOpen
+    calculator: Annotated[Text, Field(description="Relaxes them; not used if all carry energies.")] = LeftOpen
     energy_frame: Annotated[Frame, Field(description="Frame of the energies that they carry.")] = LeftOpen
-    generated: Annotated[str, Field(description="The same crystals before relaxation.")] = LeftOpen
+    generated: Annotated[Text, Field(description="The same crystals before relaxation.")] = LeftOpen
 
 
 @functools.cache

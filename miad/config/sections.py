@@ -22,6 +22,7 @@ NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Energy = Annotated[float, Field(ge=-1, le=2)]  # eV/atom above the hull
+Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+$")]
 Checksum = Annotated[str, Field(pattern=r"^(sha256|md5|git):[0-9a-fA-F]+$")]
 Split = Literal["train", "val", "test"]
@@ -58,11 +59,11 @@ class Dataset:
 
     seed: Natural
     name: Annotated[Name, Field(description="prototypes, a published set such as mp_20, or any with files.")]
-    files: Annotated[dict[File, str], Field(description="Own data, path or URL: CSV with cif; JSON of elements.")]
+    files: Annotated[dict[File, Text], Field(description="Own data, path or URL: CSV with cif; JSON of elements.")]
     checksums: Annotated[dict[File, Checksum], Field(description="Of own files: sha256:…, md5:… or git:… (blob id).")]
     max_crystals: Annotated[Count | None, Field(description="Rows read of each file; null: all.")]
     exclude: Annotated[dict[str, list[str]], Field(description="Rows to leave out: {column: [values]}.")]
-    energy_column: Annotated[str | None, Field(description="CSV column of energies, eV/atom.")]
+    energy_column: Annotated[Text | None, Field(description="CSV column of energies, eV/atom.")]
     energy_kind: Annotated[Literal["total", "formation"], Field(description="Meaning of the energy column.")]
     energy_frame: Annotated[Frame | None, Field(description="Frame of the energies; needed with energy_column.")]
     unreadable: Annotated[Literal["stop", "skip"], Field(description="Reaction to a row that cannot be read.")]
@@ -114,7 +115,7 @@ class Train:
     diffusion: Diffusion
     network: Network
     recipe: Annotated[str, Field(description="One of the keys of recipes.")]
-    start_from: Annotated[str | None, Field(description="Model whose weights are the first ones; null: random ones.")]
+    start_from: Annotated[Text | None, Field(description="Model whose weights are the first ones; null: random ones.")]
     num_epochs: Annotated[Natural, Field(description="Passes over the crystals; 0: start_from as it is.")]
     batch_size: Annotated[Count, Field(description="Crystals per optimizer step, all GPUs together.")]
     learning_rate: Annotated[float, Field(gt=0, le=1, description="Of Adam.")]
@@ -182,10 +183,10 @@ class Hull:
     """The convex hull that energies are compared with."""
 
     dataset: Dataset
-    source: Annotated[str, Field(description="dataset, mp-2023-02-07, or path or URL of a table of entries.")]
+    source: Annotated[Text, Field(description="dataset, mp-2023-02-07, or path or URL of a table of entries.")]
     checksum: Annotated[Checksum | None, Field(description="Of the source.")]
     energy_frame: Annotated[Frame | None, Field(description="Frame of the source's energies; null: as it says.")]
-    references: Annotated[str | None, Field(description="JSON {element: eV/atom} for sources with formation energies.")]
+    references: Annotated[Text | None, Field(description="JSON {element: eV/atom} for sources of formation energies.")]
     missing: Annotated[Literal["report", "stop"], Field(description="Reaction to an element without entries.")]
 
 
@@ -249,7 +250,7 @@ class Metrics:
     dataset: Dataset
     enabled: Annotated[bool, Field(description="Whether results/metrics.csv is part of all.")]
     cutoffs: Annotated[Cutoffs | None, Field(description="Of coverage; null: as dataset.")]
-    scaler: Annotated[str | None, Field(description="JSON of magpie means and stds; null: of the test split.")]
+    scaler: Annotated[Text | None, Field(description="JSON of magpie means and stds; null: of the test split.")]
     workers: Workers
 
 
@@ -276,8 +277,8 @@ class Vasp:
 
     num_chunks: Annotated[int, Field(ge=1, le=100_000, description="Jobs that the crystals are dealt to.")]
     command: Annotated[str, Field(min_length=1, description="Of VASP, with its launcher.")]
-    gamma_command: Annotated[str | None, Field(description="Of the Γ-only VASP, with its launcher; null: command.")]
-    potcars: Annotated[str | None, Field(description="Folder of pseudopotentials in pymatgen's layout.")]
+    gamma_command: Annotated[Text | None, Field(description="Of the Γ-only VASP, with its launcher; null: command.")]
+    potcars: Annotated[Text | None, Field(description="Folder of pseudopotentials in pymatgen's layout.")]
     functional: Annotated[Literal["PBE", "PBE_52", "PBE_54"], Field(description="Version of the pseudopotentials.")]
     parallel: Annotated[
         dict[Annotated[str, Field(pattern=r"^(NCORE|NPAR|KPAR|NSIM)$")], Count],
@@ -289,10 +290,10 @@ class Vasp:
     monitor_every: Annotated[Count, Field(description="Pollings between its looks for errors.")]
     walltime: Annotated[Positive | None, Field(description="Minutes that a job may take; null: what Slurm grants.")]
     walltime_buffer: Annotated[NotNegative, Field(description="Seconds before the end at which VASP is asked to stop.")]
-    scratch: Annotated[str | None, Field(description="Fast local folder to calculate in; null: that of the results.")]
+    scratch: Annotated[Text | None, Field(description="Fast local folder to calculate in; null: that of the results.")]
     job_store: Annotated[dict[str, Any] | None, Field(description="Of jobflow; null: one JSON file per crystal.")]
     keep_wavefunctions: Annotated[bool, Field(description="Whether WAVECAR and CHGCAR stay in the archive.")]
-    replay: Annotated[str | None, Field(description="Finished calculations that are read instead of VASP's.")]
+    replay: Annotated[Text | None, Field(description="Finished calculations that are read instead of VASP's.")]
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -15,13 +15,14 @@ from miad.core.errors import MiadError
 
 Kind = TypeVar("Kind")
 
-# Of every block of settings: no unknown keys, and a number is a number, not text or a truth value.
-STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True)
+# Of every block of settings: no unknown keys, and a number is a finite number, not text or a truth value.
+STRICT = ConfigDict(strict=True, extra="forbid", defer_build=True, allow_inf_nan=False)
 BLOCK = "expected keys with values below it"
 # Sentences of pydantic's errors, by their type; fields are those of the error's context.
 WORDS = {
     "int_type": "expected an integer",
     "float_type": "expected a number",
+    "finite_number": "expected a finite number",
     "bool_type": "expected a boolean (true or false)",
     "string_type": "expected text",
     "list_type": "expected a list",
@@ -57,7 +58,11 @@ def validated(kind: type[Kind], value: Any, *, section: str = "", origin: str = 
     Raises:
         MiadError: a key is missing, unknown, of the wrong type or out of its range; all of them are told, a line each.
     """
-    value, typed = json.loads(json.dumps(value, default=str)), adapter(typing.cast(Any, kind))
+    try:
+        value, typed = json.loads(json.dumps(value, default=str)), adapter(typing.cast(Any, kind))
+        json.dumps(value, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, TypeError, ValueError, RecursionError) as error:
+        raise MiadError(f"{origin}: {section} holds what JSON cannot hold ({error}). Correct it.") from error
     try:
         return typed.validate_json(json.dumps(value))
     except ValidationError as error:
@@ -82,7 +87,7 @@ def meant(text: str) -> Any:
         value = float(value) if isinstance(value, str) else value
     except (ValueError, yaml.YAMLError):
         return text
-    return text if isinstance(value, dict | list) else value
+    return value if isinstance(value, bool | int | float | None) else text
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miad.core.errors import MiadError
-from miad.core.files import open_text, write_text
+from miad.core.files import text_lines, write_text
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -147,6 +148,12 @@ class Crystal:
 
 _FIELDS = {field.name for field in dataclasses.fields(Crystal)}
 _ARRAYS = ("lattice", "frac_coords", "atomic_numbers")
+# Types of the other fields as JSON has them.
+_TYPES = {
+    field.name: typing.get_args(field.type) or (field.type,)
+    for field in dataclasses.fields(Crystal)
+    if field.name not in (*_ARRAYS, "failure")
+}
 
 
 def plain(value: Any) -> Any:
@@ -173,22 +180,58 @@ def from_line(line: str) -> Crystal:
     """The inverse of `to_line`.
 
     Raises:
-        ValueError: not JSON, unknown or missing fields, or arrays of the wrong shape.
+        ValueError: not JSON, unknown or missing fields, values of the wrong type, or arrays of the wrong shape.
     """
-    record = json.loads(line)
+    record = json.loads(line, parse_constant=lambda name: None)  # NaN and infinity, which JSON does not have
+    if not isinstance(record, dict):
+        raise ValueError("no fields with values")
     unknown = set(record) - _FIELDS
     missing = {"crystal_id", *_ARRAYS} - set(record)
     if unknown or missing:
         raise ValueError(f"unknown fields {sorted(unknown)}, missing fields {sorted(missing)}")
     record["lattice"] = np.array(record["lattice"], dtype=float).reshape(3, 3)
     record["frac_coords"] = np.array(record["frac_coords"], dtype=float).reshape(-1, 3)
-    record["atomic_numbers"] = np.array(record["atomic_numbers"], dtype=int)
+    record["atomic_numbers"] = _whole_numbers(record["atomic_numbers"])
     if len(record["frac_coords"]) != len(record["atomic_numbers"]):
         raise ValueError("frac_coords and atomic_numbers differ in length")
-    if (failure := record.get("failure")) is not None:
-        # `step: reason` in files of version 1
-        record["failure"] = Failure(**failure) if isinstance(failure, dict) else Failure(*failure.split(": ", 1))
+    for name in record.keys() & _TYPES.keys():
+        record[name] = _checked(name, record[name])
+    if record.get("failure") is not None:
+        record["failure"] = _failure(record["failure"])
     return Crystal(**record)
+
+
+def _whole_numbers(values: Any) -> np.ndarray:
+    numbers = np.array(values, dtype=float)
+    if numbers.ndim != 1 or not (np.abs(numbers) < 1000).all() or (numbers % 1).any():
+        raise ValueError("atomic_numbers are no list of atomic numbers")
+    return numbers.astype(int)
+
+
+def _checked(name: str, value: Any) -> Any:
+    """A value of the type that its field has; whole numbers are numbers too."""
+    types = _TYPES[name]
+    if float in types and type(value) in (int, float):
+        value = float(value)
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {value}")
+    if type(value) not in types:
+        raise ValueError(f"{name} is {value!r:.80}")
+    return value
+
+
+def _failure(value: Any) -> Failure:
+    """The failure of a line; `step: reason` in files of version 1."""
+    if isinstance(value, str):
+        step, _, reason = value.partition(": ")
+        value = {"step": step, "reason": reason}
+    if not (isinstance(value, dict) and value.keys() == {"step", "reason"} and all(map(_is_text, value.values()))):
+        raise ValueError(f"failure is {value!r:.80}, expected step and reason")
+    return Failure(**value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def read_crystals(*paths: Path) -> list[Crystal]:
@@ -200,22 +243,21 @@ def read_crystals(*paths: Path) -> list[Crystal]:
     crystals: list[Crystal] = []
     seen: dict[str, str] = {}
     for path in paths:
-        with open_text(path) as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    crystal = from_line(line)
-                except (ValueError, TypeError) as error:
-                    raise MiadError(
-                        f"{path}, line {number} is not a crystal of miad ({error}). If a step wrote the file, delete it"
-                        " and rerun the step; crystals in another format are read by `miad evaluate` and `miad read`."
-                    ) from error
-                if crystal.crystal_id in seen:
-                    raise MiadError(
-                        f"{path}, line {number}: the id {crystal.crystal_id} was already on"
-                        f" {seen[crystal.crystal_id]}. Ids must be unique; give each file once, or rename one of them."
-                    )
-                seen[crystal.crystal_id] = f"line {number} of {path}"
-                crystals.append(crystal)
+        for number, line in text_lines(path):
+            try:
+                crystal = from_line(line)
+            except (ValueError, TypeError, OverflowError, RecursionError) as error:
+                raise MiadError(
+                    f"{path}, line {number} is not a crystal of miad ({error}). If a step wrote the file, delete it"
+                    " and rerun the step; crystals in another format are read by `miad evaluate` and `miad read`."
+                ) from error
+            if crystal.crystal_id in seen:
+                raise MiadError(
+                    f"{path}, line {number}: the id {crystal.crystal_id} was already on"
+                    f" {seen[crystal.crystal_id]}. Ids must be unique; give each file once, or rename one of them."
+                )
+            seen[crystal.crystal_id] = f"line {number} of {path}"
+            crystals.append(crystal)
     return crystals
 
 

@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -186,20 +187,35 @@ def open_text(path: Path) -> io.TextIOWrapper:
     return io.TextIOWrapper(Unpacked(path), encoding="utf-8-sig") if is_gzip else path.open(encoding="utf-8-sig")
 
 
+def text_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a text file, plain or gzipped, each with its number, from 1 on.
+
+    Raises:
+        MiadError: there is no such file, it is no text, or torn.
+    """
+    number = 0
+    with open_text(path) as lines:
+        try:
+            for number, line in enumerate(lines, 1):
+                yield number, line
+        except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+            raise MiadError(
+                f"{path} is damaged after line {number} ({error}). Delete it and rerun the step that wrote it, or get"
+                " it again."
+            ) from error
+
+
 def read_cache(path: Path | None, make: Callable[..., Kept]) -> dict[str, Kept]:
     """Records by key, `make(*values)`, from what `write_cache` wrote, if anything; a MiadError if a line is damaged."""
     kept: dict[str, Kept] = {}
     if path is None or not Path(path).exists():
         return kept
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                key, *values = json.loads(line)
-                kept[key] = make(*values)
-            except (ValueError, TypeError) as error:
-                raise MiadError(
-                    f"{path}, line {number} is damaged ({error}). Delete the file; it is made anew."
-                ) from error
+    for number, line in text_lines(path):
+        try:
+            key, *values = json.loads(line)
+            kept[key] = make(*values)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise MiadError(f"{path}, line {number} is damaged ({error}). Delete the file; it is made anew.") from error
     return kept
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from miad.core.crystal import Crystal
 from miad.core.energy_frames import CORRECTED, adjustments
 from miad.core.errors import MiadError
-from miad.core.files import open_text, write_text
+from miad.core.files import text_lines, write_text
 
 if TYPE_CHECKING:
     from pymatgen.entries.computed_entries import ComputedStructureEntry
@@ -180,12 +180,11 @@ def read_calculations(path: Path) -> list[Calculation]:
         MiadError: a line is not a calculation; names the file and the line.
     """
     found = []
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                found.append(Calculation(**json.loads(line)))
-            except (ValueError, TypeError) as error:
-                raise MiadError(
-                    f"{path}, line {number} is not a calculation ({error}). Delete the file and run again."
-                ) from error
+    for number, line in text_lines(path):
+        try:
+            found.append(Calculation(**json.loads(line)))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise MiadError(
+                f"{path}, line {number} is not a calculation ({error}). Delete the file and run again."
+            ) from error
     return found

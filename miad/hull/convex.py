@@ -16,7 +16,7 @@ import numpy as np
 
 from miad.core.crystal import Crystal
 from miad.core.errors import MiadError
-from miad.core.files import open_text
+from miad.core.files import text_lines
 from miad.core.tabular import write_csv
 
 COLUMNS = ("formula", "num_atoms", "energy_per_atom", "entry_id", "energy_frame", "hull", "source")
@@ -181,13 +181,20 @@ def read_table(path: Path) -> HullTable:
     Raises:
         MiadError: not such a table, an empty one, or one that mixes frames.
     """
-    with open_text(path) as text:
-        rows = list(csv.DictReader(text))
+    try:
+        rows = list(csv.DictReader(line for _, line in text_lines(path)))
+    except csv.Error as error:
+        raise MiadError(f"{path} is no readable CSV ({error}). Rerun `miad hull`.") from error
     if not rows or not set(COLUMNS) <= set(rows[0]):
         raise MiadError(f"{path} is not a hull table with the columns {', '.join(COLUMNS)}. Rerun `miad hull`.")
     heads = {(row["hull"], row["energy_frame"], row["source"]) for row in rows}
     if len(heads) > 1:
         raise MiadError(f"{path} mixes entries of several hulls or frames: {sorted(heads)}. Keep one of them.")
     name, frame, source = heads.pop()
-    entries = [Entry(row["formula"], float(row["energy_per_atom"]), row["entry_id"] or None) for row in rows]
+    entries = []
+    for number, row in enumerate(rows, 2):
+        try:
+            entries.append(Entry(row["formula"], float(row["energy_per_atom"]), row["entry_id"] or None))
+        except (TypeError, ValueError) as error:
+            raise MiadError(f"{path}, line {number} is no entry ({error}). Rerun `miad hull`.") from error
     return HullTable(name, frame, source, entries)

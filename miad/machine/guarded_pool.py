@@ -52,7 +52,7 @@ def in_processes(
         Treated crystals in the order of completion; one whose worker died comes back failed.
 
     Raises:
-        MiadError: a worker cannot even start.
+        MiadError: a worker cannot even start, or that of `make`.
     """
     waiting, again = deque(crystals), set()
     workers = [_Worker(make, arguments) for _ in range(min(num_workers, len(crystals)))]
@@ -115,6 +115,9 @@ class _Worker:
         try:
             if self.pipe.poll():
                 message = self.pipe.recv()
+                if isinstance(message, MiadError):
+                    self.end()
+                    raise message
                 self.is_ready, self.in_hand = True, None
                 return message if isinstance(message, Crystal) else None
             if self.memory > limits.memory:
@@ -126,7 +129,7 @@ class _Worker:
             reason = f"its worker died with exit code {self.process.exitcode} (-9 is often lack of memory)"
         self.end()
         if not self.is_ready:
-            raise MiadError(f"{step}: a worker could not start ({reason}). The traceback above says why.")
+            raise MiadError(f"{step}: a worker could not start ({reason}).")
         if self.in_hand is None:
             return None
         log.warning("%s: %s", self.in_hand.crystal_id, reason)
@@ -149,8 +152,11 @@ class _Worker:
 
 
 def _work(pipe: Connection, make: Callable, arguments: tuple) -> None:
-    treat = make(*arguments)
     try:
+        try:
+            treat = make(*arguments)
+        except MiadError as error:
+            return pipe.send(error)
         pipe.send(READY)
         while (crystal := pipe.recv()) is not None:
             pipe.send(treat(crystal))

@@ -1,6 +1,7 @@
 """Checks of the settings of runs that no single key can tell: between sections, and against the user's own files."""
 
 import inspect
+import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from miad.core.errors import MiadError
 from miad.hull.sources import MATERIALS_PROJECT
 from miad.io.download import is_url
 from miad.model.weights import FIRST
-from miad.relax.potentials.register import potential, settings_of
+from miad.relax.potentials.register import blamed, potential, settings_of
 
 OF_EACH_RUN = ("epochs",)  # keys of report that an ablation may set; the others are about all runs together
 # Losses of the first process: settings that name these need no look into the registers, which import torch for seconds.
@@ -118,17 +119,19 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
     for section in [section for section in named if section in reading]:
         local = {key: path for key, path in named[section].items() if path and not is_url(path)}
         for key, path in local.items():
-            if section == "dataset" and Path(path).is_dir():
+            if section == "dataset" and os.path.isdir(path):
                 raise MiadError(
                     f"{key}: {path} is a folder. A data set is a CSV file with a column `cif` (and `material_id`):"
                     " write the CIFs of the folder into one, and give its path in config.yaml."
                 )
-            if not (Path(path).exists() if section in ("vasp", "sample") else Path(path).is_file()):
+            # os.path, because pathlib raises errors of its own of names that no file can have.
+            if not (os.path.exists(path) if section in ("vasp", "sample") else os.path.isfile(path)):
                 raise MiadError(f"{key}: {path} is not a file in {Path.cwd()}. Correct the path in config.yaml.")
         found[section] = list(local.values())
     for calculator in run["relax"]["calculators"] if "relax" in reading else ():
         chosen = potential(calculator, run["relax"]["potentials"].get(calculator))
         source = Path(inspect.getfile(type(chosen)))
         of_class = [source.name] if source.parent == Path.cwd() else []  # beside config.yaml
-        found[f"relax.{calculator}"] = [*of_class, *(str(path) for path in chosen.files())]
+        with blamed(calculator):
+            found[f"relax.{calculator}"] = [*of_class, *(str(path) for path in chosen.files())]
     return found

@@ -22,7 +22,7 @@ from miad.dft.vasp.store import open_store
 from miad.hull.sources import MATERIALS_PROJECT, MATERIALS_PROJECT_CHECKSUM, MATERIALS_PROJECT_URL
 from miad.io.download import cache_path, is_url
 from miad.preflight.checks import check_runs, own_files
-from miad.relax.potentials.register import potential
+from miad.relax.potentials.register import blamed, potential
 
 OK, NOTE, MISSING = "ok", "note", "MISSING"
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,7 +134,12 @@ def package_versions(pins: Path = ROOT / "envs" / "requirements.txt") -> Check:
 
 def weights(calculator: str, options: dict | None = None) -> Check:
     """The weights of a potential; `options` is its entry in relax.potentials."""
-    return attempt(f"weights {calculator}", lambda: potential(calculator, options).label)
+
+    def label() -> str:
+        with blamed(calculator):
+            return str(potential(calculator, options).label)
+
+    return attempt(f"weights {calculator}", label)
 
 
 def named(sections: dict, *reading: str) -> str:

@@ -161,12 +161,12 @@ class Flight:
         try:
             with self.budget.measuring(load):
                 results = self.engine.evaluate(geometry, chosen)
+            for whole, rows, part in zip(into, (chosen, chosen[geometry.owners], chosen), results, strict=True):
+                whole[rows] = part
         except torch.AcceleratorError:
             raise  # the device itself is broken: nothing that follows would work
         except Exception as error:  # whatever a potential throws is the end of some crystal only
             return error.with_traceback(None)
-        for whole, rows, part in zip(into, (chosen, chosen[geometry.owners], chosen), results, strict=True):
-            whole[rows] = part
         return None
 
 

@@ -17,7 +17,7 @@ from miad.machine.progress import track
 from miad.relax.geometry import problem_of
 from miad.relax.journal import Journal
 from miad.relax.potentials.potential import Potential
-from miad.relax.potentials.register import potential, settings_of
+from miad.relax.potentials.register import blamed, potential, settings_of
 
 if TYPE_CHECKING:
     from miad.relax.potentials.engine import Engine
@@ -50,9 +50,11 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
         write_crystals(relaxed, given)
         return
     chosen = potential(calculator, settings.potentials.get(calculator))
-    chosen.files()
     settings = settings_of(settings, calculator)
-    with Journal(relaxed, _key(settings, calculator, chosen, crystals)) as journal:
+    with blamed(calculator):
+        chosen.files()
+        key = _key(settings, calculator, chosen, crystals)
+    with Journal(relaxed, key) as journal:
         finished = journal.finished
         waiting = [crystal for crystal in given if crystal.crystal_id not in finished]
         if finished:
@@ -100,7 +102,8 @@ def make_relaxer(settings: Relax, calculator: str) -> Callable[[Crystal], Crysta
     torch.set_num_threads(1)
     chosen = potential(calculator, settings.potentials.get(calculator))
     limit = settings.memory * 1e9 - BASE_MEMORY
-    engine = chosen.engine(settings.device, limit)
+    with blamed(calculator):
+        engine = chosen.engine(settings.device, limit)
     return lambda crystal: next(in_flight([crystal], settings, chosen, settings.device, limit, engine))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miad.core.errors import MiadError
-from miad.core.files import open_text, write_text
+from miad.core.files import text_lines, write_text
 
 # Where a sample ends; the first that applies, in this order. A crystal that passes all ends as `sun`.
 REASONS = (
@@ -76,15 +76,14 @@ def write_verdicts(path: Path, samples: Iterable[SampleVerdicts]) -> None:
 def read_verdicts(path: Path) -> dict[str, SampleVerdicts]:
     """{crystal_id: verdicts of the sample} in the order of the file; a MiadError names a line that is damaged."""
     samples = {}
-    with open_text(path) as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                record = json.loads(line)
-                protocols = {name: Verdict(**verdict) for name, verdict in record.pop("protocols").items()}
-                sample = SampleVerdicts(**record, protocols=protocols)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise MiadError(
-                    f"{path}, line {number} holds no verdicts ({error!r}). Delete the file and run sun again."
-                ) from error
-            samples[sample.crystal_id] = sample
+    for number, line in text_lines(path):
+        try:
+            record = json.loads(line)
+            protocols = {name: Verdict(**verdict) for name, verdict in record.pop("protocols").items()}
+            sample = SampleVerdicts(**record, protocols=protocols)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise MiadError(
+                f"{path}, line {number} holds no verdicts ({error!r}). Delete the file and run sun again."
+            ) from error
+        samples[sample.crystal_id] = sample
     return samples

@@ -1,13 +1,18 @@
 """The register of machine-learned potentials; miad/relax/potentials/potential.py says how to add one."""
 
+import contextlib
 import dataclasses
 import importlib
 import inspect
 import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from miad.config.sections import Relax, from_record
+from miad.config.sections import Relax
+from miad.config.validation import validated
+from miad.core.energy_frames import FRAMES
 from miad.core.errors import MiadError
 from miad.relax.potentials.potential import Potential
 
@@ -42,20 +47,49 @@ def potential(name: str, options: dict[str, Any] | None = None) -> Potential:
         sys.path.append(here)
     try:
         kind = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (Exception, SystemExit) as error:
         raise MiadError(
-            f"relax.potentials.{name}.class: {where} cannot be imported ({error}). It is module:Class; the module has"
-            " to lie beside config.yaml or be installed."
+            f"relax.potentials.{name}.class: {where} cannot be imported ({type(error).__name__}: {error}). It is"
+            " module:Class; the module has to lie beside config.yaml or be installed."
         ) from error
+    if not (inspect.isclass(kind) and issubclass(kind, Potential)):
+        raise MiadError(f"relax.potentials.{name}.class: {where} is no subclass of {Potential.__module__}.Potential.")
     try:
         inspect.signature(kind).bind(**options)
     except TypeError as error:
         known = ", ".join([*inspect.signature(kind).parameters, *sorted(_OF_RELAX)])
         raise MiadError(f"relax.potentials.{name}: {error}. Known keys: {known}.") from error
-    return kind(**options)
+    with blamed(name):
+        chosen = kind(**options)
+        frames = (chosen.native_frame, chosen.energy_frame)
+    if not set(frames) <= set(FRAMES):
+        raise MiadError(
+            f"relax.potentials.{name}: {where} has energies of the frames {', '.join(map(str, frames))}; known are"
+            f" {', '.join(FRAMES)}. Correct native_frame or energy_frame of the class."
+        )
+    return chosen
+
+
+@contextlib.contextmanager
+def blamed(name: str) -> Iterator[None]:
+    """Whatever a potential raises within becomes an error that names its entry.
+
+    Raises:
+        MiadError: with the type and the text of what was raised, and the line that raised it.
+    """
+    try:
+        yield
+    except MiadError:
+        raise
+    except (Exception, SystemExit) as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise MiadError(
+            f"relax.potentials.{name}: its class fails with {type(error).__name__}: {error} ({place.filename}, line"
+            f" {place.lineno}). Mend the class, or its entry."
+        ) from error
 
 
 def settings_of(settings: Relax, name: str) -> Relax:
     """The settings of relax for one potential: its own entry lies over the common keys."""
     own = {key: value for key, value in settings.potentials.get(name, {}).items() if key in _OF_RELAX}
-    return from_record(Relax, {**dataclasses.asdict(settings), **own})
+    return validated(Relax, dataclasses.asdict(settings) | own, section=f"relax.potentials.{name}" if own else "relax")

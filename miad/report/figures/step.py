@@ -1,11 +1,9 @@
 """The figures of all runs, each drawn from the CSV table that lies beside it: change the table, draw again."""
 
 import importlib
-import json
 import logging
 import pkgutil
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,9 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from miad.config.layout import Run, runs_of
+from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
-from miad.core.files import atomic_path, open_text, write_text
+from miad.core.files import atomic_path, write_text
 from miad.core.tabular import Rows, read_csv, write_csv
 from miad.report import figures
 from miad.report.export import to_atoms, write_extxyz
@@ -113,7 +112,7 @@ def _recorded_ids(run: Run) -> dict[str, tuple[Trajectory, int]]:
     """Crystals whose generation was recorded: {crystal_id: (snapshots of its shard, its place there)}."""
     found = {}
     for shard, trajectory in snapshots(run).items():
-        with open_text(run.file("sample", "crystals", shard=shard)) as lines:
-            for index, line in enumerate(islice(lines, trajectory.species.shape[1])):
-                found[json.loads(line)["crystal_id"]] = (trajectory, index)
+        path = run.file("sample", "crystals", shard=shard)
+        for index, crystal in enumerate(read_crystals(path)[: trajectory.species.shape[1]]):
+            found[crystal.crystal_id] = (trajectory, index)
     return found

@@ -112,7 +112,7 @@ def test_own_keys_lie_over_the_common_ones():
         ("mace", {"class": "no_such_module:Mace"}, r"relax\.potentials\.mace\.class: no_such_module:Mace cannot"),
         ("mace", {"class": "miad.relax.potentials.register:Mace"}, "Mace"),
         ("chgnet", {"sigma": 1.0}, "relax.potentials.chgnet: got an unexpected keyword argument 'sigma'"),
-        ("chgnet", {"fmax": "wide"}, "relax.fmax is 'wide', expected a number"),
+        ("chgnet", {"fmax": "wide"}, r"relax\.potentials\.chgnet\.fmax is 'wide', expected a number"),
     ],
 )
 def test_wrong_entries_are_told(name, options, said):
