@@ -83,7 +83,7 @@ def members_found(test: list[Crystal], table: Path, entries: Path) -> str:
 
 
 def true_matches(samples: list[Crystal], references: list[Crystal], matches: Matches) -> int:
-    """How many of the samples that are called known StructureMatcher itself matches, either way round."""
+    """Number of the samples that are called known StructureMatcher itself matches, either way round."""
     from pymatgen.core.structure_matcher import StructureMatcher
 
     by_id = {one.crystal_id: one.structure for one in (*samples, *references)}

@@ -96,11 +96,6 @@ class Run:
     epoch_of: str | None = None
 
     @property
-    def own(self) -> Path:
-        """The run's own folder, with its candidates and its ledger."""
-        return self.folder / self.name
-
-    @property
     def rows(self) -> list[Path]:
         """Row files, one per calculator, DFT last."""
         return self.judged("row")
@@ -127,6 +122,11 @@ class Run:
     def path(self, step: str, name: str) -> Path:
         """A file or folder of a step by its name, where the run that made it has put it."""
         return self.folder / self.homes[step] / step / name
+
+    def file(self, step: str, file: str, **known: Any) -> Path:
+        """A file of FILES of which this run has one, but for what is `known`."""
+        [found] = self.files(step, file, **known)
+        return found
 
     def files(self, step: str, file: str, **known: Any) -> list[Path]:
         """A file of FILES where it lies for this run; for each shard, calculator and chunk, unless one is `known`."""
@@ -175,9 +175,9 @@ def runs_of_config(config: dict, folder: Path) -> tuple[list[Run], list[Run]]:
         MiadError: the config has errors.
     """
     asked = resolve(config)
-    asked |= read_runs(config, next(iter(asked.values())))
-    epochs = kept_runs(asked)
-    everything = {**asked, **epochs}
+    given = read_runs(config, next(iter(asked.values())))
+    epochs = kept_runs(asked, given)
+    everything = {**asked, **given, **epochs}
     found = homes(everything)
 
     def run(name: str, epoch_of: str | None = None) -> Run:

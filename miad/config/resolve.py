@@ -10,7 +10,7 @@ A scale block may hold `recipes` of its own: keys that a recipe of that name has
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,13 +94,14 @@ def check_names(config: dict) -> None:
         seen[name] = key
 
 
-def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
+def kept_runs(runs: dict[str, dict], others: Container[str] = ()) -> dict[str, dict]:
     """Further runs, one per model that `train.keep_every` kept, of the runs that ask for them with `report.epochs`.
 
     They share the training; the last epoch is that of the run itself.
 
     Args:
         runs: settings of the runs, as `resolve` returns them.
+        others: names of further runs, of crystals of other programs.
 
     Returns:
         {`{run}_epoch_{epoch}`: settings}.
@@ -110,7 +111,7 @@ def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
     """
     kept = {}
     for run, sections in runs.items():
-        if is_read(sections) or not sections["report"]["epochs"] or sections["sample"]["epoch"] is not None:
+        if not sections["report"]["epochs"] or sections["sample"]["epoch"] is not None:
             continue
         every, last = sections["train"]["keep_every"], sections["train"]["num_epochs"]
         if every is None:
@@ -120,8 +121,9 @@ def kept_runs(runs: dict[str, dict]) -> dict[str, dict]:
             )
         for epoch in range(every, last, every):
             name = f"{run}_epoch_{epoch}"
-            if name in runs:
-                raise MiadError(f"The run {name} has the name of one that report.epochs makes. Rename it.")
+            if name in runs or name in others:
+                block = "ablations" if name in runs else "external"
+                raise MiadError(f"{block}.{name} has the name of a run that report.epochs makes. Rename it.")
             kept[name] = {**sections, "sample": {**sections["sample"], "epoch": epoch}}
     return kept
 

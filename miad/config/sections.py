@@ -46,7 +46,7 @@ class Dataset:
     """The crystals to learn from."""
 
     seed: Natural
-    name: Annotated[Name, Field(description="prototypes, mp_20, perov_5, carbon_24, alex_mp_20, or any with files.")]
+    name: Annotated[Name, Field(description="prototypes, a published set such as mp_20, or any with files.")]
     files: Annotated[dict[File, Text], Field(description="Own data, path or URL: CSV with cif; JSON of elements.")]
     checksums: Annotated[dict[File, Checksum], Field(description="Of own files: sha256:…, md5:… or git:… (blob id).")]
     max_crystals: Annotated[Count | None, Field(description="Rows read of each file; null: all.")]
@@ -261,7 +261,7 @@ class Dft:
 
 @dataclass(frozen=True, config=STRICT)
 class Vasp:
-    """How DFT is run; only `functional` and `replay` change its results."""
+    """The run of DFT; only `functional` and `replay` change its results."""
 
     num_chunks: Annotated[int, Field(ge=1, le=100_000, description="Jobs that the crystals are dealt to.")]
     command: Annotated[str, Field(min_length=1, description="Of VASP, with its launcher.")]
@@ -288,7 +288,7 @@ class Vasp:
 class Report:
     """Tables and page for people."""
 
-    title: Annotated[str, Field(description="Title of the table.")]
+    title: Annotated[str, Field(description="Title of the table and of report.html.")]
     published: Annotated[bool, Field(description="Whether published rows are appended.")]
     protocols: Annotated[Literal["headline", "all"], Field(description="Rows per run: headline protocol, or all.")]
     epochs: Annotated[bool, Field(description="Whether models that train.keep_every kept are sampled and judged too.")]

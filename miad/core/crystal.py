@@ -1,4 +1,4 @@
-"""The Crystal that flows between the steps, and the JSON lines it travels in."""
+"""The Crystal that one step hands to the next, and the JSON lines that hold it."""
 
 import dataclasses
 import json

@@ -272,5 +272,5 @@ def verify(path: Path, expected: str, *, remedy: str) -> None:
 
 
 def cache_folder() -> Path:
-    """Folder of files that can be had again: $MIAD_CACHE, or ~/.cache/miad."""
+    """Folder of files that can be made or downloaded again: $MIAD_CACHE, or ~/.cache/miad."""
     return Path(os.environ.get("MIAD_CACHE") or Path.home() / ".cache" / "miad")

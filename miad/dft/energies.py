@@ -128,7 +128,7 @@ def _after_dft(crystal: Crystal, done: dict[str, Calculation], reasons: dict[str
 
 
 def _protocols(judged: Judged, strata: dict[str, Any], rule: str) -> dict[str, Any]:
-    """What the row says under each protocol, with the rates that follow from the rule for what was not sent."""
+    """Records of the row by protocol, with the rates that follow from the rule for what was not sent."""
     found = {}
     for name, protocol in judged.row["protocols"].items():
         rates = protocol["rates"] | unknown(rule)

@@ -5,6 +5,7 @@ Without infusion (`mirage.num_atoms: null`, the DiffCSP baseline) crystals are p
 padding is masked out of everything.
 """
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -159,8 +160,6 @@ def run(settings: Mirage, *, train: Path, val: Path, infused_train: Path, infuse
         infused_train: tensors for training, safetensors.
         infused_val: tensors for validation, safetensors.
     """
-    import dataclasses
-
     splits = {infused_train: (train, read_crystals(train)), infused_val: (val, read_crystals(val))}
     for source, crystals in splits.values():
         check(crystals, source, settings.num_atoms)

@@ -25,7 +25,7 @@ class Limits:
 
     Attributes:
         seconds: with the same crystal.
-        memory: bytes; None: no limit.
+        memory: bytes.
     """
 
     seconds: float

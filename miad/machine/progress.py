@@ -36,7 +36,7 @@ def track(items: Iterable[Item], *, what: str, total: int | None = None) -> Iter
         what: the unit, plural, e.g. `crystals relaxed`.
         total: number of items, if `items` has no length.
     """
-    total = len(items) if total is None and hasattr(items, "__len__") else total  # type: ignore[arg-type]
+    total = len(items) if total is None and hasattr(items, "__len__") else total  # type: ignore[arg-type]  # has __len__
     start = last = time.monotonic()
     done = 0
     for done, item in enumerate(_with_bar(items, what, total), 1):

@@ -1,17 +1,21 @@
 """Checks of the settings of runs that no single key can tell: between sections, and against the user's own files."""
 
+import inspect
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from miad.config.sections import Relax, Sun, build
+from miad.config.sections import Relax, Sun, Train, build
 from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
 from miad.hull.sources import MATERIALS_PROJECT
 from miad.io.download import is_url
+from miad.model.weights import FIRST
 from miad.relax.potentials.register import blamed, potential, settings_of
 
 OF_EACH_RUN = ("epochs",)  # keys of report that an ablation may set; the others are about all runs together
+# Losses of the first process: settings that name these need no look into the registers, which import torch for seconds.
+FIRST_LOSSES = {"lattice", "coords", "species"}
 
 
 def check_runs(runs: dict[str, dict]) -> None:
@@ -40,6 +44,20 @@ def check_runs(runs: dict[str, dict]) -> None:
         for calculator, frame in frames_compared(sun, relax).items():
             # A hull whose frame is not named here is compared when it is made.
             must_match(f"run {run}: {calculator}", frame, sun.hull.source, sun.hull.energy_frame or frame)
+        _check_model(run, build(sections, Train))
+
+
+def _check_model(run: str, train: Train) -> None:
+    """Refuse a process or network that there is not, or weights of other losses, before any step has run."""
+    names = {"process": train.diffusion.process, "kind": train.network.kind}
+    if (names, train.loss_weights.keys()) == (FIRST, FIRST_LOSSES):
+        return
+    from miad.model import register
+
+    try:
+        register.check(train)
+    except MiadError as error:
+        raise MiadError(f"run {run}: {error}") from error
 
 
 def contradictions(sections: dict) -> Iterator[str]:
@@ -117,6 +135,8 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
         found[section] = list(local.values())
     for calculator in run["relax"]["calculators"] if "relax" in reading else ():
         chosen = potential(calculator, run["relax"]["potentials"].get(calculator))
+        source = Path(inspect.getfile(type(chosen)))
+        of_class = [source.name] if source.parent == Path.cwd() else []  # beside config.yaml
         with blamed(calculator):
-            found[f"relax.{calculator}"] = [str(path) for path in chosen.files()]
+            found[f"relax.{calculator}"] = [*of_class, *(str(path) for path in chosen.files())]
     return found

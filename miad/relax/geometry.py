@@ -7,13 +7,13 @@ import numpy as np
 
 from miad.core.cells import closest_distance
 from miad.core.crystal import Crystal
+from miad.core.sound import MIN_VOLUME, foreign_elements, is_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from miad.relax.potentials.potential import Potential
 
-MIN_VOLUME = 0.1  # Å³ per crystal
 MIN_FILL = 1e-6  # volume over the product of the edges; below, a cell is flat to rounding
 
 
@@ -75,16 +75,11 @@ def problem_of(crystal: Crystal, potential: "Potential", min_distance: float) ->
         potential: knows some elements, and looks for neighbours up to its reach.
         min_distance: Å, between any two atoms.
     """
-    from pymatgen.core import Element
-
-    numbers = crystal.atomic_numbers
-    if len(numbers) == 0:
+    if not crystal.num_atoms:
         return "it has no atoms"
-    if not (np.isfinite(crystal.lattice).all() and np.isfinite(crystal.frac_coords).all()):
+    if not is_finite(crystal):
         return "its lattice or coordinates are not numbers"
-    unknown = sorted({int(z) for z in numbers} - potential.elements)
-    if unknown:
-        names = [Element.from_Z(z).symbol if 1 <= z <= 118 else f"Z={z}" for z in unknown]
+    if names := foreign_elements(crystal, potential.elements):
         return f"the potential does not know {', '.join(names)}"
     if crystal.volume < max(MIN_VOLUME, MIN_FILL * np.prod(np.linalg.norm(crystal.lattice, axis=1))):
         return f"its cell is flat ({crystal.volume:.3g} Å³)"

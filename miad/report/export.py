@@ -16,11 +16,13 @@ from miad.core.files import atomic_path, write_text
 from miad.core.sound import is_decoded, is_relaxed
 from miad.core.tabular import Rows, read_csv, write_csv
 from miad.report.candidates import CANDIDATE_COLUMNS, MAX_FILES, cif_names, to_cif, write_parquet
+from miad.report.outcomes import read_row
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 log = logging.getLogger("miad")
+GIVEN = "given"  # in names of files: crystals that were relaxed elsewhere
 
 README = """# Exports of {{ run }}
 
@@ -72,20 +74,25 @@ denominators: samples that could not be decoded or relaxed are in no file.
 """
 
 
-def run(*, candidates: Path, ledgers: list[Path], generated: list[Path], out: Path) -> None:
+def run(*, candidates: Path, ledgers: list[Path], rows: list[Path], generated: list[Path], out: Path, run: str) -> None:
     """Write the S.U.N. crystals as extended XYZ, pymatgen JSON and Parquet, and all samples for other evaluators.
 
     Args:
         candidates: CSV of the S.U.N. crystals that `miad candidates` wrote
-        ledgers: ledgers of `miad sun`, one per calculator, each in a folder of its calculator's name
+        ledgers: ledgers of `miad sun`, one per calculator
+        rows: its row files, in the same order
         generated: crystals before relaxation, all shards
         out: folder to write
+        run: its name
 
     Raises:
-        MiadError: a candidate is in no ledger, or a file is damaged.
+        MiadError: a candidate is in no ledger, the lists differ in length, or a file is damaged.
     """
+    if len(ledgers) != len(rows):
+        raise MiadError("--ledgers and --rows must name one file each per calculator, in the same order.")
     lines = read_csv(candidates)
-    judged = {path.parent.name: read_crystals(path) for path in ledgers}
+    names = [read_row(row)["calculator_name"] or GIVEN for row in rows]
+    judged = {name: read_crystals(ledger) for name, ledger in zip(names, ledgers, strict=True)}
     by_key = {(one.crystal_id, one.calculator): one for ones in judged.values() for one in ones}
     absent = [line for line in lines if (line["crystal_id"], line["calculator"]) not in by_key]
     if absent:
@@ -105,7 +112,7 @@ def run(*, candidates: Path, ledgers: list[Path], generated: list[Path], out: Pa
     for name, ones in relaxed.items():
         write_relaxed(out, name, ones)
     counts = {name: len(ones) for name, ones in relaxed.items()}
-    text = _readme(candidates.parent.name, counts, len(samples), len(decoded))
+    text = _readme(run, counts, len(samples), len(decoded))
     write_text(out / "README.md", text)
     log.info("%d candidates and %d samples are in %s", len(chosen), len(decoded), out)
 

@@ -105,7 +105,7 @@ def find(folder: Path, key: str, is_usable: Callable[[Progress], bool]) -> "tupl
     """The newest checkpoint to go on from, and the files that have no part in it.
 
     Args:
-        folder: where checkpoints live.
+        folder: of the checkpoints.
         key: fingerprint of the settings and data.
         is_usable: whether the run asked for would have come by a state.
 

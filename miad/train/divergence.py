@@ -11,8 +11,8 @@ log = logging.getLogger("miad")
 FACTOR = 10.0  # a loss over the best one so far that counts as an explosion
 
 
-def is_one(total: float, best: float) -> bool:
-    """Whether a loss is an explosion beside that of the best epoch so far; a loss that is not a number always is."""
+def is_explosion(total: float, best: float) -> bool:
+    """Whether a loss has exploded beside that of the best epoch so far; a loss that is not a number always has."""
     return not total < FACTOR * best + 1e-9
 
 
@@ -20,7 +20,7 @@ class Guard:
     """Judges a training by its losses.
 
     Args:
-        folder: where checkpoints live.
+        folder: of the checkpoints.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +43,7 @@ class Guard:
         if not (math.isfinite(so_far) and math.isfinite(latest)):
             raise self.error(so_far, progress)
         worst = max(so_far, latest)
-        was_put_off, self.is_put_off = self.is_put_off, is_one(worst, progress.best)
+        was_put_off, self.is_put_off = self.is_put_off, is_explosion(worst, progress.best)
         if self.is_put_off and not was_put_off:
             words = "the loss at step %d is %.4g, the best so far was %.4g: no checkpoint until it falls again"
             log.warning(words, progress.step, worst, progress.best)
@@ -55,7 +55,7 @@ class Guard:
         Raises:
             MiadError: its mean loss has exploded.
         """
-        if is_one(total, progress.best):
+        if is_explosion(total, progress.best):
             raise self.error(total, progress)
 
     def error(self, total: float, progress: Progress) -> MiadError:

@@ -38,7 +38,7 @@ class Trainer:
     Args:
         settings: recipe.
         train, val: infused data.
-        folder: where checkpoints live.
+        folder: of the checkpoints.
         run: name of the run, for provenance.
         tensorboard: folder of a log that, with losses.csv in `folder`, is kept up to date with the checkpoints.
     """

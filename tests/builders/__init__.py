@@ -1,4 +1,4 @@
-"""What tests of several folders share: crystals, tiny runs, stand-ins."""
+"""Builders that tests of several folders share: crystals, tiny runs, stand-ins."""
 
 from pathlib import Path
 

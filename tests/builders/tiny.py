@@ -154,7 +154,7 @@ class Project:
         return process.returncode, output
 
     def planned(self, *options: str, target: str = "results/sun_table.csv") -> dict[str, int]:
-        """What a dry run would do: {rule: number of jobs}."""
+        """Jobs of a dry run: {rule: number of jobs}."""
         code, output = self.run("snakemake", "--dry-run", target, *options)
         assert code == 0, output
         if "Nothing to be done" in output:

@@ -1,9 +1,12 @@
-"""Where the results of each run are."""
+"""The map of the results of each run."""
 
 import json
 from pathlib import Path
 
+import pytest
+
 from miad.config.layout import FILES, record, runs_of, table_rows
+from miad.core.errors import MiadError
 from tests.builders import finished
 
 
@@ -24,7 +27,8 @@ def test_runs_name_the_files_that_the_workflow_writes():
     assert other.rows == [Path("results/other/sun/chgnet/row.json")] and list(other.shards) == [0]
     assert other.path("sample", "0.jsonl") == Path("results/other/sample/0.jsonl")
     assert other.path("dataset", "train.jsonl.gz") == Path("results/miad/dataset/train.jsonl.gz")
-    assert other.own == Path("results/other") and quick.own == Path("results/quick")
+    assert other.file("candidates", "candidates") == Path("results/other/candidates.csv")
+    assert quick.file("candidates", "cif") == Path("results/quick/cif")
 
 
 def test_dft_is_one_more_row_of_a_run_but_not_of_its_kept_models():
@@ -85,7 +89,8 @@ def test_what_a_step_is_told_gives_the_same_runs():
         again = runs_of(record(step, runs, kept), Path("results"))
         for before, after in zip([*runs, *kept], [*again[0], *again[1]], strict=True):
             assert (after.name, after.homes, after.epoch_of) == (before.name, before.homes, before.epoch_of)
-            assert (after.rows, after.verdicts, after.own) == (before.rows, before.verdicts, before.own)
+            assert (after.rows, after.verdicts) == (before.rows, before.verdicts)
+            assert after.file("candidates", "cif") == before.file("candidates", "cif")
 
 
 def test_rows_of_dft_stand_behind_those_of_potentials_and_crystals_of_others_last():
@@ -100,3 +105,11 @@ def test_rows_of_dft_stand_behind_those_of_potentials_and_crystals_of_others_las
         ("small", "dft"),
         ("other", "chgnet"),
     ]
+
+
+def test_crystals_of_others_cannot_have_the_name_of_a_kept_model():
+    given = finished.config(ablations=None, external={"miad_epoch_100": {"crystals": "x.cif"}})
+    runs_of(json.dumps(given), Path("results"))
+    given["train"]["keep_every"], given["report"]["epochs"] = 100, True
+    with pytest.raises(MiadError, match=r"external\.miad_epoch_100 has the name of a run that report\.epochs makes"):
+        runs_of(json.dumps(given), Path("results"))

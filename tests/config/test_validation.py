@@ -1,4 +1,4 @@
-"""What users write into config.yaml: refused in words that help, mended where the meaning is plain."""
+"""Mistakes in config.yaml: refused in words that help, mended where the meaning is plain."""
 
 import pytest
 

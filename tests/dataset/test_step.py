@@ -18,6 +18,7 @@ from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.dataset import step as dataset
 from miad.dataset.step import run, standardise
+from miad.io.published_data import Source
 from tests.builders.symmetric import symmetric
 
 ROCK_SALT = symmetric("Fm-3m", Lattice.cubic(5.6), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -242,6 +243,21 @@ def test_a_url_is_downloaded_from_the_publisher_unless_a_path_is_given(make, tmp
     made = make(name="alex_mp_20", files={})
     assert [name for name, _, _ in asked] == ["alex_mp_20.zip"] * 2
     assert [len(made[split]) for split in ("train", "val", "test")] == [4, 2, 2]
+
+
+def test_an_entry_among_the_published_sets_is_a_data_set(make, tmp_path, monkeypatch):
+    """One file, which is drawn apart, at an address with its checksum."""
+    source = Source("https://example.org/perovskites.csv", "sha256:" + 64 * "0", "A paper")
+    monkeypatch.setattr(dataset, "DATA_SETS", {"perovskites": {"train": source}})
+
+    def fetch(url, *, checksum, setting):
+        assert (url, checksum, setting) == (source.url, source.checksum, "dataset.files.train")
+        return Path(table(tmp_path / "perovskites.csv", ROWS))
+
+    monkeypatch.setattr(dataset, "fetch", fetch)
+    crystals = make(name="perovskites", files={})
+    assert {split: len(part) for split, part in crystals.items()} == {"train": 2, "val": 1, "test": 1}
+    assert crystals["train"][0].crystal_id.startswith("perovskites-train-")
 
 
 def test_the_built_in_set_is_copied(tmp_path, monkeypatch):

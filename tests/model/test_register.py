@@ -5,12 +5,16 @@ import dataclasses
 import pytest
 import torch
 
+from miad.config.layout import Run
 from miad.config.sections import Sample
 from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
 from miad.model import register
+from miad.model.diffusion.process import JointDiffusion
 from miad.model.network import CSPNet
 from miad.model.weights import load
+from miad.report.figures import losses
+from miad.report.figures.base import Results
 from miad.sample import step as sample
 from miad.sample import trajectories
 from tests.builders import toy
@@ -67,6 +71,45 @@ def test_another_network_is_made_by_its_name(monkeypatch, tmp_path, one_thread):
     found, model = load(folder / "model.safetensors")
     assert isinstance(found, Wider) and model.network == network
     assert found.coord_out.weight.shape == (3, 2 * toy.NETWORK.hidden_dim)
+
+
+def test_a_term_that_a_process_names_is_weighted_logged_and_drawn(monkeypatch, tmp_path, one_thread):
+    class WithVolume(JointDiffusion):
+        """The joint diffusion with a term of the trace of the lattice noise, to first order that of the volume."""
+
+        weighted = (*JointDiffusion.weighted, "volume")
+
+        def losses(self, network, batch, noise, is_stratified):
+            def watched(*crystals):
+                nonlocal predicted
+                predicted = network(*crystals)
+                return predicted
+
+            predicted = ()
+            found = super().losses(watched, batch, noise, is_stratified)
+            trace = predicted[0].diagonal(dim1=1, dim2=2).sum(1)  # (n_crystals,)
+            return {**found, "volume": trace.square().sum() / len(batch)}
+
+    monkeypatch.setitem(register.PROCESSES, "with_volume", WithVolume)
+    diffusion = dataclasses.replace(toy.DIFFUSION, process="with_volume")
+    settings = toy.changed(diffusion=diffusion, loss_weights={**toy.TRAIN.loss_weights, "volume": 3.0})
+    folder = fit(settings, toy.infused(tmp_path / "data"), tmp_path / "miad" / "train")
+    parts = ["lattice", "coords", "species", "volume", "cross_entropy"]
+    names, *rows = curve(folder)
+    assert names == ["epoch", "step", *parts, "total", "val_total", "learning_rate"]
+    for row in rows:
+        lattice, coords, species, volume, nats, total = map(float, row[2:8])
+        assert volume > 0 and total == pytest.approx(lattice + coords + species + 3 * volume + 0.5 * nats)
+    found = losses.gather(Results([Run("miad", tmp_path, {}, {"train": "miad"})], []))
+    assert losses.parts_of(found) == parts
+
+
+def test_an_ablation_of_the_process_lies_over_the_weights_of_the_main_run(flow):
+    weights = {**toy.TRAIN.loss_weights, **WEIGHTS}
+    assert register.check(dataclasses.replace(flow, loss_weights=weights)) == "flow by cspnet"
+    assert register.check(toy.changed(loss_weights=weights)) == "joint_diffusion by cspnet"
+    with pytest.raises(MiadError, match="is for velocity, stretch, kinds, spin; the losses of flow are velocity"):
+        register.check(dataclasses.replace(flow, loss_weights={**WEIGHTS, "spin": 1.0}))
 
 
 def test_the_first_ones_are_made_by_default():

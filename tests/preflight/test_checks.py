@@ -4,7 +4,11 @@ import pytest
 
 from miad.config.resolve import resolve
 from miad.core.errors import MiadError
-from miad.preflight.checks import check_runs, own_files
+from miad.model.diffusion.process import JointDiffusion
+from miad.model.network import CSPNet
+from miad.model.register import NETWORKS, PROCESSES
+from miad.model.weights import FIRST
+from miad.preflight.checks import FIRST_LOSSES, check_runs, own_files
 from tests.builders.config import put, shipped
 
 
@@ -35,6 +39,12 @@ def test_the_shipped_config_contradicts_itself_at_no_scale(config):
             ("ablations", "early", {"train": {"keep_every": 100}, "sample": {"epoch": 150}}),
             ("run early", "epoch 150", "multiple"),
         ),
+        (
+            ("train", "loss_weights", "speces", 2.0),
+            ("run miad: train.loss_weights", "speces", "lattice, coords, species", "Give each of them a weight"),
+        ),
+        (("diffusion", "process", "joint_difusion"), ("run miad: diffusion.process", "mean joint_diffusion?")),
+        (("ablations", "x", "network", "kind", "gnn"), ("run x: network.kind is gnn", "cspnet")),
         (("sun", "protocol", "mine"), ("sun.protocol mine", "strict")),
         (("hull", "energy_frame", "uncorrected"), ("chgnet", "'mp2020'", "'uncorrected'", "sun.protocol")),
         (("ablations", "x", "report", "title", "X"), ("ablations.x.report.title", "no effect", "epochs")),
@@ -45,6 +55,11 @@ def test_words_of_the_cross_checks(config, path, words):
     message = refused(config, *path)
     for word in words:
         assert word in message
+
+
+def test_the_first_process_is_known_without_a_look_into_the_registers():
+    assert set(JointDiffusion.weighted) == FIRST_LOSSES
+    assert (PROCESSES[FIRST["process"]], NETWORKS[FIRST["kind"]]) == (JointDiffusion, CSPNet)
 
 
 def test_a_protocol_that_takes_energies_as_given_takes_any_hull(config):
@@ -79,6 +94,20 @@ def test_own_files_are_those_of_the_user_alone(config, tmp_path, monkeypatch):
         "vasp": [],
         "relax.eqv2": ["tiny.pt"],
     }
+
+
+def test_a_potential_beside_the_config_is_a_file_of_the_user(config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "potential_of_mine.py").write_text("from miad.relax.potentials.chgnet import Chgnet as Mine\n")
+    run = resolve(config)["miad"]
+    run["relax"]["calculators"] = ["mine"]
+    run["relax"]["potentials"]["mine"] = {"class": "potential_of_mine:Mine"}
+    assert own_files(run)["relax.mine"] == []  # the class itself lies elsewhere
+    (tmp_path / "another_of_mine.py").write_text(
+        "from miad.relax.potentials.chgnet import Chgnet\n\n\nclass Mine(Chgnet):\n    pass\n"
+    )
+    run["relax"]["potentials"]["mine"] = {"class": "another_of_mine:Mine"}
+    assert own_files(run)["relax.mine"] == ["another_of_mine.py"]
 
 
 @pytest.mark.parametrize(("section", "key"), [("hull", "references"), ("metrics", "scaler"), ("train", "start_from")])

@@ -29,8 +29,10 @@ def home(tmp_path_factory) -> Path:
     export.run(
         candidates=home / "candidates.csv",
         ledgers=[home / "sun" / "chgnet" / "ledger.jsonl"],
+        rows=[home / "sun" / "chgnet" / "row.json"],
         generated=[home / "sample" / "0.jsonl"],
         out=home / "export",
+        run="miad",
     )
     return home
 
@@ -87,8 +89,10 @@ def test_many_samples_share_one_zip(home, tmp_path, monkeypatch):
         export.run(
             candidates=home / "candidates.csv",
             ledgers=[home / "sun" / "chgnet" / "ledger.jsonl"],
+            rows=[home / "sun" / "chgnet" / "row.json"],
             generated=[home / "sample" / "0.jsonl"],
             out=out,
+            run="miad",
         )
         assert len([path for path in out.rglob("*") if path.is_file()]) < 10
         assert "--structures_path=generated.zip" in (out / "README.md").read_text(encoding="utf-8")
@@ -123,15 +127,34 @@ def test_uncorrected_energies_stay_as_they_are():
         export.uncorrected(one.replace(energy_frame=None))
 
 
-def test_no_candidates_are_no_error(tmp_path):
+def test_names_are_those_of_the_row_and_of_the_run_wherever_the_files_are(home, tmp_path):
+    row = json.loads((home / "sun" / "chgnet" / "row.json").read_text(encoding="utf-8"))
+    assert row["calculator_name"] == "chgnet"
+    for name, expected in (("mine", "relaxed_mine.csv"), (None, "relaxed_given.csv")):
+        (tmp_path / "row.json").write_text(json.dumps(row | {"calculator_name": name}), encoding="utf-8")
+        export.run(
+            candidates=home / "candidates.csv",
+            ledgers=[home / "sun" / "chgnet" / "ledger.jsonl"],
+            rows=[tmp_path / "row.json"],
+            generated=[home / "sample" / "0.jsonl"],
+            out=tmp_path / "export",
+            run="other",
+        )
+        assert (tmp_path / "export" / expected).is_file()
+        assert (tmp_path / "export" / "README.md").read_text(encoding="utf-8").startswith("# Exports of other\n")
+
+
+def test_no_candidates_are_no_error(home, tmp_path):
     (tmp_path / "candidates.csv").write_text("crystal_id,calculator\n")
     write_crystals(tmp_path / "chgnet" / "ledger.jsonl", [])
     write_crystals(tmp_path / "0.jsonl", [])
     export.run(
         candidates=tmp_path / "candidates.csv",
         ledgers=[tmp_path / "chgnet" / "ledger.jsonl"],
+        rows=[home / "sun" / "chgnet" / "row.json"],
         generated=[tmp_path / "0.jsonl"],
         out=tmp_path / "export",
+        run="miad",
     )
     assert loadfn(tmp_path / "export" / "candidates.json") == []
     assert len(np.load(tmp_path / "export" / "energies_chgnet.npy")) == 0
@@ -143,6 +166,8 @@ def test_a_candidate_without_a_crystal_is_named(home, tmp_path):
         export.run(
             candidates=tmp_path / "candidates.csv",
             ledgers=[home / "sun" / "chgnet" / "ledger.jsonl"],
+            rows=[home / "sun" / "chgnet" / "row.json"],
             generated=[],
             out=tmp_path,
+            run="miad",
         )

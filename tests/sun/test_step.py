@@ -16,7 +16,7 @@ from miad.sun.verdict import REASONS
 from tests.builders import ROOT
 from tests.builders.crystals import caesium_chloride
 from tests.builders.judged import SAMPLES, salt, with_energy, write_sun_inputs
-from tests.builders.settings import PROTOCOLS, sun_settings
+from tests.builders.settings import PROTOCOLS, protocol, sun_settings
 
 
 @pytest.fixture
@@ -78,6 +78,15 @@ def test_every_sample_ends_once_under_every_protocol(files: dict) -> None:
         assert reasons["sun"] == counts["sun"]
         for reason in REASONS:
             assert reasons[reason] == sum(line["protocols"][name]["reason"] == reason for line in verdicts)
+
+
+def test_a_block_of_ones_own_is_a_protocol(files: dict) -> None:
+    own = protocol(stable_below=0.1, elements_count=True)
+    run(replace(sun_settings(), protocols={**sun_settings().protocols, "own": own}), **files)
+    counts = {name: one["counts"] for name, one in json.loads(files["row"].read_text())["protocols"].items()}
+    assert list(counts) == [*PROTOCOLS, "own"]
+    assert counts["own"]["stable"] == counts["own"]["metastable"] == counts["strict"]["metastable"]
+    assert counts["own"]["sun"] >= counts["strict"]["msun"]
 
 
 def test_protocols_differ_where_their_choices_do(files: dict) -> None:

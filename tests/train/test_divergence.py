@@ -16,7 +16,7 @@ PROGRESS = Progress("k", step=7, epoch=2, best=2.0)
     [(9.9, 1.0, False), (10.1, 1.0, True), (0.0, 0.0, False), (math.nan, 1.0, True), (math.inf, 1.0, True)],
 )
 def test_ten_times_the_best_or_no_number(total, best, expected):
-    assert divergence.is_one(total, best) is expected
+    assert divergence.is_explosion(total, best) is expected
 
 
 def test_excess_is_logged_once_until_the_loss_has_fallen(tmp_path, caplog):

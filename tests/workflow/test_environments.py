@@ -114,7 +114,7 @@ def test_a_python_that_is_too_old_or_too_new_is_refused(tmp_path):
 
 @pytest.fixture
 def clone(tmp_path) -> Path:
-    """What make needs, with an installation that only notes its Python."""
+    """A copy of what make needs, with an installation that only notes its Python."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     program(tmp_path / "envs", "install.sh", "echo installed into $1")

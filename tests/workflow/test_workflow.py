@@ -173,6 +173,11 @@ def test_an_ablation_of_a_finished_run_costs_its_own_steps_and_a_new_report(copy
     assert copy.planned(target="all") == {**later, "export": 1, **SHOWN}
 
 
+def test_a_new_figure_is_drawn_and_nothing_else_made_anew(copy):
+    (copy.folder / "miad/report/figures/mine.py").touch()
+    assert copy.planned(target="all") == {"figures": 1, "report": 1, "all": 1}
+
+
 def test_kept_models_are_sampled_and_judged_only_when_asked_for(copy):
     copy.configure({"train": {"keep_every": 100}})
     # The training is looked at again, and gives what it gave.

@@ -15,6 +15,8 @@ rule figures:
         "../../envs/miad.yaml"
     params:
         runs=layout.record("figures", ASKED, EPOCHS),
+        # A new file in this folder is a new figure.
+        figures=sorted(path.stem for path in Path(workflow.basedir).glob("miad/report/figures/*.py")),
     shell:
         """
         python -m miad figures \

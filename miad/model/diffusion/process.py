@@ -32,7 +32,7 @@ class JointDiffusion:
     Args:
         settings: the schedules.
         variant: the mirage infusion; `num_atoms: None` is the DiffCSP baseline.
-        device: where the tensors live.
+        device: of the tensors.
         center_scores: take the rigid shift out of the coordinate target.
         cross_entropy: weight of the auxiliary loss of the species; the paper has none.
     """

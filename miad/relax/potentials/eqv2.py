@@ -38,11 +38,8 @@ class Eqv2(Potential):
             raise MiadError(f"{KEY}.mode is '{mode}'; use relaxed or as_paper.")
         self.checkpoint = Path(checkpoint) if checkpoint else None
         self.checksum, self.mode = checksum, mode
-
-    @property
-    def energy_frame(self) -> str:
-        """Frame of the energies that the crystals get; the paper compares uncorrected ones."""
-        return "uncorrected" if self.mode == "as_paper" else "mp2020"
+        if mode == "as_paper":
+            self.energy_frame = self.native_frame  # the paper compares uncorrected energies
 
     @property
     def label(self) -> str:

@@ -61,14 +61,10 @@ class Potential(ABC):
     """
 
     native_frame: str
+    energy_frame: str = "mp2020"
     elements: frozenset[int] = frozenset(range(1, 119))
     reach: float = float("inf")
     is_batched: bool = False
-
-    @property
-    def energy_frame(self) -> str:
-        """Frame of the energies that the crystals get."""
-        return "mp2020"
 
     @property
     @abstractmethod

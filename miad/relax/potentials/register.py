@@ -37,8 +37,9 @@ def potential(name: str, options: dict[str, Any] | None = None) -> Potential:
     where = options.pop("class", POTENTIALS.get(name))
     if where is None:
         raise MiadError(
-            f"relax.calculators: {name} is not one of {', '.join(POTENTIALS)}. Correct it in config.yaml, or say under"
-            f" relax.potentials which class it is: {name}: {{class: 'module:Class'}}."
+            f"calculator {name} is not one of {', '.join(POTENTIALS)}. Correct relax.calculators (of crystals of other"
+            f" programs: external) in config.yaml, or say under relax.potentials which class it is: {name}: {{class:"
+            " 'module:Class'}."
         )
     module, _, attribute = where.partition(":")
     here = str(Path.cwd())

@@ -41,12 +41,12 @@ class Results:
     @cached_property
     def ledgers(self) -> dict[str, Rows]:
         """{run: its attempted samples}, as ledger.csv has them."""
-        return {run.name: read_csv(run.own / "ledger.csv") for run in self.runs}
+        return {run.name: read_csv(run.file("candidates", "ledger_csv")) for run in self.runs}
 
     @cached_property
     def candidates(self) -> dict[str, Rows]:
         """{run: its S.U.N. crystals}, as candidates.csv has them."""
-        return {run.name: read_csv(run.own / "candidates.csv") for run in self.runs}
+        return {run.name: read_csv(run.file("candidates", "candidates")) for run in self.runs}
 
     def recorded(self) -> Iterator[tuple[Run, Trajectory]]:
         """Runs whose generation was recorded, with its snapshots; not those that start from another one's samples."""
@@ -91,7 +91,7 @@ class Plot:
 
 def snapshots(run: Run) -> dict[int, Trajectory]:
     """{shard: snapshots of its generation} of the shards of a run that were recorded."""
-    paths = {shard: run.path("sample", f"{shard}.trajectories.safetensors") for shard in run.shards}
+    paths = {shard: run.file("sample", "trajectories", shard=shard) for shard in run.shards}
     found = {shard: trajectories.read(path) for shard, path in paths.items() if path.is_file()}
     return {shard: one for shard, one in found.items() if one is not None}
 

@@ -12,7 +12,7 @@ COLUMNS = ("run", "epoch", "step", "seconds", "total", "val_total", "learning_ra
 
 def gather(results: Results) -> Rows:
     """The loss curves; runs that share a training have one, under the name of the run that trained."""
-    paths = {run.homes["train"]: run.path("train", "losses.csv") for run in results.runs if "train" in run.homes}
+    paths = {run.homes["train"]: run.file("train", "losses") for run in results.runs}
     return [{"run": name, **row} for name, path in paths.items() if path.is_file() for row in read_csv(path)]
 
 

@@ -108,7 +108,7 @@ def write_generation(path: Path, run: Run) -> None:
     recorded = _recorded_ids(run)
     if not recorded:
         return
-    chosen = [row["crystal_id"] for row in read_csv(run.own / "candidates.csv")]
+    chosen = [row["crystal_id"] for row in read_csv(run.file("candidates", "candidates"))]
     identity = next((name for name in chosen if name in recorded), next(iter(recorded)))
     trajectory, index = recorded[identity]
     frames = []
@@ -126,7 +126,7 @@ def _recorded_ids(run: Run) -> dict[str, tuple[Trajectory, int]]:
     """Crystals whose generation was recorded: {crystal_id: (snapshots of its shard, its place there)}."""
     found = {}
     for shard, trajectory in snapshots(run).items():
-        [path] = run.files("sample", "crystals", shard=shard)
-        for index, crystal in enumerate(read_crystals(path)[: trajectory.species.shape[1]]):
+        crystals = read_crystals(run.file("sample", "crystals", shard=shard))
+        for index, crystal in enumerate(crystals[: trajectory.species.shape[1]]):
             found[crystal.crystal_id] = (trajectory, index)
     return found

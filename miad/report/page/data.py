@@ -34,11 +34,11 @@ def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
     Raises:
         MiadError: a result is missing or damaged.
     """
-    lines = read_csv(run.own / "candidates.csv")
+    lines = read_csv(run.file("candidates", "candidates"))
     crystals = {
         (crystal.crystal_id, crystal.calculator): crystal
-        for row in run.rows
-        for crystal in read_crystals(row.parent / "ledger.jsonl")
+        for ledger in run.judged("ledger")
+        for crystal in read_crystals(ledger)
     }
     found = []
     for line in lines[:limit]:
@@ -51,7 +51,7 @@ def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
                 "run": run.name,
                 "crystal_system": crystal_system(line["space_group"]),
                 "file": line["cif"],
-                "cif": (run.own / "cif" / line["cif"]).read_text(encoding="utf-8"),
+                "cif": (run.file("candidates", "cif") / line["cif"]).read_text(encoding="utf-8"),
                 "structure": structure(crystal),
             }
         )
@@ -108,8 +108,7 @@ def hashes(runs: list[Run], folder: Path, named: list[Path]) -> list[dict[str, s
     """SHA-256 of what decides the figures: data, hull, weights, verdicts, and the tables that were read."""
     paths = []
     for run in runs:
-        made = {"dataset": "train.jsonl.gz", "hull": "entries.csv.gz", "train": "model.safetensors"}
-        paths += [run.path(step, name) for step, name in made.items() if step in run.homes]
-        paths += [*run.rows, run.own / "candidates.csv", run.own / "ledger.csv"]
+        paths += [run.file("dataset", "train"), run.file("hull", "hull"), run.file("train", "model"), *run.rows]
+        paths += [run.file("candidates", "candidates"), run.file("candidates", "ledger_csv")]
     found = [path for path in dict.fromkeys([*paths, *named]) if path.is_file()]
     return [{"file": str(path.relative_to(folder)), "sha256": checksum(path, "sha256")} for path in found]

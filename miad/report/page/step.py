@@ -122,7 +122,7 @@ def _candidates(runs: list[Run], results: Path) -> dict[str, Any]:
             for name, rows, total in held
             if len(rows) < total
         ],
-        "candidate_files": [str((run.own / "candidates.csv").relative_to(results)) for run in runs],
+        "candidate_files": [str(run.file("candidates", "candidates").relative_to(results)) for run in runs],
     }
 
 

@@ -13,6 +13,7 @@ import yaml
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.relax.potentials import potential as module
+from miad.relax.potentials.potential import Potential
 from miad.relax.potentials.register import potential, settings_of
 from tests.builders.relaxation import SETTINGS
 from tests.builders.tiny import ROOT
@@ -40,6 +41,15 @@ class Argon(Potential):
 ENTRY = """
 argon: {class: "my_potentials:Argon", sigma: 3.4, fmax: 1.0e-3}
 """
+
+
+class Raw(Potential):
+    """A potential whose energies stay uncorrected if it is told so."""
+
+    native_frame = label = "uncorrected"
+
+    def __init__(self, frame: str) -> None:
+        self.energy_frame = frame
 
 
 def argon(name: str, edge: float, number: int = 18) -> Crystal:
@@ -157,3 +167,7 @@ def test_a_module_that_cannot_be_imported_is_named(tmp_path, monkeypatch, conten
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(MiadError, match=r"relax\.potentials\.mine\.class: .* cannot be imported"):
         potential("mine", {"class": f"{name}:Mine"})
+
+
+def test_the_frame_may_follow_from_the_settings():
+    assert Raw("uncorrected").energy_frame == "uncorrected" and Potential.energy_frame == "mp2020"

@@ -1,5 +1,6 @@
 """Figures come from saved tables, and follow them alone."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ from miad.core.errors import MiadError
 from miad.core.tabular import read_csv
 from miad.report.figures import step as figures
 from miad.report.figures.step import FIGURES
+from miad.report.page.step import figure
 from tests.builders import finished
 from tests.builders.finished import NUM_SALTS, samples
 
@@ -41,6 +43,33 @@ def test_a_figure_is_one_file_with_a_place_of_its_own():
     places = [plot.place for plot in FIGURES.values()]
     assert places == sorted(set(places))
     assert list(FIGURES)[:2] == ["components", "epochs"]
+
+
+def test_a_file_dropped_into_the_folder_is_drawn(results, tmp_path, monkeypatch):
+    (tmp_path / "elements.py").write_text(
+        "from miad.report.figures.base import Plot, sun_counts\n"
+        "from miad.report.figures.style import grouped_bars\n\n"
+        "PLOT = Plot(\n"
+        "    place=45,\n"
+        "    title='Elements',\n"
+        "    caption='Elements of the S.U.N. crystals.',\n"
+        "    columns=('run', 'calculator', 'attempted', 'system', 'sun'),\n"
+        "    gather=lambda found: sun_counts(\n"
+        "        found, lambda rows: [{'system': row['chemical_system'], 'sun': 1} for row in rows]\n"
+        "    ),\n"
+        "    draw=lambda figure, rows: grouped_bars(figure, rows, 'system', [rows[0]['system']], 'system'),\n"
+        ")\n"
+    )
+    monkeypatch.setattr(figures.figures, "__path__", [*figures.figures.__path__, str(tmp_path)])
+    found = figures._register()
+    assert list(found)[3:6] == ["num_atoms", "elements", "space_groups"]
+    monkeypatch.setitem(FIGURES, "elements", found["elements"])
+    figures.run(out=tmp_path / "figures", results=results, runs=json.dumps(finished.config()))
+    assert [row["run"] for row in read_csv(tmp_path / "figures" / "elements.csv")].count("miad") == NUM_SALTS
+    caption = (tmp_path / "figures" / "elements.txt").read_text()
+    assert caption == "Elements: Elements of the S.U.N. crystals.\n"
+    shown = figure("elements", tmp_path / "figures")
+    assert shown is not None and shown["title"] == "Elements" and "<svg" in shown["svg"]
 
 
 def test_a_figure_follows_its_table_and_nothing_else(results, tmp_path):

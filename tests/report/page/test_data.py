@@ -27,10 +27,10 @@ def outcomes(runs) -> list[Outcome]:
 def test_the_most_stable_candidates_come_with_their_own_files(runs):
     shown, number = page_data.candidates_of(runs[0], limit=4)
     assert number == NUM_SALTS and len(shown) == 4
-    lines = read_csv(runs[0].own / "candidates.csv")
+    lines = read_csv(runs[0].file("candidates", "candidates"))
     assert [one["crystal_id"] for one in shown] == [line["crystal_id"] for line in lines[:4]]
     for one in shown:
-        assert one["cif"] == (runs[0].own / "cif" / one["file"]).read_text(encoding="utf-8")
+        assert one["cif"] == (runs[0].file("candidates", "cif") / one["file"]).read_text(encoding="utf-8")
         assert (one["run"], one["crystal_system"], one["structure"]["size"]) == ("miad", "cubic", one["num_atoms"])
     assert all(isinstance(one["e_above_hull"], float) for one in shown)
 

@@ -1,4 +1,4 @@
-"""What the screen rules out, StructureMatcher refuses; and it rules out nearly all that StructureMatcher refuses."""
+"""The screen rules out only what StructureMatcher refuses, and nearly all of that."""
 
 import csv
 import gzip
@@ -40,7 +40,7 @@ def could_match(cells: list[Crystal]) -> np.ndarray:
 
 
 def tally(cells: list[Crystal]) -> dict[tuple[bool, bool], int]:
-    """How many ordered pairs there are of each (not ruled out, StructureMatcher's verdict)."""
+    """Numbers of ordered pairs by (not ruled out, StructureMatcher's verdict)."""
     found = could_match(cells)
     seen = dict.fromkeys(itertools.product((False, True), repeat=2), 0)
     for first, second in itertools.permutations(range(len(cells)), 2):
