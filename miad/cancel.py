@@ -59,27 +59,19 @@ def run(*, folder: Path = Path("."), elsewhere: bool = False) -> None:
 
 
 def _check_machine(folder: Path) -> None:
-    """Refuse if the snakemake that holds the lock was started on another machine of the same file system.
-
-    Raises:
-        MiadError: it was.
-    """
+    """Refuse if the snakemake that holds the lock was started on another machine of the same file system."""
     path = folder / SIGNED
-    machine = path.read_text(encoding="utf-8") if path.is_file() else socket.gethostname()
-    if machine != socket.gethostname():
+    here = socket.gethostname()
+    machine = path.read_text(encoding="utf-8") if path.is_file() else here
+    if machine != here:
         raise MiadError(
             f"snakemake was started in {folder} on {machine} and may still be at work there, which cannot be seen from"
-            f" {socket.gethostname()}. Log in there and run this again; if it is gone or that machine is:"
-            " --elsewhere."
+            f" {here}. Log in there and run this again; if it is gone or that machine is: --elsewhere."
         )
 
 
 def _cancel_jobs(folder: Path) -> None:
-    """Cancel the Slurm jobs of a folder and wait for their end.
-
-    Raises:
-        MiadError: they do not end.
-    """
+    """Cancel the Slurm jobs of a folder and wait for their end."""
     jobs = slurm.jobs_of(folder)
     if not jobs:
         return

@@ -62,11 +62,7 @@ def run(file: Path, *, out: Path, num_atoms: int = 25, train: Path | None = None
 
 
 def find_weights(content: Any, file: Path) -> dict[str, Any]:
-    """The state dict, wherever in the file it is: the first dict that holds the network's entries.
-
-    Raises:
-        MiadError: there is none, or it is DiffCSP's.
-    """
+    """The state dict, wherever in the file it is: the first dict that holds the network's entries."""
     waiting = [content]
     while waiting:
         item = waiting.pop(0)
@@ -86,11 +82,7 @@ def find_weights(content: Any, file: Path) -> dict[str, Any]:
 
 
 def rename(weights: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Our names for the tensors of CSPNet; prefixes such as `module.` are dropped.
-
-    Raises:
-        MiadError: an entry is no tensor.
-    """
+    """Our names for the tensors of CSPNet; prefixes such as `module.` are dropped."""
     import torch
 
     renamed = {}
@@ -106,11 +98,7 @@ def rename(weights: dict[str, Any], file: Path) -> dict[str, Any]:
 
 
 def infer_network(weights: dict[str, Any], file: Path) -> Network:
-    """Sizes of the network, from the shapes of its weights.
-
-    Raises:
-        MiadError: a weight is missing or the shapes contradict each other.
-    """
+    """Sizes of the network, from the shapes of its weights."""
     try:
         hidden = weights["coord_out.weight"].shape[1]
         layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("csp_layers."))

@@ -107,11 +107,10 @@ def _check(settings: Dataset) -> None:
         )
     if "train" not in settings.files and settings.name not in DATA_SETS:
         known = [BUILT_IN, *DATA_SETS]
-        close = difflib.get_close_matches(settings.name, known, n=1)
+        close = "".join(f" (did you mean {name}?)" for name in difflib.get_close_matches(settings.name, known, n=1))
         raise MiadError(
-            f"dataset.name: {settings.name} is none of {', '.join(known)}"
-            + (f" (did you mean {close[0]}?)" if close else "")
-            + ". For a data set of your own give files.train: /path/train.csv under dataset in config.yaml."
+            f"dataset.name: {settings.name} is none of {', '.join(known)}{close}. For a data set of your own give"
+            " files.train: /path/train.csv under dataset in config.yaml."
         )
 
 
@@ -161,10 +160,8 @@ def _kept(table: Table, settings: Dataset) -> list[int]:
             kept.append(row)
     log.info("%s: %d rows read, %d excluded", table.path, row + 1, row + 1 - len(kept))
     if not kept:
-        raise MiadError(
-            f"{table.path}: all {row + 1} rows are excluded by {settings.exclude}."
-            " Change dataset.exclude in config.yaml."
-        )
+        excluded = f"{table.path}: all {row + 1} rows are excluded by {settings.exclude}"
+        raise MiadError(f"{excluded}. Change dataset.exclude in config.yaml.")
     return kept
 
 
@@ -180,10 +177,8 @@ def _assign(kept: Mapping[str, list[int]], fractions: list[float], seed: int) ->
         return {"train": _draw(kept["train"], dict(zip(SPLITS, fractions, strict=True)), seed)}
     if set(kept) == {"train", "val"}:
         log.info("there is no test file: half of val, drawn by the seed, becomes test")
-        return {
-            "train": dict.fromkeys(kept["train"], "train"),
-            "val": _draw(kept["val"], {"val": 0.5, "test": 0.5}, seed),
-        }
+        halves = _draw(kept["val"], {"val": 0.5, "test": 0.5}, seed)
+        return {"train": dict.fromkeys(kept["train"], "train"), "val": halves}
     raise MiadError(f"dataset.files has {' and '.join(kept)} only. Give train, train and val, or all three.")
 
 
@@ -217,11 +212,10 @@ class _Reader:
         """One standardised crystal with its energy, if the row has one."""
         structure = parse_cif(record["cif"])
         known: dict[str, float | str | None] = {"source_id": record["material_id"] or None}
-        if self.energy_column:
-            energy = self._energy_per_atom(record[self.energy_column], structure)
-            if energy is not None:
-                known |= {"energy_per_atom": energy, "energy_frame": self.energy_frame}
-                known["calculator"] = f"{self.name} {self.energy_column}"
+        energy = self._energy_per_atom(record[self.energy_column], structure) if self.energy_column else None
+        if energy is not None:
+            known |= {"energy_per_atom": energy, "energy_frame": self.energy_frame}
+            known["calculator"] = f"{self.name} {self.energy_column}"
         try:
             return Crystal.from_structure(crystal_id, standardise(structure), **known)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:

@@ -81,7 +81,6 @@ def plain_entry(
     """A ComputedStructureEntry as plain values, with the run parameters that MP2020 reads and no others.
 
     Args:
-        identity: of the crystal.
         structure: pymatgen's Structure as a dict.
         energy: eV, total, uncorrected.
         parameters: with run_type, is_hubbard and hubbards.
@@ -121,10 +120,7 @@ def corrected(calculation: Calculation) -> "ComputedStructureEntry":
 def relaxed_by_dft(crystal: Crystal, calculation: Calculation, name: str) -> Crystal:
     """A sample relaxed by DFT with its MP2020-corrected energy, or failed for the reason that the calculation has.
 
-    Args:
-        crystal: the sample before DFT; of what was learnt since it was sampled nothing is kept.
-        calculation: of this sample.
-        name: of the calculator, from `label`.
+    Of what was learnt since it was sampled nothing is kept; `name` is that of the calculator, from `label`.
     """
     sample = as_sampled(crystal)
     if calculation.failure is not None:
@@ -134,10 +130,9 @@ def relaxed_by_dft(crystal: Crystal, calculation: Calculation, name: str) -> Cry
     except ValueError as error:
         return sample.failed(STEP, str(error))
     relaxed = Crystal.from_structure(crystal.crystal_id, entry.structure)
-    return sample.replace(
-        lattice=relaxed.lattice,
-        frac_coords=relaxed.frac_coords,
-        atomic_numbers=relaxed.atomic_numbers,
+    return relaxed.replace(
+        source_id=sample.source_id,
+        failure=sample.failure,
         energy_per_atom=entry.energy / len(entry.structure),
         calculator=name,
         energy_frame=CORRECTED,
@@ -148,14 +143,8 @@ def relaxed_by_dft(crystal: Crystal, calculation: Calculation, name: str) -> Cry
 
 def as_sampled(crystal: Crystal) -> Crystal:
     """A crystal without all that relaxation, hull and comparison found; a failure is kept."""
-    return Crystal(
-        crystal.crystal_id,
-        crystal.lattice,
-        crystal.frac_coords,
-        crystal.atomic_numbers,
-        source_id=crystal.source_id,
-        failure=crystal.failure,
-    )
+    kept = ("crystal_id", "lattice", "frac_coords", "atomic_numbers", "source_id", "failure")
+    return Crystal(**{name: getattr(crystal, name) for name in kept})
 
 
 def label(calculations: Iterable[Calculation]) -> str:

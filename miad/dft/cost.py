@@ -17,11 +17,8 @@ def core_hours(crystal: Crystal, reference: float) -> float:
 
     The work of an electronic step grows as k-points · bands² · plane waves. Plane waves grow with the volume and
     k-points fall with it, so that at the fixed k-point density of the sets the square of the valence electrons
-    remains; only cells so large that a single k-point is left cost more.
-
-    Args:
-        crystal: the crystal.
-        reference: core-hours of a cell with 100 valence electrons, a property of the machine.
+    remains; only cells so large that a single k-point is left cost more. The reference are the core-hours of a cell
+    with 100 valence electrons, a property of the machine.
     """
     electrons = sum(valence_electrons(int(number)) for number in crystal.atomic_numbers)
     kpoints = KPOINT_DENSITY * (2 * math.pi) ** 3 / crystal.volume

@@ -113,17 +113,12 @@ def run(
 
 
 def _after_dft(crystal: Crystal, done: dict[str, Calculation], reasons: dict[str, str], title: str) -> Crystal:
-    """A sample relaxed by DFT, or failed for the reason why the plan left it out.
-
-    Raises:
-        MiadError: it was sent, but there is no calculation.
-    """
+    """A sample relaxed by DFT, or failed for the reason why the plan left it out."""
     if crystal.crystal_id in reasons:
         return as_sampled(crystal).failed(STEP, f"not sent ({reasons[crystal.crystal_id]})")
     if crystal.crystal_id not in done:
-        raise MiadError(
-            f"{crystal.crystal_id} was sent to DFT, but no calculation has it. Delete the folder vasp and run again."
-        )
+        problem = f"{crystal.crystal_id} was sent to DFT, but no calculation has it"
+        raise MiadError(f"{problem}. Delete the folder vasp and run again.")
     return relaxed_by_dft(crystal, done[crystal.crystal_id], title)
 
 
@@ -142,24 +137,19 @@ def _energies_rows(
     ledger: list[Crystal], done: dict[str, Calculation], planned: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:
     stratum_of = {identity: name for name, part in planned["strata"].items() for identity in part["sent"]}
+    copied = ("crystal_id", "reduced_formula", "calculator", "e_above_hull", "energy_per_atom")
     for crystal in ledger:
         if crystal.crystal_id in stratum_of:
             calculation = done[crystal.crystal_id]
             yield {
-                "crystal_id": crystal.crystal_id,
-                "reduced_formula": crystal.reduced_formula,
+                **{name: getattr(crystal, name) for name in copied},
                 "stratum": stratum_of[crystal.crystal_id],
-                "calculator": crystal.calculator,
-                "e_above_hull": crystal.e_above_hull,
-                "energy_per_atom": crystal.energy_per_atom,
                 **_raw(calculation),
                 "flags": "; ".join(calculation.flags),
                 "custodian": "; ".join(calculation.corrections),
                 "failure": str(crystal.failure or ""),
-                "core_hours": calculation.core_hours,
                 "estimated_core_hours": planned["core_hours_of"][crystal.crystal_id],
-                "vasp_version": calculation.vasp_version,
-                "source": calculation.source,
+                **{name: getattr(calculation, name) for name in ("core_hours", "vasp_version", "source")},
             }
 
 

@@ -20,11 +20,7 @@ UNKNOWN = {
 
 
 def unknown(rule: str) -> dict[str, Any]:
-    """The rates that stay unknown where only a part was sent to DFT, as they stand in the row file.
-
-    Args:
-        rule: dft.not_sent, one of RULES.
-    """
+    """The rates that stay unknown where only a part was sent to DFT, as they stand in the row file, by dft.not_sent."""
     return {rate: {"value": None, "low": None, "high": None} for rate in UNKNOWN[rule]}
 
 
@@ -32,18 +28,10 @@ def estimates(strata: dict[str, dict[str, list[str]]], judged: Mapping[str, Verd
     """Rates over all attempted samples from a stratified subsample, percent with intervals, for one protocol.
 
     Of duplicates in different strata the one in the stratum that was sampled most densely counts, so that a crystal
-    is not found once with weight one and again with the weight of a thinner stratum.
-
-    Args:
-        strata: {name: {"all": ids, "sent": ids}} of the triage.
-        judged: {crystal_id: verdict under the protocol}.
+    is not found once with weight one and again with the weight of a thinner stratum. The strata are those of the
+    triage, {name: {"all": ids, "sent": ids}}; the verdicts, {crystal_id: verdict}, those of the protocol.
     """
-    share = {
-        identity: len(part["sent"]) / len(part["all"])
-        for part in strata.values()
-        if part["all"]
-        for identity in part["sent"]
-    }
+    share = {one: len(part["sent"]) / len(part["all"]) for part in strata.values() for one in part["sent"]}
     densest: dict[str | None, str] = {}  # {group of duplicates: the one that counts}
     for identity in sorted(share, key=lambda one: (share[one], one)):
         densest[judged[identity].group] = identity
@@ -55,11 +43,11 @@ def estimates(strata: dict[str, dict[str, list[str]]], judged: Mapping[str, Verd
     }
     found: dict[str, Any] = {}
     for rate, succeeded in successes.items():
-        parts = []
-        for part in strata.values():
+        parts = [
             # A stratum of failed samples has nothing to calculate: all of it is known not to succeed.
-            examined = len(part["sent"]) or len(part["all"])
-            parts.append(Stratum(len(part["all"]), examined, len(succeeded & set(part["sent"]))))
+            Stratum(len(part["all"]), len(part["sent"]) or len(part["all"]), len(succeeded & set(part["sent"])))
+            for part in strata.values()
+        ]
         found[rate] = vars(stratified(parts).percent())
     for counted, whole in (("sun", "stable"), ("msun", "metastable")):
         ratio = 100 * found[counted]["value"] / found[whole]["value"] if found[whole]["value"] else None

@@ -20,14 +20,7 @@ import numpy as np
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
-from miad.dft.calculation import (
-    Calculation,
-    label,
-    plain_entry,
-    read_calculations,
-    relaxed_by_dft,
-    write_calculations,
-)
+from miad.dft.calculation import Calculation, label, plain_entry, read_calculations, relaxed_by_dft, write_calculations
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
@@ -72,21 +65,15 @@ def _as_relaxed(calculation: Calculation, name: str) -> Crystal:
 
 
 def replayed(crystals: list[Crystal], runs: Path) -> list[Calculation]:
-    """The finished calculation of each crystal, found by its id or by the id that its input had.
-
-    Raises:
-        MiadError: nothing to read there.
-    """
+    """The finished calculation of each crystal, found by its id or by the id that its input had."""
     by_id = {one.crystal_id: one for one in read_runs(runs)}
     found = []
     for crystal in crystals:
-        names = [name for name in (crystal.crystal_id, crystal.source_id) if name in by_id]
-        if not names:
-            found.append(Calculation(crystal.crystal_id, failure=f"replay: {runs} has no run of this id"))
-            continue
-        record = by_id[names[0]]
-        if record.entry is not None and (formula := record.crystal.reduced_formula) != crystal.reduced_formula:
-            record = Calculation(record.crystal_id, failure=f"replay: the run {names[0]} is of {formula}")
+        record = by_id.get(crystal.crystal_id) or by_id.get(crystal.source_id or "")
+        if record is None:
+            record = Calculation("", failure=f"replay: {runs} has no run of this id")
+        elif record.entry is not None and (formula := record.crystal.reduced_formula) != crystal.reduced_formula:
+            record = Calculation("", failure=f"replay: the run {record.crystal_id} is of {formula}")
         found.append(dataclasses.replace(record, crystal_id=crystal.crystal_id))
     return found
 
@@ -105,11 +92,9 @@ def read_runs(path: Path) -> list[Calculation]:
         with _unpacked(path) as places:
             runs = _grouped(places)
             found = [_final(name, files, path) for name, files in track(sorted(runs.items()), what="runs read")]
-    several = [name for name, count in Counter(one.crystal_id for one in found).items() if count > 1]
-    if several:
-        raise MiadError(
-            f"{path} holds several calculations of {several[0]}. Leave one of them, or give them ids of their own."
-        )
+    for name, count in Counter(one.crystal_id for one in found).items():
+        if count > 1:
+            raise MiadError(f"{path} holds several calculations of {name}. Leave one of them, or give them own ids.")
     if not found:
         raise MiadError(
             f"{path} holds no vasprun.xml (plain or compressed) and no entries. Give the folder of the runs, an archive"
@@ -125,7 +110,7 @@ def fingerprint(path: Path) -> str | None:
     """
     if not path.is_dir():
         return None
-    read = [one for one in _files(path) if _FILE.fullmatch(one.name) or _is_archive(one)]
+    read = [one for one in _files(path) if _is_run(one.name) or _is_archive(one)]
     looks = [(str(one.relative_to(path)), one.stat().st_size, int(one.stat().st_mtime)) for one in read]
     return hashlib.sha256(json.dumps(looks).encode()).hexdigest()
 
@@ -148,6 +133,10 @@ def _is_archive(path: Path) -> bool:
     return path.name.endswith(_ARCHIVES) and not _OF_CUSTODIAN.fullmatch(path.name)
 
 
+def _is_run(name: str) -> bool:
+    return _FILE.fullmatch(Path(name).name) is not None
+
+
 def _files(folder: Path) -> list[Path]:
     """All files below a folder, also behind links to folders, each folder once."""
     found, seen = [], {os.path.realpath(folder)}
@@ -161,18 +150,14 @@ def _files(folder: Path) -> list[Path]:
 
 def _unpack(archive: Path, folder: Path) -> None:
     """Unpack the vasprun.xml files of an archive, and nothing outside of the folder."""
-    folder.mkdir(parents=True)
     try:
         if archive.name.endswith(".zip"):
             with zipfile.ZipFile(archive) as content:
-                for name in content.namelist():
-                    if _FILE.fullmatch(Path(name).name):
-                        content.extract(name, folder)
+                for name in filter(_is_run, content.namelist()):
+                    content.extract(name, folder)
             return
         with tarfile.open(archive) as content:
-            for member in content:
-                if member.isfile() and _FILE.fullmatch(Path(member.name).name):
-                    content.extract(member, folder, filter="data")
+            content.extractall(folder, (one for one in content if one.isfile() and _is_run(one.name)), filter="data")
     except (OSError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise MiadError(f"{archive} cannot be unpacked ({error}). Get it again, or leave it out.") from error
 
@@ -210,19 +195,19 @@ def _parse(name: str, path: Path, source: Path) -> tuple[tuple[bool, str], Calcu
     """A calculation, and its rank: static ones first, then the later name."""
     from pymatgen.io.vasp.outputs import Vasprun
 
-    where = f"{source.name}: {path.parent.name}/{path.name}"
+    known: dict[str, Any] = {"source": f"{source.name}: {path.parent.name}/{path.name}"}
     try:
         run = Vasprun(path, parse_dos=False, parse_eigen=False, parse_potcar_file=False)
         entry = cast("ComputedStructureEntry", run.get_computed_entry(inc_structure=True, entry_id=name))
     except Exception as error:  # the parser fails on broken files in as many ways as files can be broken
         reason = f"replay: {path.name} cannot be read ({type(error).__name__}: {str(error)[:200]})"
-        return (False, str(path)), Calculation(name, failure=reason, source=where)
-    is_static = run.parameters.get("NSW", 0) == 0
-    known: dict[str, Any] = {"vasp_version": run.vasp_version.strip(), "potcars": run.potcar_symbols, "source": where}
+        return (False, str(path)), Calculation(name, failure=reason, **known)
+    known |= {"vasp_version": run.vasp_version.strip(), "potcars": run.potcar_symbols}
+    rank = run.parameters.get("NSW", 0) == 0, str(path)
     if not run.converged:
-        return (is_static, str(path)), Calculation(name, failure="replay: the run is not converged", **known)
+        return rank, Calculation(name, failure="replay: the run is not converged", **known)
     plain = plain_entry(name, entry.structure.as_dict(), entry.energy, entry.parameters, run.potcar_symbols)
-    return (is_static, str(path)), Calculation(name, entry=plain, **known)
+    return rank, Calculation(name, entry=plain, **known)
 
 
 def _from_table(path: Path) -> list[Calculation]:
@@ -243,20 +228,15 @@ def _from_table(path: Path) -> list[Calculation]:
 
 
 def _from_entry(entry: Any, number: int, path: Path) -> Calculation:
-    """The calculation of an entry; what is missing in the entry is its reason of failure.
-
-    Raises:
-        MiadError: it is nothing like an entry.
-    """
+    """The calculation of an entry; what is missing in the entry is its reason of failure."""
     data = (entry.get("data") or {}) if isinstance(entry, dict) else None
     if not isinstance(data, dict):
-        raise MiadError(
-            f"{path}: number {number}, from 0, is no ComputedStructureEntry: {str(entry)[:60]!r}. Leave it out."
-        )
+        found = f"number {number}, from 0, is no ComputedStructureEntry: {str(entry)[:60]!r}"
+        raise MiadError(f"{path}: {found}. Leave it out.")
     name = str(data.get("crystal_id") or entry.get("entry_id") or data.get("material_id") or f"entry-{number}")
-    absent = [key for key in ("structure", "energy") if entry.get(key) is None]
-    if absent:
-        return Calculation(name, failure=f"replay: the entry has no {absent[0]}", source=path.name)
+    for key in ("structure", "energy"):
+        if entry.get(key) is None:
+            return Calculation(name, failure=f"replay: the entry has no {key}", source=path.name)
     try:
         parameters = entry.get("parameters") or {}
         titles = parameters.get("potcar_symbols") or [spec["titel"] for spec in parameters.get("potcar_spec") or []]

@@ -23,12 +23,9 @@ QUEUE_COLUMNS = ("crystal_id", "reduced_formula", "num_atoms", "e_above_hull", "
 
 
 def place(crystal: Crystal, settings: Dft, lacking: Collection[str] = ()) -> tuple[str, str]:
-    """Stratum of a sample, and why it is not chosen for DFT; no reason for `chosen`.
+    """Stratum of a judged sample, and why it is not chosen for DFT; no reason for `chosen`.
 
-    Args:
-        crystal: a judged sample.
-        settings: section dft.
-        lacking: elements without a usable pseudopotential.
+    The elements that are lacking have no usable pseudopotential.
     """
     if crystal.failure is not None:
         return FAILED, str(crystal.failure)
@@ -52,11 +49,9 @@ def place(crystal: Crystal, settings: Dft, lacking: Collection[str] = ()) -> tup
 
 
 def draw(strata: dict[str, str], settings: Dft) -> dict[str, dict[str, list[str]]]:
-    """{stratum: {"all": ids, "sent": ids}}: `chosen` is sent in full, of the others `subsample` at random.
+    """{stratum: {"all": ids, "sent": ids}} of {crystal_id: stratum}.
 
-    Args:
-        strata: {crystal_id: stratum}.
-        settings: section dft.
+    The stratum `chosen` is sent in full, of the others `subsample` at random.
     """
     parts: dict[str, list[str]] = {CHOSEN: [], FAILED: []}
     for identity, name in strata.items():
@@ -86,7 +81,9 @@ def run(settings: Dft, *, vasp: Vasp, ledger: Path, queue: Path, plan: Path, cos
         excluded: the others, CSV of crystal_id and reason.
     """
     crystals = read_crystals(ledger)
-    lacking = lacking_potcars(crystals, vasp)
+    systems = (one.chemical_system.split("-") for one in crystals if one.failure is None)
+    # Finished calculations that are read need no pseudopotential.
+    lacking = without_potcar(vasp, set[str]().union(*systems)) if vasp.replay is None else []
     places = {crystal.crystal_id: place(crystal, settings, lacking) for crystal in crystals}
     strata = draw({identity: stratum for identity, (stratum, _) in places.items()}, settings)
     sent = {identity for part in strata.values() for identity in part["sent"]}
@@ -106,13 +103,8 @@ def run(settings: Dft, *, vasp: Vasp, ledger: Path, queue: Path, plan: Path, cos
         "reasons": reasons,
     }
     write_text(plan, json.dumps(record, indent=1) + "\n")
-    log.info(
-        "%d of %d crystals go to DFT, about %.0f core-hours; the reasons of the others are in %s",
-        len(chosen),
-        len(crystals),
-        record["core_hours"],
-        excluded,
-    )
+    numbers = len(chosen), len(crystals), record["core_hours"]
+    log.info("%d of %d crystals go to DFT, about %.0f core-hours; why not the others: %s", *numbers, excluded)
 
 
 def _queue_row(crystal: Crystal, places: dict[str, tuple[str, str]], hours: dict[str, float]) -> dict[str, str | int]:
@@ -124,11 +116,3 @@ def _queue_row(crystal: Crystal, places: dict[str, tuple[str, str]], hours: dict
         "stratum": places[crystal.crystal_id][0],
         "core_hours": f"{hours[crystal.crystal_id]:.2f}",
     }
-
-
-def lacking_potcars(crystals: list[Crystal], vasp: Vasp) -> list[str]:
-    """Elements of these crystals without a usable pseudopotential; none if finished calculations are read."""
-    if vasp.replay is not None:
-        return []
-    systems = (one.chemical_system.split("-") for one in crystals if one.failure is None)
-    return without_potcar(vasp, set[str]().union(*systems))

@@ -88,9 +88,7 @@ def read_any(path: Path, name: str) -> list[Crystal]:
 
 
 def _items(path: Path) -> Iterable[Item]:
-    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
-    if path.is_dir():
-        return itertools.starmap(Item, in_folder(path))
+    suffix = "folder" if path.is_dir() else Path(path.name.lower().removesuffix(".gz")).suffix
     if suffix not in READERS:
         raise MiadError(f"{path} is in no known format. Known are {FORMATS}; plain or gzipped.")
     return READERS[suffix](path)
@@ -182,10 +180,8 @@ def _from_xyz(path: Path) -> Iterator[Item]:
             try:
                 count = int(head)
             except ValueError as error:
-                raise MiadError(
-                    f"{path}: frame {number} begins with '{head.strip()[:40]}' instead of its number of atoms. Is it"
-                    " extended XYZ? Correct the file."
-                ) from error
+                found = f"{path}: frame {number} begins with '{head.strip()[:40]}' instead of its number of atoms"
+                raise MiadError(f"{found}. Is it extended XYZ? Correct the file.") from error
             # Not beyond the end of the file, however many atoms the frame promises; ASE would look for all of them.
             rows = list(itertools.islice(iter(lines.readline, ""), max(count, 0) + 1))
             frame = _frame(head + "".join(rows))
@@ -241,9 +237,7 @@ def _from_json(path: Path) -> Iterator[Item]:
         try:
             content = json.load(text)
         except (ValueError, RecursionError) as error:
-            raise MiadError(
-                f"{path} is not JSON ({error}). Give pymatgen's Structure.as_dict, or a list of it."
-            ) from error
+            raise MiadError(f"{path} is not JSON ({error}). Give pymatgen's Structure.as_dict, or a list.") from error
     if isinstance(content, dict) and not _is_structure(content):
         content = [{"crystal_id": key, **(value if isinstance(value, dict) else {})} for key, value in content.items()]
     yield from map(_dictionary, content if isinstance(content, list) else [content])
@@ -283,6 +277,7 @@ def _structure_of_dict(record: Any) -> "Structure":
 
 
 READERS: dict[str, Callable[[Path], Iterable[Item]]] = {
+    "folder": lambda path: itertools.starmap(Item, in_folder(path)),
     ".csv": _from_csv,
     ".cif": lambda path: itertools.starmap(Item, in_file(path)),
     ".zip": lambda path: itertools.starmap(Item, in_zip(path)),

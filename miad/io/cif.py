@@ -64,11 +64,7 @@ def parse_cif(text: str) -> "Structure":
 
 
 def _check_size(parser: Any, block: "CifBlock") -> None:
-    """Refuse a crystal of too many atoms; pymatgen takes minutes to find that out, a time quadratic in them.
-
-    Raises:
-        MiadError: too many sites, operations of symmetry, or atoms that they make; a reason as above.
-    """
+    """Refuse a crystal of too many atoms; pymatgen takes minutes to find that out, a time quadratic in them."""
     from pymatgen.io.cif import str2float
 
     columns: Any = [block.data.get(f"_atom_site_fract_{axis}") for axis in "xyz"]
@@ -100,23 +96,18 @@ def _check_size(parser: Any, block: "CifBlock") -> None:
 
 
 def _makes_more(sites: np.ndarray, matrices: np.ndarray) -> bool:
-    """Whether sites have more than MAX_ATOMS images modulo 1; images closer than SITE_TOLERANCE are one.
+    """Whether sites (n_sites, 3) have more than MAX_ATOMS images by operations (n_operations, 4, 4), all fractional.
 
-    Args:
-        sites: (n_sites, 3) fractional.
-        matrices: (n_operations, 4, 4) operations of symmetry in fractional coordinates.
+    Images are taken modulo 1; those closer than SITE_TOLERANCE are one.
     """
-    found = np.empty((MAX_ATOMS, 3))
-    number = 0
+    found = np.empty((0, 3))
     for site in sites:
         for image in matrices[:, :3, :3] @ site + matrices[:, :3, 3]:
-            distances = found[:number] - image
-            if (np.abs(distances - np.round(distances)) < SITE_TOLERANCE).all(axis=1).any():
-                continue
-            if number == MAX_ATOMS:
-                return True
-            found[number] = image
-            number += 1
+            distances = found - image
+            if not (np.abs(distances - np.round(distances)) < SITE_TOLERANCE).all(axis=1).any():
+                found = np.vstack([found, image])
+        if len(found) > MAX_ATOMS:
+            return True
     return False
 
 
@@ -177,23 +168,19 @@ def _is_cif(path: PurePath) -> bool:
 
 
 def in_zip(path: Path) -> Iterator[Named]:
-    """The CIFs of a zip, in the order of their names; nothing is unpacked to disk.
-
-    Raises:
-        MiadError: it is no zip.
-    """
+    """The CIFs of a zip, in the order of their names; nothing is unpacked to disk."""
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise MiadError(f"{path} is not a zip file ({error}). Get it again, or give the folder.") from error
     with archive:
         for info in sorted(archive.infolist(), key=lambda info: info.filename):
-            name = Path(info.filename).name
-            if _is_cif(PurePosixPath(info.filename)):
+            place = PurePosixPath(info.filename)
+            if _is_cif(place):
                 try:
-                    yield from _blocks(_unpacked(archive, info), _stem(name))
+                    yield from _blocks(_unpacked(archive, info), _stem(place.name))
                 except MiadError as error:
-                    yield _stem(name), partial(refuse, str(error))
+                    yield _stem(place.name), partial(refuse, str(error))
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
@@ -210,11 +197,7 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
 
 
 def refuse(reason: str) -> "Structure":
-    """Take the place of what reads a crystal that cannot be read.
-
-    Raises:
-        MiadError: always, with the reason.
-    """
+    """Take the place of what reads a crystal that cannot be read."""
     raise MiadError(reason)
 
 

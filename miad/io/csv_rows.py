@@ -55,10 +55,8 @@ class Table:
                         return
                     yield row, {column: record.get(column) or "" for column in names}
         except _BROKEN as error:
-            raise MiadError(
-                f"{self.path} is broken after row {row} ({type(error).__name__}: {error})."
-                " Get the file again, or repair it."
-            ) from error
+            what = f"broken after row {row} ({type(error).__name__}: {error})"
+            raise MiadError(f"{self.path} is {what}. Get the file again, or repair it.") from error
         finally:
             csv.field_size_limit(before)
         if row < 0:
@@ -67,8 +65,7 @@ class Table:
     def _checked(self, header: Collection[str] | None, columns: Collection[str]) -> Collection[str]:
         if not header:
             raise MiadError(f"{self.path} is empty. Give a CSV file with a header and a column `cif`.")
-        missing = sorted(set(columns) - set(header))
-        if missing:
+        if missing := sorted(set(columns) - set(header)):
             raise MiadError(
                 f"{self.path} has no column {', '.join(missing)}; it has {', '.join(map(str, header))}."
                 " Rename the column in the file, or correct energy_column and exclude under dataset in config.yaml."
@@ -88,10 +85,10 @@ class Table:
             yield stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
 
     def _find(self, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-        found = [info for info in archive.infolist() if PurePosixPath(info.filename).name == self.member]
-        found = [info for info in found if not info.filename.startswith("__MACOSX/")]
+        files = [info for info in archive.infolist() if not info.filename.startswith("__MACOSX/")]
+        found = [info for info in files if PurePosixPath(info.filename).name == self.member]
         if len(found) != 1:
-            names = ", ".join(info.filename for info in archive.infolist()[:10])
+            names = ", ".join(info.filename for info in files[:10])
             raise MiadError(f"{self.path} holds {len(found)} files named {self.member}, expected one; it has {names}.")
         if found[0].file_size > MAX_MEMBER:
             raise MiadError(f"{self.path}: {self.member} unpacks to more than {MAX_MEMBER >> 30} GiB. Refused.")

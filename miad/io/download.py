@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import http.client
 import logging
+import math
 import re
 import time
 import urllib.error
@@ -75,6 +76,10 @@ def fetch(
     if not is_url(url):
         raise MiadError(f"{setting}: {url} is neither a file nor an http(s) URL. Correct {setting} in config.yaml.")
     target = cache_path(url)
+    by_hand = (
+        f"If this machine cannot reach it, get the file elsewhere and either write `{setting}: /path/to/the/file` in"
+        f" config.yaml, or put it at {target}."
+    )
     with _locked(target) as partial:
         if not target.is_file():
             if checksum is None:
@@ -82,20 +87,13 @@ def fetch(
             try:
                 _download(url, partial, checksum, attempts, sleep)
             except (OSError, http.client.HTTPException) as error:
-                raise MiadError(f"could not download {url}: {_reason(error)}. {_by_hand(setting, target)}") from error
+                raise MiadError(f"could not download {url}: {_reason(error)}. {by_hand}") from error
             except MiadError as error:
-                raise MiadError(f"downloaded {url}, but {error} {_by_hand(setting, target)}") from error
+                raise MiadError(f"downloaded {url}, but {error} {by_hand}") from error
             partial.replace(target)
         elif checksum:
             verify(target, checksum, remedy=f"Delete it and {url} is downloaded again.")
     return target
-
-
-def _by_hand(setting: str, target: Path) -> str:
-    return (
-        f"If this machine cannot reach it, get the file elsewhere and either write `{setting}: /path/to/the/file` in"
-        f" config.yaml, or put it at {target}."
-    )
 
 
 def _reason(error: Exception) -> str:
@@ -190,8 +188,8 @@ def _receive(answer: http.client.HTTPResponse, partial: Path, start: int) -> Non
     length = answer.headers.get("Content-Length")
     total = start + int(length) if length else None
     with partial.open("ab" if start else "wb") as file:
+        blocks = max(1, math.ceil((total - start) / BLOCK)) if total is not None else None
         name = partial.name.removesuffix(".part")
-        blocks = max(1, -(-(total - start) // BLOCK)) if total is not None else None
         for block in track(iter(lambda: answer.read(BLOCK), b""), what=f"MiB of {name}", total=blocks):
             file.write(block)
             if file.tell() > MAX_BYTES:

@@ -53,9 +53,6 @@ def _own_names() -> dict[str, str]:
 def lent(sleep: Callable[[float], None] = time.sleep) -> Iterator[list[str]]:
     """The GPUs that $MIAD_GPUS asks for, locked while the block runs; the process sees only these.
 
-    Args:
-        sleep: waits between looks at busy devices, in seconds.
-
     Yields:
         Their names; none, and nothing is locked or hidden, if none are asked for.
 
@@ -132,20 +129,16 @@ def _try_lock(locks: contextlib.ExitStack, name: str, kind: int) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o1777)  # as the folder of temporary files itself: for all users of the machine
     try:
+        # Made with O_EXCL: Linux (fs.protected_regular) refuses O_CREAT alone for a file of another user there.
+        with contextlib.suppress(FileExistsError):
+            made = os.open(folder / name, os.O_RDONLY | os.O_CREAT | os.O_EXCL)
+            os.fchmod(made, 0o644)  # whatever the umask of its user
+            os.close(made)
         # Read only, so that a file of another user will do; no link is followed in a folder that all may write to.
-        # Made only where there is none: Linux (fs.protected_regular) refuses O_CREAT for a file of another user there.
-        try:
-            number = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW)
-        except FileNotFoundError:
-            with contextlib.suppress(FileExistsError):  # made by another job just now
-                made = os.open(folder / name, os.O_RDONLY | os.O_CREAT | os.O_EXCL)
-                os.fchmod(made, 0o644)  # whatever the umask of its user
-                os.close(made)
-            number = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW)
+        number = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError as error:
-        raise MiadError(
-            f"{folder / name} cannot be opened ({error.strerror}). Set {LOCKS} to another folder."
-        ) from error
+        problem = f"{folder / name} cannot be opened ({error.strerror})"
+        raise MiadError(f"{problem}. Set {LOCKS} to another folder.") from error
     try:
         fcntl.flock(number, kind | fcntl.LOCK_NB)
     except BlockingIOError:

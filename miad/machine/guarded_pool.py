@@ -44,12 +44,9 @@ def in_processes(
     """Treat crystals in worker processes, each taking the next crystal when it is free.
 
     Args:
-        crystals: to be treated.
         make: called as `make(*arguments)` once in each fresh process; returns the function for one crystal.
-        arguments: for `make`; picklable.
-        num_workers: processes.
         limits: beyond which a worker is killed.
-        step: the name of the step, for reasons of failure.
+        step: for reasons of failure.
 
     Yields:
         Treated crystals in the order of completion; one whose worker died comes back failed.
@@ -108,6 +105,11 @@ class _Worker:
         except psutil.NoSuchProcess:  # it died just now; its pipe says so
             return 0.0
 
+    def is_beyond(self, limits: Limits) -> bool:
+        """Whether it takes more time or memory than it may."""
+        seconds = limits.seconds if self.is_ready else START_LIMIT
+        return time.monotonic() - self.since > seconds or self.memory > limits.memory
+
     def receive(self, limits: Limits, step: str) -> Crystal | None:
         """Take the treated crystal from it; one that has died or is beyond its limits is ended."""
         try:
@@ -164,11 +166,4 @@ def _work(pipe: Connection, make: Callable, arguments: tuple) -> None:
 
 def _ready_or_beyond(workers: list[_Worker], limits: Limits) -> list[_Worker]:
     wait([worker.pipe for worker in workers], timeout=LOOK_EVERY)
-    now = time.monotonic()
-    return [
-        worker
-        for worker in workers
-        if worker.pipe.poll()
-        or now - worker.since > (limits.seconds if worker.is_ready else START_LIMIT)
-        or worker.memory > limits.memory
-    ]
+    return [worker for worker in workers if worker.pipe.poll() or worker.is_beyond(limits)]

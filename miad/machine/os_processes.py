@@ -1,6 +1,7 @@
 """Processes of this user on this machine, found by the folder that they work in."""
 
 import contextlib
+import itertools
 import os
 import signal
 import time
@@ -12,15 +13,14 @@ PATIENCE = 60.0  # seconds for a process to end in order
 
 def processes(folder: Path) -> dict[int, list[str]]:
     """{id: command line} of this user's processes whose working directory is a folder; this one is left out."""
-    found = {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if entry.stat().st_uid == os.getuid() and (entry / "cwd").readlink() == folder:
-                found[int(entry.name)] = (entry / "cmdline").read_text(errors="replace").split("\0")
-        except OSError:  # gone by now
-            continue
-    found.pop(os.getpid(), None)
-    return found
+    import psutil
+
+    own = psutil.Process()
+    return {
+        process.pid: process.info["cmdline"] or []
+        for process in psutil.process_iter(["cwd", "cmdline", "uids"])
+        if process != own and process.info["cwd"] == str(folder) and process.info["uids"].real == own.uids().real
+    }
 
 
 def snakemakes(folder: Path) -> list[int]:
@@ -34,11 +34,7 @@ def snakemakes(folder: Path) -> list[int]:
 
 def steps(folder: Path) -> list[int]:
     """Ids of processes `python -m miad STEP` in a folder."""
-    return [
-        pid
-        for pid, words in processes(folder).items()
-        if any(words[n : n + 2] == ["-m", "miad"] for n in range(len(words)))
-    ]
+    return [pid for pid, words in processes(folder).items() if ("-m", "miad") in itertools.pairwise(words)]
 
 
 def stop_leftovers(*folders: Path) -> None:

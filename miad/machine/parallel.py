@@ -30,12 +30,9 @@ class Processes:
     def map(
         self, work: Callable, batches: list, arguments: tuple, what: str, *, is_short: bool = False
     ) -> Iterator[Any]:
-        """`work(batch, *arguments)` of each batch, in their order.
+        """`work(batch, *arguments)` of each batch, in their order; all of them can be pickled.
 
         Args:
-            work: a function of a module.
-            batches: picklable.
-            arguments: the same for all batches.
             what: of the progress that is shown.
             is_short: True if it takes less time than to start processes; those that have been started are used.
         """

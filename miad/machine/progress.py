@@ -32,7 +32,6 @@ def track(items: Iterable[Item], *, what: str, total: int | None = None) -> Iter
     """Yield `items`, telling how far along the loop is.
 
     Args:
-        items: anything iterable.
         what: the unit, plural, e.g. `crystals relaxed`.
         total: number of items, if `items` has no length.
     """

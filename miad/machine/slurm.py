@@ -38,13 +38,11 @@ def end_of_job() -> float | None:
     squeue is asked if the environment does not hold it: Slurm before 23.02 does not set it, and snakemake's plugin
     hands on little more than the number of the job.
     """
-    told = os.environ.get("SLURM_JOB_END_TIME")
-    if told is not None:
+    if told := os.environ.get("SLURM_JOB_END_TIME"):
         return float(told)
-    job = os.environ.get("SLURM_JOB_ID")
-    if job is None or shutil.which("squeue") is None:
+    if "SLURM_JOB_ID" not in os.environ or shutil.which("squeue") is None:
         return None
-    command = ["squeue", "--noheader", f"--jobs={job}", "--format=%e"]
+    command = ["squeue", "--noheader", f"--jobs={os.environ['SLURM_JOB_ID']}", "--format=%e"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
     try:
         return datetime.datetime.fromisoformat(answer).astimezone().timestamp()

@@ -68,13 +68,7 @@ def geometry_of(
 
 
 def problem_of(crystal: Crystal, potential: "Potential", min_distance: float) -> str | None:
-    """Reason for which a crystal cannot be relaxed at all, or None.
-
-    Args:
-        crystal: before its relaxation.
-        potential: knows some elements, and looks for neighbours up to its reach.
-        min_distance: Å, between any two atoms.
-    """
+    """Reason for which a crystal cannot be relaxed, or None; `min_distance` (Å) is that between any two atoms."""
     if not crystal.num_atoms:
         return "it has no atoms"
     if not is_finite(crystal):

@@ -4,6 +4,7 @@ The result of a crystal follows from its own numbers alone, whichever crystals a
 a reason and costs the others nothing but the repetition of an evaluation.
 """
 
+import itertools
 import logging
 import time
 from collections import deque
@@ -27,14 +28,7 @@ FILL = 0.9  # of the memory, when crystals enter
 
 
 class Flight:
-    """A batch of relaxations.
-
-    Args:
-        relaxations: the optimiser, without crystals yet.
-        engine: evaluates the crystals.
-        settings: limits.
-        budget: memory for one evaluation.
-    """
+    """A batch of relaxations by an optimiser that has no crystals yet."""
 
     def __init__(self, relaxations: Relaxations, engine: Engine, settings: Relax, budget: Budget) -> None:
         self.relaxations, self.engine, self.settings, self.budget = relaxations, engine, settings, budget
@@ -103,23 +97,21 @@ class Flight:
         return self.engine.refresh(geometry)
 
     def _leaving(self, table: np.ndarray, reasons: dict[int, str]) -> dict[int, str | None]:
-        """{index: reason, or None where it is relaxed} of the crystals that are over.
+        """{index: reason, or None where it is relaxed} of the crystals that are over, in ascending order.
 
-        Args:
-            table: (3, n_crystals): over, finite, volume ratio.
-            reasons: of those that could not be evaluated.
+        Rows of the table, (3, n_crystals), are: over, finite, volume ratio; those with reasons were not evaluated.
         """
         largest, limit = self.settings.max_volume_ratio, self.settings.time_limit
-        leaving: dict[int, str | None] = dict(reasons)
+        leaving: dict[int, str | None] = {}
         is_over, is_finite, ratio = table[0] > 0, table[1] > 0, table[2]
         is_late = self.seconds > limit
         has_exploded = ~((ratio > 1 / largest) & (ratio < largest))
         steps = self.relaxations.crystal["num_steps"]
         for index in np.flatnonzero(is_over | ~is_finite | is_late | has_exploded).tolist():
-            if index in leaving:
-                continue
             after = f"after {int(steps[index])} steps"
-            if not is_finite[index]:
+            if index in reasons:
+                leaving[index] = reasons[index]
+            elif not is_finite[index]:
                 leaving[index] = f"the potential gave no number {after}"
             elif is_over[index]:
                 leaving[index] = None
@@ -133,8 +125,8 @@ class Flight:
         kept = torch.from_numpy(stay).to(self.engine.device)
         self.relaxations.select(kept)
         self.engine.select(kept)
-        self.crystals = [crystal for crystal, stays in zip(self.crystals, stay, strict=True) if stays]
-        self.loads = [load for load, stays in zip(self.loads, stay, strict=True) if stays]
+        self.crystals = list(itertools.compress(self.crystals, stay))
+        self.loads = list(itertools.compress(self.loads, stay))
         self.seconds = self.seconds[stay]
 
     def _evaluate(self, geometry: Geometry, sound: list[int], reasons: dict[int, str]) -> tuple[Tensor, Tensor, Tensor]:

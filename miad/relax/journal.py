@@ -1,10 +1,11 @@
 """A journal of finished crystals beside an output that is not whole yet, from which a killed run continues."""
 
+import contextlib
 import json
 from pathlib import Path
-from types import TracebackType
 
 from miad.core.crystal import Crystal, from_line, to_line
+from miad.core.files import write_text
 
 
 class Journal:
@@ -19,7 +20,7 @@ class Journal:
 
     Args:
         output: the file that the crystals are meant for.
-        key: everything that the crystals depend on, JSON types only.
+        key: all that they depend on, JSON types only.
     """
 
     def __init__(self, output: Path, key: dict) -> None:
@@ -27,18 +28,14 @@ class Journal:
         self.path = output.parent / f".{output.name}.journal"
         header = json.dumps(key, sort_keys=True)
         self.finished = self._read(header)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Rewritten whole, so that the next line never joins a torn one; renamed, so that a kill here loses nothing.
-        renewed = self.path.with_name(self.path.name + ".new")
-        lines = [header, *map(to_line, self.finished.values())]
-        renewed.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        renewed.replace(self.path)
+        # Rewritten whole, so that the next line never joins a torn one.
+        write_text(self.path, "".join(line + "\n" for line in (header, *map(to_line, self.finished.values()))))
         self._file = self.path.open("a", encoding="utf-8")
 
     def __enter__(self) -> "Journal":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._file.close()
         if kind is None:
             self.path.unlink(missing_ok=True)
@@ -55,9 +52,7 @@ class Journal:
         first, *lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
         finished = {}
         for line in lines[:-1] if first == header else ():  # what follows the last newline is torn, or nothing
-            try:
+            with contextlib.suppress(ValueError, TypeError):
                 crystal = from_line(line)
-            except (ValueError, TypeError):
-                continue
-            finished[crystal.crystal_id] = crystal
+                finished[crystal.crystal_id] = crystal
         return finished

@@ -1,7 +1,6 @@
 """Relaxation of crystals by a machine-learned potential, in batches on a GPU and in one process per core on a CPU."""
 
 import dataclasses
-import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -78,12 +77,13 @@ def _key(settings: Relax, calculator: str, chosen: Potential, crystals: Path) ->
 
 def relax_all(crystals: list[Crystal], settings: Relax, calculator: str) -> Iterator[Crystal]:
     """Relax crystals on the device of the settings; yields them in the order of completion."""
-    failed = [crystal for crystal in crystals if crystal.failure]
+    yield from (crystal for crystal in crystals if crystal.failure)
     sound = [crystal for crystal in crystals if not crystal.failure]
     chosen, device = potential(calculator, settings.potentials.get(calculator)), pick_device(settings.device)
-    if device != "cpu" and chosen.is_batched:
-        return itertools.chain(failed, in_flight(sound, settings, chosen, device) if sound else ())
-    treated = in_processes(
+    if device != "cpu" and chosen.is_batched and sound:
+        yield from in_flight(sound, settings, chosen, device)
+        return
+    yield from in_processes(
         sound,
         make_relaxer,
         (dataclasses.replace(settings, device=device), calculator),
@@ -93,7 +93,6 @@ def relax_all(crystals: list[Crystal], settings: Relax, calculator: str) -> Iter
         limits=Limits(2 * settings.time_limit + 60, settings.memory * 1e9 if device == "cpu" else float("inf")),
         step=STEP,
     )
-    return itertools.chain(failed, treated)
 
 
 def make_relaxer(settings: Relax, calculator: str) -> Callable[[Crystal], Crystal]:
@@ -120,9 +119,6 @@ def in_flight(
 
     Args:
         crystals: to be relaxed; failed ones come back as they are.
-        settings: limits.
-        chosen: the potential.
-        device: as torch names it.
         limit: bytes that an evaluation may take; None on a GPU, whose memory is filled.
         engine: of that potential and device; a new one if left out.
     """

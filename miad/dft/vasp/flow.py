@@ -64,12 +64,7 @@ def use_potcars(settings: Vasp) -> None:
 
 
 def run_options(settings: Vasp, seconds_left: float | None) -> dict[str, Any]:
-    """Arguments of atomate2's `run_vasp`: commands, error handlers, and custodian's intervals.
-
-    Args:
-        settings: section vasp.
-        seconds_left: until the end of the walltime; None: no limit.
-    """
+    """Arguments of atomate2's `run_vasp`; the seconds are those until the end of the walltime, None: no limit."""
     from atomate2.vasp.run import DEFAULT_HANDLERS
     from custodian.custodian import ErrorHandler
     from custodian.vasp.handlers import WalltimeHandler

@@ -26,9 +26,6 @@ def core_hours(work: Path) -> float | None:
     aside in error.N.tar.gz, each once: wall time from start to end times ranks times threads per rank. Of a run that
     was killed the time of its finished electronic and ionic steps counts. Time between the starts of VASP does not
     count, nor do cores that the job had but VASP did not use.
-
-    Args:
-        work: folder of the crystal, with a folder for each stage and attempt.
     """
     found: dict[str, float] = {}
     for _, folder in all_attempts(work):

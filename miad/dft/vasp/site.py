@@ -13,12 +13,7 @@ FOLDERS = {"PBE": "POT_GGA_PAW_PBE", "PBE_52": "POT_GGA_PAW_PBE_52", "PBE_54": "
 
 
 def problems(settings: Vasp, elements: Iterable[str]) -> list[str]:
-    """Everything that is missing, each with its remedy; empty if all is there.
-
-    Args:
-        settings: section vasp.
-        elements: symbols of the elements whose pseudopotentials are needed.
-    """
+    """Everything that is missing for calculations with these elements, each with its remedy; empty if all is there."""
     found = (
         problem_of_command("command", settings.command),
         problem_of_gamma(settings),

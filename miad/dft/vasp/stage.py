@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from miad.config.sections import Vasp
 from miad.core.errors import MiadError
-from miad.core.files import is_out_of_space, write_text
+from miad.core.files import is_out_of_space, open_text, write_text
 from miad.dft.vasp.flow import STAGES, run_options
 from miad.machine.os_processes import stop_leftovers
 
@@ -70,11 +70,8 @@ def run_stage(
     """Run a stage until its task document is in the store.
 
     Args:
-        job: the stage, from `miad.dft.vasp.flow.stages`.
+        job: one of `miad.dft.vasp.flow.stages`.
         folder: where to calculate; an earlier attempt found there is set aside and continued from its CONTCAR.
-        previous: folder of the stage before.
-        settings: section vasp.
-        store: where the task document goes.
         deadline: `time.monotonic()` at the end of the walltime; None: no limit.
 
     Raises:
@@ -152,14 +149,12 @@ def set_aside(folder: Path) -> Path | None:
 
     What is worth keeping of an unfinished attempt, its wavefunctions, moves to the new folder.
     """
-    aside = None
     earlier = attempts(folder)
+    aside = earlier[-1] if earlier else None
     if folder.exists():
         stop_leftovers(folder, _calculated_in(folder))
         aside = folder.with_name(f"{folder.name}.{len(earlier) + 1}")
         folder.rename(aside)
-    elif earlier:
-        aside = earlier[-1]
     folder.mkdir(parents=True)
     if aside is not None:
         _fetch_from_scratch(aside)
@@ -238,13 +233,11 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise MiadError(
-                f"{path.stem} is being calculated by another process, probably a job of an earlier run that still is in"
-                " the queue. Wait for it, or cancel it, and run again."
+                f"{path.stem} is being calculated by another process, probably a job of an earlier run. Wait for it, or"
+                " cancel it, and run again."
             ) from error
         except OSError as error:
-            log.warning(
-                "%s: this file system has no locks (%s); two runs at once would disturb each other", path, error
-            )
+            log.warning("%s: no locks on this file system (%s); two runs at once would disturb each other", path, error)
         yield
 
 
@@ -271,19 +264,13 @@ def _ending(folder: Path, error: Exception) -> Ending:
 
 def custodian_errors(folder: Path) -> list[str]:
     """Errors that custodian found in an attempt, e.g. `VaspErrorHandler: zbrent`, in order."""
-    path = next((path for name in ("custodian.json", "custodian.json.gz") if (path := folder / name).is_file()), None)
-    if path is None:
-        return []
+    plain = folder / "custodian.json"
     try:
-        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as text:
-            runs = json.load(text)
-    except (EOFError, ValueError, gzip.BadGzipFile):  # killed while custodian wrote it
+        with open_text(plain if plain.is_file() else folder / "custodian.json.gz") as text:
+            corrections = [one for run in json.load(text) for one in run["corrections"]]
+    except (EOFError, ValueError, MiadError):  # absent, or killed while custodian wrote it
         return []
-    return [
-        f"{correction['handler']['@class']}: {', '.join(correction['errors'])}"
-        for run in runs
-        for correction in run["corrections"]
-    ]
+    return [f"{one['handler']['@class']}: {', '.join(one['errors'])}" for one in corrections]
 
 
 def _calculated_in(folder: Path) -> Path:

@@ -60,11 +60,8 @@ def run(settings: Vasp, *, queue: Path, calculations: Path, folder: Path, chunk:
         MiadError: VASP or a pseudopotential is missing, or the walltime ended; running again goes on.
     """
     crystals = read_crystals(queue)[chunk :: settings.num_chunks]
-    if settings.replay is not None:
-        write_calculations(calculations, replayed(crystals, Path(settings.replay)))
-        return
-    if not crystals:
-        write_calculations(calculations, [])
+    if settings.replay is not None or not crystals:
+        write_calculations(calculations, [] if settings.replay is None else replayed(crystals, Path(settings.replay)))
         return
     folder = folder.resolve()  # jobs change into folders of their own
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that VASP does not outlive us
@@ -95,18 +92,13 @@ def calculate(crystal: Crystal, settings: Vasp, folder: Path, deadline: float | 
     if unknown:
         reason = f"inputs: {settings.functional} has no pseudopotential of MPRelaxSet for {unknown[0]}"
         return Calculation(crystal.crystal_id, failure=reason)
-    work = folder / "work" / crystal.crystal_id
+    work, source = folder / "work" / crystal.crystal_id, f"work/{crystal.crystal_id}"
     store = open_store(settings, folder / "store" / f"{crystal.crystal_id}.json")
     try:
         static = _static_document(crystal, settings, work, store, deadline)
     except StageFailed as error:
-        return Calculation(
-            crystal.crystal_id,
-            failure=str(error),
-            corrections=_corrections(work),
-            core_hours=core_hours(work),
-            source=f"work/{work.name}",
-        )
+        spent, found = core_hours(work), _corrections(work)
+        return Calculation(crystal.crystal_id, None, str(error), corrections=found, core_hours=spent, source=source)
     finally:
         store.close()
     archive = folder / "archive" / f"{crystal.crystal_id}.tar.gz"
@@ -118,12 +110,7 @@ def calculate(crystal: Crystal, settings: Vasp, folder: Path, deadline: float | 
 def _static_document(
     crystal: Crystal, settings: Vasp, work: Path, store: "JobStore", deadline: float | None
 ) -> dict[str, Any]:
-    """The task document of the static stage, after the stages that were not finished before.
-
-    Raises:
-        StageFailed: a stage failed for good, now or before under the same settings.
-        OutOfTime: the walltime ends first.
-    """
+    """The task document of the static stage, after the stages that were not finished before."""
     jobs = dict(zip(STAGES, stages(crystal, settings), strict=True))
     waiting = [stage for stage in STAGES if task_document(store, jobs[stage].uuid) is None]
     clear_others(work, jobs["static"].uuid)
@@ -153,16 +140,14 @@ def as_calculation(identity: str, static: dict[str, Any], archive: Path) -> Calc
     last = static["calcs_reversed"][0]
     potcars = [spec["titel"] for spec in last["input"]["potcar_spec"]]
     parameters = static["entry"]["parameters"]
-    # A job store may be shared by several folders of results, the archive is in the one that calculated.
-    notes = _notes(archive)
     return Calculation(
         crystal_id=identity,
         entry=plain_entry(identity, static["structure"], static["output"]["energy"], parameters, potcars),
         vasp_version=last["vasp_version"],
         potcars=potcars,
-        corrections=notes.get("corrections", []),
-        core_hours=notes.get("core_hours"),
+        # A job store may be shared by several folders of results, the archive is in the one that calculated.
         source=f"archive/{archive.name}" if archive.is_file() else "job store",
+        **_notes(archive),
     )
 
 
@@ -200,9 +185,9 @@ def clear_others(work: Path, key: str) -> None:
 
 def _notes(archive: Path) -> dict[str, Any]:
     """Corrections and core-hours, as noted when an archive was packed; empty if there is no archive."""
+    found: dict[str, Any] = {}
     if not archive.is_file():
-        return {}
-    found = {}
+        return found
     with tarfile.open(archive) as file:
         for member in file:
             name = Path(member.name).name
@@ -217,11 +202,7 @@ def _corrections(work: Path) -> list[str]:
 
 
 def _check_failed_before(work: Path, settings: Vasp, stage: str) -> None:
-    """Clear away a stage that failed for good under other settings, so that it is tried again.
-
-    Raises:
-        StageFailed: it failed under the same settings.
-    """
+    """Clear away a stage that failed for good under other settings, so that it is tried again."""
     path = work / FAILED
     if not path.is_file():
         return
@@ -239,17 +220,11 @@ def _relevant(settings: Vasp) -> dict[str, Any]:
 
 
 def _deadline(settings: Vasp) -> float | None:
-    """`time.monotonic()` at the end of the walltime, which is vasp.walltime or else the limit of the Slurm job.
-
-    Raises:
-        MiadError: the walltime is not longer than the part of it that is kept for the end, so that no stage can start.
-    """
-    if settings.walltime is not None:
-        left = 60 * settings.walltime
-    elif (end := slurm.end_of_job()) is not None:
-        left = end - time.time()
-    else:
+    """`time.monotonic()` at the end of the walltime, which is vasp.walltime or else the limit of the Slurm job."""
+    end = time.time() + 60 * settings.walltime if settings.walltime is not None else slurm.end_of_job()
+    if end is None:
         return None
+    left = end - time.time()
     if left <= settings.walltime_buffer:
         raise MiadError(
             f"the job has {max(left, 0.0) / 60:.0f} minutes left, but vasp.walltime_buffer keeps"
@@ -260,11 +235,7 @@ def _deadline(settings: Vasp) -> float | None:
 
 
 def _check_started(done: list[Calculation], num_crystals: int, work: Path) -> None:
-    """Stop where VASP does not run at all; its crystals are forgotten, so that a mended site tries them again.
-
-    Raises:
-        MiadError: VASP wrote no output for the first crystals of the job.
-    """
+    """Stop where VASP does not run at all; its crystals are forgotten, so that a mended site tries them again."""
     if len(done) != min(_VAIN, num_crystals):
         return
     said = [vain_start(work / one.crystal_id / STAGES[0]) for one in done]
@@ -279,11 +250,7 @@ def _check_started(done: list[Calculation], num_crystals: int, work: Path) -> No
 
 
 def _check(settings: Vasp, crystals: list[Crystal]) -> None:
-    """Refuse at once a site where every crystal would fail.
-
-    Raises:
-        MiadError: the command, pseudopotentials or the scratch folder are not there.
-    """
+    """Refuse at once a site where every crystal would fail."""
     elements = set[str]().union(*(crystal.chemical_system.split("-") for crystal in crystals))
     found = problems(settings, elements.difference(without_potcar(settings, elements)))
     if found:

@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 
 
 def open_store(settings: Vasp, path: Path) -> "JobStore":
-    """The connected store of a crystal.
-
-    Args:
-        settings: section vasp; its job_store is a specification in jobflow's terms, or None.
-        path: JSON file of the crystal, used if there is no such specification.
+    """The connected store of a crystal: vasp.job_store, in jobflow's terms, or else a JSON file.
 
     Raises:
         MiadError: the specification is wrong, or the database does not answer.

@@ -1,6 +1,6 @@
-/* What miad/model/edges.py does between its matrix products, on a processor: each in one pass over memory, all sums in float.
- * miad/model/kernels/edge_loops.py compiles it on first use, with -DHALF for bfloat16, and has the same in torch; the shapes are
- * there. Tensors are row-major; no sum crosses threads, so that results do not depend on their number.
+/* The elementwise parts of the edge block, `Loops` of miad/model/edges.py, on a processor: each in one pass over memory,
+ * all sums in float. edge_loops.py compiles them on first use, with -DHALF for bfloat16; the shapes are with `Loops`.
+ * Tensors are row-major; no sum crosses threads, so that results do not depend on their number.
  */
 #include <math.h>
 #include <stddef.h>

@@ -122,10 +122,8 @@ class Relaxations(ABC):
             True for each crystal whose relaxation is over, converged or not, (n_crystals,). Those that were not given
             finite numbers stay at their geometry and are False in `crystal["is_finite"]`.
         """
-        crystal, size = self.crystal, len(self)
-        broken = torch.zeros(size, device=self.device).index_add(
-            0, self.owners, (~torch.isfinite(forces).all(dim=1)).float()
-        )
+        crystal = self.crystal
+        broken = self.total((~torch.isfinite(forces).all(dim=1)).float())
         finite = torch.isfinite(energies) & torch.isfinite(virials).flatten(1).all(dim=1) & (broken == 0)
         forces = torch.where(finite[self.owners, None], forces, 0.0)
         virials = torch.where(finite[:, None, None], virials, 0.0)
@@ -144,7 +142,7 @@ class Relaxations(ABC):
         return torch.linalg.det(self.crystal["deformation"])
 
     def outcomes(self, chosen: list[int]) -> list[Outcome]:
-        """States of some of the crystals, by index and in that order."""
+        """States of some of the crystals, in ascending order of their indices."""
         kept = torch.zeros(len(self), dtype=torch.bool, device=self.device)
         kept[chosen] = True
         crystal = {name: part[kept].cpu().numpy() for name, part in self.crystal.items()}
@@ -156,20 +154,18 @@ class Relaxations(ABC):
             moved = here - there
             moved = moved - moved.mean(axis=0)
             deformation = crystal["deformation"][row]
-            found.append(
-                Outcome(
-                    deformation=deformation,
-                    positions=here @ deformation.T,
-                    energy=float(crystal["energy"][row]),
-                    initial_energy=float(crystal["initial_energy"][row]),
-                    num_steps=int(crystal["num_steps"][row]),
-                    rms_displacement=float(np.sqrt((moved**2).sum(axis=1).mean())),
-                    volume_ratio=float(np.linalg.det(deformation)),
-                    is_converged=bool(crystal["is_converged"][row]),
-                )
+            outcome = Outcome(
+                deformation=deformation,
+                positions=here @ deformation.T,
+                energy=float(crystal["energy"][row]),
+                initial_energy=float(crystal["initial_energy"][row]),
+                num_steps=int(crystal["num_steps"][row]),
+                rms_displacement=float(np.sqrt((moved**2).sum(axis=1).mean())),
+                volume_ratio=float(np.linalg.det(deformation)),
+                is_converged=bool(crystal["is_converged"][row]),
             )
-        order = {index: row for row, index in enumerate(sorted(chosen))}
-        return [found[order[index]] for index in chosen]
+            found.append(outcome)
+        return found
 
     def total(self, of_atoms: Tensor) -> Tensor:
         """Sums over the atoms of each crystal, (n_crystals, …)."""
@@ -209,9 +205,8 @@ class Relaxations(ABC):
     def _move(self, general: Tensor, cell: Tensor, is_moving: Tensor) -> None:
         moves, cell_moves = self._moves(general, cell, is_moving)
         crystal = self.crystal
-        self.atom["position"] = torch.where(
-            is_moving[self.owners, None], self.atom["position"] + moves, self.atom["position"]
-        )
+        position = self.atom["position"]
+        self.atom["position"] = torch.where(is_moving[self.owners, None], position + moves, position)
         if self.has_cell:
             rows = is_moving[:, None, None]
             crystal["cell"] = torch.where(rows, crystal["cell"] + cell_moves, crystal["cell"])

@@ -63,10 +63,7 @@ class _Found:
     def of(self, kept: Tensor, seen: Geometry, new: Tensor | None = None) -> "_Found":
         """The pairs of the kept atoms, (n_atoms,) of bool; whole crystals are kept, so both ends or none.
 
-        Args:
-            kept: the atoms.
-            seen: the geometry of the result.
-            new: numbers of the atoms in it, where they change.
+        Their new geometry is `seen`, in which the atoms have other numbers if there are `new` ones.
         """
         is_near = kept[self.near.starts]
         near, far = self.near.take(is_near), self.far.take(kept[self.far.starts])
@@ -77,12 +74,9 @@ class _Found:
 
 
 class Lists:
-    """The pairs of a batch of crystals that come and go, searched anew where a crystal has moved by the skin.
+    """The pairs of a batch of crystals that come and go, searched anew where a crystal has moved by the skin (Å).
 
-    Args:
-        limit: bytes that the evaluation of one crystal may take.
-        skin: Å.
-        device: as torch names it.
+    The evaluation of one crystal may take `limit` bytes.
     """
 
     def __init__(self, limit: float, skin: float = SKIN, device: str = "cpu") -> None:
@@ -111,12 +105,11 @@ class Lists:
         self._now = near, far, is_short, is_bond
         num_bonds = _counts(found.near.starts, geometry) + _counts(found.far.starts[is_bond], geometry)
         loads = BYTES_PER_BOND * num_bonds + BYTES_PER_ANGLE * _pairs_at(found.near.take(is_short), geometry)
-        lonely = num_bonds == 0
-        for index in _indices(lonely | (loads > self.limit)):
+        for index in _indices(loads > self.limit):
             heavy = f"it needs {loads[index] / 1e9:.1f} GB, and {self.limit / 1e9:.1f} GB are allowed"
-            reason = "no atom has a neighbour within 6 Å" if lonely[index] else f"out of memory: {heavy}"
-            problems.setdefault(index, reason)
-        return loads, problems
+            problems.setdefault(index, f"out of memory: {heavy}")
+        lonely = dict.fromkeys(_indices(num_bonds == 0), "no atom has a neighbour within 6 Å")
+        return loads, lonely | problems
 
     def graph(self, geometry: Geometry, chosen: Tensor) -> Graph:
         """The graph of the chosen crystals, (n_crystals,) of bool, at the geometry of the last `refresh`."""
@@ -153,15 +146,13 @@ class Lists:
         stale = torch.ones_like(geometry.sizes, dtype=torch.bool)
         seen = self._found.seen
         known, atoms = len(seen.sizes), len(seen.owners)
-        if not known:
-            return stale
         lattices = geometry.lattices[:known]
         # An unlisted pair is at least (1 - strain) (cutoff + skin) - 2 · displacement apart.
         unit = torch.eye(3, dtype=lattices.dtype, device=lattices.device)
         strain = torch.linalg.matrix_norm(torch.linalg.solve(seen.lattices, lattices) - unit)
         moved = geometry.frac_coords[:atoms] - seen.frac_coords
-        zeros = moved.new_zeros(known, 3)
-        moved = moved - (zeros.index_add(0, seen.owners, moved) / seen.sizes[:, None])[seen.owners]  # drift is harmless
+        drift = moved.new_zeros(known, 3).index_add(0, seen.owners, moved) / seen.sizes[:, None]
+        moved = moved - drift[seen.owners]  # which is harmless
         lengths = torch.linalg.vector_norm(torch.bmm(moved[:, None], lattices[seen.owners])[:, 0], dim=1)
         farthest = lengths.new_zeros(known).scatter_reduce(0, seen.owners, lengths, "amax")
         stale[:known] = ~((1 - strain) * (BOND_CUTOFF + self.skin) - 2 * farthest >= BOND_CUTOFF)

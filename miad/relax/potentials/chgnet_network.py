@@ -22,12 +22,7 @@ from miad.relax.potentials.engine import Engine
 
 
 class ChgnetEngine(Engine):
-    """CHGNet 0.3.0, its weights frozen, on crystals that come and go.
-
-    Args:
-        device: as torch names it.
-        limit: bytes that the evaluation of one crystal may take.
-    """
+    """CHGNet 0.3.0, its weights frozen, on crystals that come and go; see `Potential.engine` for the arguments."""
 
     def __init__(self, device: str, limit: float) -> None:
         super().__init__(device)
@@ -162,8 +157,7 @@ def _message_sums(gated: _Gated, atoms: Tensor, bonds: Tensor, weights: Tensor, 
 
 
 def _corner_input(gated: _Gated, atoms: Tensor, near: Tensor, angles: Tensor, at: tuple[Tensor, ...]) -> Tensor:
-    first, second, center = at
     hidden = torch.addmm(gated.bias, angles, gated.parts["angle"])
-    hidden = hidden + (near @ gated.parts["first"]).index_select(0, first)
-    hidden = hidden + (near @ gated.parts["second"]).index_select(0, second)
-    return hidden + (atoms @ gated.parts["center"]).index_select(0, center)
+    for name, rows, index in zip(("first", "second", "center"), (near, near, atoms), at, strict=True):
+        hidden = hidden + (rows @ gated.parts[name]).index_select(0, index)
+    return hidden

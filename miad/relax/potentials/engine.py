@@ -14,16 +14,9 @@ if TYPE_CHECKING:
 
 
 class Engine(ABC):
-    """A potential that is asked again and again for the same crystals while they relax, come and go.
+    """A potential that is asked again and again for the same crystals while they relax, come and go."""
 
-    Attributes:
-        bytes_per_atom: of an evaluation, for crystals that have not been seen yet; on a GPU it is measured.
-
-    Args:
-        device: as torch names it.
-    """
-
-    bytes_per_atom = 1e7
+    bytes_per_atom = 1e7  # of an evaluation, for crystals that have not been seen yet; on a GPU it is measured
 
     def __init__(self, device: str) -> None:
         self.device = device
@@ -68,6 +61,5 @@ class AseEngine(Engine):
             virials.append(-atoms.get_volume() * atoms.get_stress(voigt=False))
             energies.append(float(atoms.get_potential_energy()))
             forces.append(np.array(atoms.get_forces()))
-        parts = np.array(energies), np.concatenate(forces), np.array(virials)
-        first, second, third = (torch.tensor(part, dtype=torch.float64, device=self.device) for part in parts)
-        return first, second, third
+        whole = torch.zeros(0, dtype=torch.float64, device=self.device).new_tensor
+        return whole(energies), whole(np.concatenate(forces)), whole(np.array(virials))

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from miad.relax.optimisers.batch import Relaxations
     from miad.relax.potentials.engine import Engine
 
-
 KEY = "relax.potentials.eqv2"
 
 
@@ -48,11 +47,7 @@ class Eqv2(Potential):
         return weights_label(path.stem, "fairchem-core", path)
 
     def files(self) -> list[Path]:
-        """The weights.
-
-        Raises:
-            MiadError: they are absent, or not those of the checksum.
-        """
+        """The weights; see `Potential`."""
         if self.checkpoint is None or not self.checkpoint.is_file():
             found = f"{self.checkpoint} does not exist" if self.checkpoint else "there is no path of its weights"
             raise MiadError(

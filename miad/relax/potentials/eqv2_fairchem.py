@@ -34,7 +34,6 @@ class Eqv2Engine(Engine):
 
     Args:
         path: a checkpoint of fairchem-core 1.x: weights, settings, normalizers and element references.
-        device: as torch names it.
         is_trusted: True after its checksum was verified: it may be opened as a pickle.
 
     Raises:
@@ -104,7 +103,7 @@ def _trainer(path: Path, checkpoint: dict, device: str) -> Any:
     except (KeyError, TypeError, AttributeError, NotImplementedError) as error:
         raise MiadError(
             f"{path} is not a checkpoint of eqV2 in the layout of fairchem-core 1.x ({type(error).__name__}: {error})."
-            f" Correct relax.potentials.eqv2.checkpoint."
+            " Correct relax.potentials.eqv2.checkpoint."
         ) from error
     return trainer
 
@@ -148,11 +147,7 @@ def _open(path: Path, is_trusted: bool) -> dict:
 
 
 def import_fairchem() -> None:
-    """Import what eqV2 needs, nothing else.
-
-    Raises:
-        MiadError: fairchem-core 1.x is not installed.
-    """
+    """Import what eqV2 needs, nothing else."""
     if "torch_scatter" not in sys.modules and importlib.util.find_spec("torch_scatter") is None:
         # A compiled package that fairchem imports without depending on it; torch_geometric can do the same.
         sys.modules["torch_scatter"] = stand_in = ModuleType("torch_scatter")

@@ -55,15 +55,9 @@ def num_candidates(geometry: Geometry, cutoff: float) -> Tensor:
 
 
 def pairs_within(geometry: Geometry, cutoff: float, chosen: Tensor) -> Pairs:
-    """All pairs closer than a cutoff.
+    """All pairs closer than a cutoff (Å), in the order of their atoms; an atom and its own images are pairs, too.
 
-    Args:
-        geometry: crystals.
-        cutoff: Å.
-        chosen: (n_crystals,) of bool, the crystals whose pairs are wanted; each costs its `num_candidates`.
-
-    Returns:
-        Pairs in the order of their atoms; an atom and its own images are pairs, too.
+    Searched are the chosen crystals, (n_crystals,) of bool; each costs its `num_candidates`.
     """
     device, owners = geometry.owners.device, geometry.owners
     num_atoms = len(owners)

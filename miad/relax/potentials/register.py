@@ -90,10 +90,6 @@ def blamed(name: str) -> Iterator[None]:
 
 
 def settings_of(settings: Relax, name: str) -> Relax:
-    """The settings of relax for one potential: its own entry lies over the common keys.
-
-    Raises:
-        MiadError: a key has the wrong type.
-    """
+    """The settings of relax for one potential: its own entry lies over the common keys."""
     own = {key: value for key, value in settings.potentials.get(name, {}).items() if key in _OF_RELAX}
     return validated(Relax, dataclasses.asdict(settings) | own, section=f"relax.potentials.{name}" if own else "relax")
