@@ -38,9 +38,7 @@ KEYS = (
     "calculator",
     "calculator_name",
     "hull",
-    "hull_source",
     "hull_energy_frame",
-    "energy_frame",
     "seed",
     "versions",
 )
