@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Threads that wait for another spin, a millisecond by default: beside other jobs a training was several times
     # slower, because one spun where the other should have run. libgomp reads it when torch loads it.
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-    step = _parser().parse_args(arguments[:1]).step
+    step = _parser().parse_args(arguments[:1] or ["--help"]).step
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     try:
         run = importlib.import_module(f"miad.{STEPS[step][0]}").run
@@ -114,7 +114,7 @@ def parse(name: str, run: Callable, arguments: list[str]) -> dict[str, Any]:
     """Turn flags into the keyword arguments of a step's `run`."""
     document = inspect.getdoc(run) or ""
     helps = dict(re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", document, re.MULTILINE))
-    parser = argparse.ArgumentParser(prog=f"miad {name}", description=f"{STEPS[name][1]}. {document.split('Args:')[0]}")
+    parser = argparse.ArgumentParser(prog=f"miad {name}", description=document.split("Args:")[0])
     hints = typing.get_type_hints(run)
     for parameter in inspect.signature(run).parameters.values():
         text = re.sub(r"\s+", " ", helps.get(parameter.name, "")).replace("%", "%%")
@@ -135,14 +135,15 @@ def _add_flag(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hin
     is_settings, flag = kind in SECTIONS.values(), "--" + parameter.name.replace("_", "-")
     required = parameter.default is parameter.empty and not is_settings
     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and not is_settings:
-        parser.add_argument(parameter.name, type=kind, nargs="+" if many else None, metavar="FILE", help=text)
+        parser.add_argument(parameter.name, type=kind, nargs="+" if many else None, metavar="PATH", help=text)
         return
     if kind is bool:
         parser.add_argument(flag, action="store_true", help=text)
         return
     if is_settings:
+        section = kind.__name__.lower()
+        text = text if optional else f"config file, or JSON of its section {section} (default: ./config.yaml)"
         kind = functools.partial(read_settings, kind=kind, check=check_runs)
-        text = text if optional else "JSON of this step's settings, or a config file (default: ./config.yaml)"
     elif not required and parameter.default is not None:
         text = f"{text} (default: {parameter.default})"
     parser.add_argument(
@@ -151,7 +152,7 @@ def _add_flag(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hin
         nargs="+" if many else None,
         required=required,
         default=None if parameter.default is parameter.empty else parameter.default,
-        metavar="FILE" if kind is Path else None,
+        metavar="PATH" if kind is Path else None,
         help=text,
     )
 

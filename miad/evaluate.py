@@ -110,6 +110,7 @@ def run(
         ledger_parquet=out / "ledger.parquet",
     )
     sun_table.run(report, rows=[out / "row.json"], table=out / "sun_table.csv", readable=out / "sun_table.md")
+    log.info("results are in %s: sun_table.md, ledger.csv, candidates.csv, cif/", out)
 
 
 def _relax(settings: Relax, out: Path, calculator: str) -> None:

@@ -240,6 +240,11 @@ def read_config(path: Path) -> dict:
         node = loader.get_single_node()  # None: an empty file
         _check_keys(node, str(path))
         config = None if node is None else loader.construct_document(node)
+    except FileNotFoundError as error:
+        raise MiadError(
+            f"{Path(path).absolute()} does not exist. Start miad in the folder that holds config.yaml, or give"
+            " --settings (compare, figures, report: --runs) its path, or JSON."
+        ) from error
     except OSError as error:
         raise MiadError(f"{path} cannot be read ({error}). Give --settings config.yaml, or JSON.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -244,8 +244,8 @@ def read_crystals(*paths: Path) -> list[Crystal]:
                 crystal = from_line(line)
             except (ValueError, TypeError, OverflowError, RecursionError) as error:
                 raise MiadError(
-                    f"{path}, line {number} is not a crystal ({error})."
-                    " Delete the file and rerun the step that wrote it."
+                    f"{path}, line {number} is not a crystal of miad ({error}). If a step wrote the file, delete it"
+                    " and rerun the step; crystals in another format are read by `miad evaluate` and `miad read`."
                 ) from error
             if crystal.crystal_id in seen:
                 raise MiadError(

@@ -94,13 +94,14 @@ def frames_compared(sun: Sun, relax: Relax) -> dict[str, str]:
     return {name: potential(name, options.get(name)).energy_frame for name in relax.calculators}
 
 
-READING = ("dataset", "train", "hull", "metrics", "vasp", "relax")  # sections that may name files of the user
+READING = ("dataset", "train", "sample", "hull", "metrics", "vasp", "relax")  # sections that may name files of the user
 
 
 def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[str]]:
     """The user's own files that a run reads, by section: local paths, neither URLs nor what is built in.
 
-    Those of the potentials are under `relax.` and the name of the calculator. Finished calculations may be a folder.
+    Those of the potentials are under `relax.` and the name of the calculator. Finished calculations, and
+    crystals of other programs, may be a folder.
 
     Args:
         run: settings of one run, as `resolve` returns them.
@@ -113,6 +114,7 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
     named = {
         "dataset": {f"dataset.files.{name}": path for name, path in run["dataset"]["files"].items()},
         "train": {"train.start_from": run["train"]["start_from"]},
+        "sample": {f"{key} under external": run["sample"].get(key) for key in ("crystals", "generated")},
         "hull": {
             "hull.source": None if hull["source"] in ("dataset", MATERIALS_PROJECT) else hull["source"],
             "hull.references": hull["references"],
@@ -130,7 +132,7 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
                     " write the CIFs of the folder into one, and give its path in config.yaml."
                 )
             # os.path, because pathlib raises errors of its own of names that no file can have.
-            if not (os.path.exists(path) if section == "vasp" else os.path.isfile(path)):
+            if not (os.path.exists(path) if section in ("vasp", "sample") else os.path.isfile(path)):
                 raise MiadError(f"{key}: {path} is not a file in {Path.cwd()}. Correct the path in config.yaml.")
         found[section] = list(local.values())
     for calculator in run["relax"]["calculators"] if "relax" in reading else ():

@@ -21,7 +21,6 @@ from miad.dft.vasp.flow import use_potcars
 from miad.dft.vasp.store import open_store
 from miad.hull.sources import MATERIALS_PROJECT, MATERIALS_PROJECT_CHECKSUM, MATERIALS_PROJECT_URL
 from miad.io.download import cache_path, is_url
-from miad.model import register
 from miad.preflight.checks import check_runs, own_files
 from miad.relax.potentials.register import blamed, potential
 
@@ -84,7 +83,7 @@ def of_run(name: str, sections: dict) -> Iterator[Check]:
     for calculator in sections["relax"]["calculators"]:
         yield weights(calculator, sections["relax"]["potentials"].get(calculator))
     yield own_data(sections)
-    yield attempt("model", lambda: register.check(build(sections, Train)))
+    yield attempt("model", lambda: model(build(sections, Train)))
     yield gpus(sections)
     yield hull(build(sections, Hull))
     if not build(sections, Dft).enabled:
@@ -95,6 +94,13 @@ def of_run(name: str, sections: dict) -> Iterator[Check]:
         yield attempt("replay", lambda: ", ".join(own_files(sections, ["vasp"])["vasp"]))
         return
     yield from vasp(settings, elements_of(name, sections))
+
+
+def model(train: Train) -> str:
+    """Process and network of a training, by name."""
+    from miad.model import register  # imports torch, seconds that every `miad --help` would wait
+
+    return register.check(train)
 
 
 def attempt(name: str, action: Callable[[], str]) -> Check:
@@ -288,6 +294,8 @@ def slurm_partitions(profile: Path | None) -> Check:
     import yte
 
     path = (profile or ROOT / "profiles" / "slurm") / "config.yaml"
+    if profile and not path.is_file():
+        return Check("Slurm", MISSING, f"{path} does not exist. Give --profile the folder of a snakemake profile.")
     if shutil.which("sinfo") is None:
         return Check("Slurm", NOTE, "no sinfo here; only `snakemake --profile slurm` needs it")
     if not path.is_file():

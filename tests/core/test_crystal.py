@@ -101,7 +101,7 @@ def test_a_torn_or_foreign_line_is_named_with_the_remedy(tmp_path, change):
     line = to_line(crystal("b"))
     assert change(line) != line
     (tmp_path / "c.jsonl").write_text(to_line(crystal("a")) + "\n" + change(line) + "\n")
-    with pytest.raises(MiadError, match=r"c\.jsonl, line 2 is not a crystal.*rerun the step"):
+    with pytest.raises(MiadError, match=r"c\.jsonl, line 2 is not a crystal.*rerun the step.*`miad read`"):
         read_crystals(tmp_path / "c.jsonl")
 
 

@@ -37,7 +37,7 @@ SALT = {
 def test_fields_of_the_wrong_type_are_named(tmp_path, change, said):
     path = tmp_path / "odd.jsonl"
     path.write_text(json.dumps(SALT) + "\n" + json.dumps({**SALT, "crystal_id": "b", **change}) + "\n")
-    with pytest.raises(MiadError, match=rf"odd\.jsonl, line 2 is not a crystal.*{said}.*Delete"):
+    with pytest.raises(MiadError, match=rf"odd\.jsonl, line 2 is not a crystal.*{said}.*delete"):
         read_crystals(path)
 
 

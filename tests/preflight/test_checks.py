@@ -2,7 +2,7 @@
 
 import pytest
 
-from miad.config.resolve import resolve
+from miad.config.resolve import read_runs, resolve
 from miad.core.errors import MiadError
 from miad.model.diffusion.process import JointDiffusion
 from miad.model.network import CSPNet
@@ -79,7 +79,8 @@ def test_dft_needs_energies_of_its_calculator(config):
 def test_own_files_are_those_of_the_user_alone(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = resolve(config)["miad"]
-    assert own_files(run) == {"dataset": [], "train": [], "hull": [], "metrics": [], "vasp": [], "relax.chgnet": []}
+    assert set(own_files(run)) == {"dataset", "train", "sample", "hull", "metrics", "vasp", "relax.chgnet"}
+    assert not any(own_files(run).values())
     for name in ("train.csv", "hull.csv", "start.safetensors", "tiny.pt"):
         (tmp_path / name).touch()
     run["dataset"]["files"] = {"train": "train.csv", "val": "https://example.org/val.csv"}
@@ -89,6 +90,7 @@ def test_own_files_are_those_of_the_user_alone(config, tmp_path, monkeypatch):
     assert own_files(run) == {
         "dataset": ["train.csv"],
         "train": ["start.safetensors"],
+        "sample": [],
         "hull": ["hull.csv"],
         "metrics": [],
         "vasp": [],
@@ -116,6 +118,16 @@ def test_a_file_that_is_not_there_is_named_with_its_key(config, section, key):
     run[section][key] = "nowhere.json"
     with pytest.raises(MiadError, match=rf"{section}\.{key}: nowhere\.json is not a file in .*config\.yaml"):
         own_files(run)
+
+
+def test_crystals_of_other_programs_that_are_not_there_are_named(config, tmp_path):
+    """Snakemake by itself would be content with what was read of another file before."""
+    config["external"] = {"theirs": {"crystals": str(tmp_path / "theirs.extxyz")}}
+    run = read_runs(config, resolve(config)["miad"])["theirs"]
+    with pytest.raises(MiadError, match=r"crystals under external: .*theirs\.extxyz is not a file.*config\.yaml"):
+        own_files(run)
+    run["sample"]["crystals"] = str(tmp_path)  # a folder of CIFs will do
+    assert own_files(run)["sample"] == [str(tmp_path)]
 
 
 def test_finished_calculations_are_looked_for_where_dft_is_wanted(config, tmp_path):

@@ -149,6 +149,11 @@ def test_partitions_of_the_profile_are_looked_for(site, monkeypatch):
     assert check.state == MISSING and "no controller" in check.message
 
 
+def test_a_profile_that_does_not_exist_is_missing(tmp_path):
+    check = slurm_partitions(tmp_path / "absent")
+    assert check.state == MISSING and "absent/config.yaml does not exist. Give --profile" in check.message
+
+
 def test_a_cluster_that_does_not_answer_stops_nobody_who_did_not_ask_for_it(site, monkeypatch, capsys):
     programs = site.folder / "programs"
     monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)

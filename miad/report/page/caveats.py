@@ -55,7 +55,8 @@ def _source(outcomes: list[Outcome]) -> list[Caveat]:
     commits = dict.fromkeys(one.record["versions"].get("commit") or "unknown" for one in outcomes)
     if len(commits) == 1 and not any(commit == "unknown" or commit.endswith("+") for commit in commits):
         return []
-    why = f"Made by {', '.join(commits)}: a plus means changes that were not committed; several are not one program."
+    why = f"Commits of miad that made the results: {', '.join(commits)}. A plus means changes that were not committed,"
+    why += " unknown a copy outside a repository; several commits are not one program."
     return [Caveat("Source of the program", why, _files(outcomes))]
 
 

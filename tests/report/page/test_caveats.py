@@ -63,6 +63,7 @@ def test_a_sound_run_has_no_warnings(made):
         ({"calculator": NOT_DFT}, "Stand-in energies", "mean nothing"),
         ({"energy_frame": "uncorrected"}, "Energy frames differ", "uncorrected, the hull is mp2020"),
         ({"versions": {"commit": "0123456789ab+"}}, "Source of the program", "0123456789ab+"),
+        ({"versions": {}}, "Source of the program", "unknown a copy outside a repository"),
     ],
 )
 def test_each_flaw_is_named(made, changes, what, word):
