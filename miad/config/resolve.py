@@ -98,7 +98,7 @@ def kept_runs(runs: dict[str, dict], others: Container[str] = ()) -> dict[str, d
     """
     kept = {}
     for run, sections in runs.items():
-        if is_read(sections) or not sections["report"]["epochs"] or sections["sample"]["epoch"] is not None:
+        if not sections["report"]["epochs"] or sections["sample"]["epoch"] is not None:
             continue
         every, last = sections["train"]["keep_every"], sections["train"]["num_epochs"]
         if every is None:

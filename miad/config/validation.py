@@ -62,7 +62,7 @@ def validated(kind: type[Kind], value: Any, *, section: str = "", origin: str = 
         value, typed = json.loads(json.dumps(value, default=str)), adapter(typing.cast(Any, kind))
         json.dumps(value, ensure_ascii=False).encode()
     except (UnicodeEncodeError, TypeError, ValueError, RecursionError) as error:
-        raise MiadError(f"{origin}: {section} holds what JSON cannot hold ({error}). Correct it.") from error
+        raise MiadError(f"{origin}: a key or value that no text file can hold ({error}). Correct it.") from error
     try:
         return typed.validate_json(json.dumps(value))
     except ValidationError as error:

@@ -222,16 +222,12 @@ def _checked(name: str, value: Any) -> Any:
 
 def _failure(value: Any) -> Failure:
     """The failure of a line; `step: reason` in files of version 1."""
-    if isinstance(value, str):
-        step, _, reason = value.partition(": ")
-        value = {"step": step, "reason": reason}
-    if not (isinstance(value, dict) and value.keys() == {"step", "reason"} and all(map(_is_text, value.values()))):
+    parts = value
+    if isinstance(value, str) and ": " in value:
+        parts = dict(zip(("step", "reason"), value.split(": ", 1), strict=True))
+    if not isinstance(parts, dict) or [type(parts.get(name)) for name in ("step", "reason")] != [str, str]:
         raise ValueError(f"failure is {value!r:.80}, expected step and reason")
-    return Failure(**value)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value)
+    return Failure(**parts)
 
 
 def read_crystals(*paths: Path) -> list[Crystal]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.statistics import Rate
 
@@ -35,9 +36,24 @@ def write_csv(
 
 
 def read_csv(path: Path) -> Rows:
-    """Rows of a CSV file that `write_csv` wrote, as text; an empty cell is None."""
-    with Path(path).open(encoding="utf-8", newline="") as text:
-        return [{name: value or None for name, value in row.items()} for row in csv.DictReader(text)]
+    """Rows of a CSV file that `write_csv` wrote, as text; an empty cell is None.
+
+    Raises:
+        OSError: the file is missing.
+        MiadError: it is no CSV, or a row has more or fewer cells than the header.
+    """
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as text:
+            rows = list(csv.DictReader(text))
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise MiadError(f"{path} is no CSV ({error}). Delete it and run the step that wrote it again.") from error
+    for number, row in enumerate(rows, 1):
+        if None in row or None in row.values():
+            raise MiadError(
+                f"{path}, row {number} has not as many cells as the header. Delete the file and run the step that wrote"
+                " it again."
+            )
+    return [{name: value or None for name, value in row.items()} for row in rows]
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -10,7 +10,7 @@ from miad.core.errors import MiadError
 from miad.core.statistics import Rate, difference, paired_difference, wilson
 from miad.dft.calculation import DFT, NO_ENERGY, NOT_DFT
 from miad.dft.estimate import RULES
-from miad.sun.judge import RATES
+from miad.sun.judge import COUNTS, RATES
 from miad.sun.verdict import read_verdicts
 
 # The rates that are compared: one count over another. Unique and novel are those of Tables 3 to 5.
@@ -30,6 +30,18 @@ NAMES = {
 HEADINGS = {rate: name[0].upper() + name[1:] for rate, name in NAMES.items()}
 # Columns of the paper's tables, by the name of a calculator in relax.calculators.
 KINDS = {"chgnet": "CHGNet", "eqv2": "eqV2", "dft": DFT}
+
+
+# What a row file must hold besides its protocols.
+KEYS = (
+    "run",
+    "calculator",
+    "calculator_name",
+    "hull",
+    "hull_energy_frame",
+    "seed",
+    "versions",
+)
 
 
 @dataclass(frozen=True)
@@ -90,9 +102,12 @@ class Outcome:
     def flags(self) -> dict[str, dict[str, bool]]:
         """{crystal_id: {rate: whether the sample counts}} for the rates over all attempted samples."""
         headline = self.record["headline"]
+        samples = read_verdicts(self.verdicts)
+        if absent := [identity for identity, sample in samples.items() if headline not in sample.protocols]:
+            raise MiadError(f"{self.verdicts}: {absent[0]} was not judged by {headline}. Delete it and run sun again.")
         return {
             identity: {name: bool(getattr(sample.protocols[headline], f"is_{name}")) for name in OF_ALL}
-            for identity, sample in read_verdicts(self.verdicts).items()
+            for identity, sample in samples.items()
         }
 
 
@@ -113,9 +128,16 @@ def read_row(path: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
-        record["protocols"][record["headline"]]["counts"]["attempted"]
-        record["calculator_name"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        record["protocols"][record["headline"]]
+        if absent := [key for key in KEYS if key not in record]:
+            raise KeyError(absent[0])
+        for judged in record["protocols"].values():
+            for rate in RATES:
+                Rate(**judged["rates"][rate])
+            if odd := [name for name in COUNTS if type(judged["counts"][name]) not in (int, float, type(None))]:
+                raise ValueError(f"counts of {odd[0]}")
+            judged["reasons"]["no hull"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise MiadError(f"{path} is not a row of `miad sun` ({error!r}). Delete it and run sun again.") from error
     return record
 

@@ -51,6 +51,13 @@ def config() -> dict:
         (("ablations", "miad", {}), ("ablations.miad", "main run", "Rename")),
         (("external", {"miad": {"crystals": "x.cif"}}), ("external.miad has the name of the main run", "Rename")),
         (("train", None), ("train is None", "expected keys")),
+        (("train", "checkpoint_minutes", float("inf")), ("train.checkpoint_minutes", "finite number")),
+        (("train", "loss_weights", "species", ".inf"), ("train.loss_weights.species", "number")),
+        (("seed", "2020-01-01"), ("seed is '2020-01-01'", "integer")),
+        (("report", "title", "\ud800"), ("no text file can hold",)),
+        (("train", "start_from", ""), ("train.start_from", "expected text")),
+        (("external", {"x": {"crystals": ""}}), ("external.x.crystals", "expected text")),
+        (("run", "x" * 101), ("run", "at most 100")),
         (("scale", "huge"), ("scale", "'huge'", "laptop or paper")),
     ],
 )

@@ -1,11 +1,14 @@
 """One run judged with one calculator."""
 
+import json
+
 import pytest
 
 from miad.config.layout import Run
 from miad.core.errors import MiadError
 from miad.dft.calculation import DFT, NO_ENERGY, NOT_DFT
 from miad.report.outcomes import Outcome, read_row, short
+from tests.builders.finished import samples, write_run
 
 
 @pytest.mark.parametrize(
@@ -33,3 +36,15 @@ def test_a_damaged_row_is_named(tmp_path):
     (tmp_path / "row.json").write_text("[1]")
     with pytest.raises(MiadError, match=r"row\.json is not a row of `miad sun`"):
         read_row(tmp_path / "row.json")
+
+
+@pytest.mark.parametrize("key", ["calculator_name", "hull", "versions", "counts", "rates", "reasons"])
+def test_a_row_file_without_a_part_is_refused(tmp_path, key):
+    write_run(tmp_path, "miad", samples("miad"))
+    path = tmp_path / "miad" / "sun" / "chgnet" / "row.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    for block in (record, *record["protocols"].values()):
+        block.pop(key, None)
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(MiadError, match=r"row\.json is not a row of `miad sun` .*" + key):
+        read_row(path)

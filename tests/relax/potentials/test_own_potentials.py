@@ -121,5 +121,53 @@ def test_wrong_entries_are_told(name, options, said):
         settings_of(dataclasses.replace(SETTINGS, potentials={name: options}), name)
 
 
+ODD = """
+from miad.relax.potentials.potential import Potential
+
+class Raises(Potential):
+    native_frame, label = "mp2020", "x"
+    def __init__(self):
+        raise RuntimeError("no licence")
+
+class WithoutLabel(Potential):
+    native_frame = "mp2020"
+
+class WithoutFrame(Potential):
+    label = "x"
+
+class OtherFrame(Potential):
+    native_frame, label = "pbe", "x"
+
+class NoPotential:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("Raises", r"fails with RuntimeError: no licence \(.*odd_potentials\.py, line 7\)"),
+        ("WithoutLabel", "fails with TypeError.*label"),
+        ("WithoutFrame", "fails with AttributeError.*native_frame"),
+        ("OtherFrame", "frames pbe, mp2020; known are mp2020, uncorrected"),
+        ("NoPotential", "is no subclass of miad.relax.potentials.potential.Potential"),
+    ],
+)
+def test_classes_that_do_not_work_are_named_with_their_entry(tmp_path, monkeypatch, kind, said):
+    (tmp_path / "odd_potentials.py").write_text(ODD)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MiadError, match=rf"relax\.potentials\.mine.*{said}"):
+        potential("mine", {"class": f"odd_potentials:{kind}"})
+
+
+@pytest.mark.parametrize("content", ["raise RuntimeError('at import')", "def x(:", "import sys; sys.exit(1)"])
+def test_a_module_that_cannot_be_imported_is_named(tmp_path, monkeypatch, content):
+    name = f"broken_{abs(hash(content))}"
+    (tmp_path / f"{name}.py").write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(MiadError, match=r"relax\.potentials\.mine\.class: .* cannot be imported"):
+        potential("mine", {"class": f"{name}:Mine"})
+
+
 def test_the_frame_may_follow_from_the_settings():
     assert Raw("uncorrected").energy_frame == "uncorrected" and Potential.energy_frame == "mp2020"
