@@ -99,7 +99,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 @functools.cache
 def adapter(kind: Any) -> TypeAdapter[Any]:
-    """What makes records of a type, and plain values of them."""
+    """Maker of records of a type, and of plain values of them."""
     return TypeAdapter(kind)
 
 

@@ -77,6 +77,8 @@ def contradictions(sections: dict) -> Iterator[str]:
         yield f"sun.protocol {sun['protocol']} is not under sun.protocols ({', '.join(sun['protocols'])})."
     if train["num_epochs"] == 0 and not train["start_from"]:
         yield "train.num_epochs is 0. Name the weights to sample in train.start_from, or train."
+    if "dft" in sections["relax"]["calculators"]:
+        yield "relax.calculators: dft is the name of the row of DFT in the tables. Give the potential another name."
     if dft["enabled"] and dft["calculator"] not in sections["relax"]["calculators"]:
         yield f"dft.calculator {dft['calculator']} is not among relax.calculators."
     if dft["not_sent"] == "estimate" and dft["subsample"] == 0:

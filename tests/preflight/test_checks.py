@@ -45,6 +45,7 @@ def test_the_shipped_config_contradicts_itself_at_no_scale(config):
         ),
         (("diffusion", "process", "joint_difusion"), ("run miad: diffusion.process", "mean joint_diffusion?")),
         (("ablations", "x", "network", "kind", "gnn"), ("run x: network.kind is gnn", "cspnet")),
+        (("relax", "calculators", ["chgnet", "dft"]), ("relax.calculators", "dft", "another name")),
         (("sun", "protocol", "mine"), ("sun.protocol mine", "strict")),
         (("hull", "energy_frame", "uncorrected"), ("chgnet", "'mp2020'", "'uncorrected'", "sun.protocol")),
         (("ablations", "x", "report", "title", "X"), ("ablations.x.report.title", "no effect", "epochs")),
