@@ -98,7 +98,7 @@ def test_candidates_are_the_crystals_that_the_ledger_calls_sun(finished):
     chosen = {line["crystal_id"] for line in ledger if line["reason"] == "sun"}
     assert {line["crystal_id"] for line in lines} == chosen
     assert len(lines) == int(table_of(finished)[0]["sun"])
-    assert all(tuple(line) == CANDIDATE_COLUMNS for line in lines)
+    assert all(tuple(line) == tuple(CANDIDATE_COLUMNS) for line in lines)
     heights = [float(line["e_above_hull"]) for line in lines]
     assert heights == sorted(heights) and all(height < 0 for height in heights)
     cifs = {path.name for path in (finished.folder / "results/miad/cif").glob("*.cif")}
