@@ -35,18 +35,21 @@ def write_csv(
     write_text(path, text.getvalue())
 
 
-def read_csv(path: Path) -> Rows:
+def read_csv(path: Path, columns: Iterable[str] = ()) -> Rows:
     """Rows of a CSV file that `write_csv` wrote, as text; an empty cell is None.
 
     Raises:
         OSError: the file is missing.
-        MiadError: it is no CSV, or a row has more or fewer cells than the header.
+        MiadError: it is no CSV, lacks one of these columns, or a row has more or fewer cells than the header.
     """
     try:
         with Path(path).open(encoding="utf-8", newline="") as text:
-            rows = list(csv.DictReader(text))
+            table = csv.DictReader(text)
+            rows = list(table)
     except (csv.Error, UnicodeDecodeError) as error:
         raise MiadError(f"{path} is no CSV ({error}). Delete it and run the step that wrote it again.") from error
+    if absent := [name for name in columns if name not in (table.fieldnames or ())]:
+        raise MiadError(f"{path} has no column {absent[0]}. Delete it and run the step that wrote it again.")
     for number, row in enumerate(rows, 1):
         if None in row or None in row.values():
             raise MiadError(

@@ -42,7 +42,7 @@ def run(*, candidates: Path, ledgers: list[Path], rows: list[Path], generated: l
     """
     if len(ledgers) != len(rows):
         raise MiadError("--ledgers and --rows must name one file each per calculator, in the same order.")
-    lines = read_csv(candidates)
+    lines = read_csv(candidates, ("crystal_id", "calculator"))
     names = [read_row(row)["calculator_name"] or GIVEN for row in rows]
     judged = {name: read_crystals(ledger) for name, ledger in zip(names, ledgers, strict=True)}
     by_key = {(one.crystal_id, one.calculator): one for ones in judged.values() for one in ones}

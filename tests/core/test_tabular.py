@@ -2,6 +2,7 @@
 
 import pytest
 
+from miad.core.errors import MiadError
 from miad.core.statistics import Rate, wilson
 from miad.core.tabular import interval, markdown_table, rate_cells, rate_columns, rate_of, read_csv, write_csv
 
@@ -28,6 +29,13 @@ def test_digits_are_for_floats_only(tmp_path):
 def test_a_table_without_rows_has_its_header(tmp_path):
     write_csv(tmp_path / "t.csv", ("a", "b"), [])
     assert (tmp_path / "t.csv").read_text() == "a,b\n" and read_csv(tmp_path / "t.csv") == []
+
+
+def test_a_column_that_is_needed_and_absent_is_named(tmp_path):
+    write_csv(tmp_path / "t.csv", ("a", "b"), [])
+    assert read_csv(tmp_path / "t.csv", ("b", "a")) == []
+    with pytest.raises(MiadError, match=r"t\.csv has no column c\."):
+        read_csv(tmp_path / "t.csv", ("a", "c"))
 
 
 def test_a_value_without_a_column_is_refused(tmp_path):

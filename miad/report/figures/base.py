@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from miad.config.layout import Run
 from miad.core.tabular import Rows, rate_cells, rate_columns, read_csv
+from miad.report.candidates import CANDIDATE_COLUMNS, LEDGER_COLUMNS
 from miad.report.outcomes import Outcome, outcomes_of
 from miad.sample import trajectories
 from miad.sample.trajectories import Trajectory
@@ -36,12 +37,12 @@ class Results:
     @cached_property
     def ledgers(self) -> dict[str, Rows]:
         """{run: its attempted samples}, as ledger.csv has them."""
-        return {run.name: read_csv(run.file("candidates", "ledger_csv")) for run in self.runs}
+        return {run.name: read_csv(run.file("candidates", "ledger_csv"), LEDGER_COLUMNS) for run in self.runs}
 
     @cached_property
     def candidates(self) -> dict[str, Rows]:
         """{run: its S.U.N. crystals}, as candidates.csv has them."""
-        return {run.name: read_csv(run.file("candidates", "candidates")) for run in self.runs}
+        return {run.name: read_csv(run.file("candidates", "candidates"), CANDIDATE_COLUMNS) for run in self.runs}
 
     def recorded(self) -> Iterator[tuple[Run, Trajectory]]:
         """Runs whose generation was recorded, with its snapshots; not those that start from another one's samples."""

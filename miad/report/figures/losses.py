@@ -13,7 +13,8 @@ COLUMNS = ("run", "epoch", "step", "seconds", "total", "val_total", "learning_ra
 def gather(results: Results) -> Rows:
     """The loss curves; runs that share a training have one, under the name of the run that trained."""
     paths = {run.homes["train"]: run.file("train", "losses") for run in results.runs}
-    return [{"run": name, **row} for name, path in paths.items() if path.is_file() for row in read_csv(path)]
+    found = {name: read_csv(path, COLUMNS[1:]) for name, path in paths.items() if path.is_file()}
+    return [{"run": name, **row} for name, rows in found.items() for row in rows]
 
 
 def draw(figure: Figure, rows: Rows) -> None:

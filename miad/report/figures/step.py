@@ -68,7 +68,11 @@ def draw(folder: Path, names: Iterable[str] = FIGURES) -> list[str]:
         style: Any = {**STYLE, "svg.hashsalt": name}
         with matplotlib.rc_context(style):
             figure = Figure((WIDTH, plot.height), layout="constrained")
-            plot.draw(figure, rows)
+            try:
+                plot.draw(figure, rows)
+            except ValueError as error:  # a word where a number belongs: the tables may be edited
+                table = folder / f"{name}.csv"
+                raise MiadError(f"{table} cannot be drawn ({error}). Mend the cell, or: miad figures.") from error
             with atomic_path(folder / f"{name}.svg") as temporary:
                 figure.savefig(temporary, metadata={"Date": None}, transparent=True)
             with atomic_path(folder / f"{name}.png") as temporary:
@@ -80,13 +84,9 @@ def draw(folder: Path, names: Iterable[str] = FIGURES) -> list[str]:
 
 def _table(path: Path, columns: tuple[str, ...]) -> Rows:
     try:
-        rows = read_csv(path)
+        return read_csv(path, columns)
     except OSError as error:
         raise MiadError(f"{path} cannot be read ({error}). Make it with: miad figures.") from error
-    missing = sorted(set(columns) - set(rows[0])) if rows else []
-    if missing:
-        raise MiadError(f"{path} has no column {missing[0]}. Restore it with: miad figures.")
-    return rows
 
 
 def write_generation(path: Path, run: Run) -> None:

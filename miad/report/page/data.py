@@ -10,6 +10,7 @@ from miad.config.layout import Run
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.files import checksum
 from miad.core.tabular import read_csv
+from miad.report.candidates import CANDIDATE_COLUMNS
 from miad.report.figures.space_groups import crystal_system
 from miad.report.outcomes import Outcome
 from miad.report.page.viewer import structure
@@ -31,7 +32,7 @@ SHOWN = {
 
 def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
     """The most stable candidates of a run with CIF and structure, and how many there are in all."""
-    lines = read_csv(run.file("candidates", "candidates"))
+    lines = read_csv(run.file("candidates", "candidates"), CANDIDATE_COLUMNS)
     ledgers = map(read_crystals, run.judged("ledger"))
     crystals = {(one.crystal_id, one.calculator): one for ledger in ledgers for one in ledger}
     found = [

@@ -11,7 +11,7 @@ import jinja2
 import pytest
 
 from miad.core.errors import MiadError
-from miad.core.tabular import read_csv
+from miad.core.tabular import read_csv, write_csv
 from miad.report.figures import step as figures
 from miad.report.figures.step import FIGURES
 from miad.report.page.step import figure
@@ -93,6 +93,14 @@ def test_a_table_that_lacks_a_column_is_named(tmp_path):
         figures.draw(tmp_path, ["num_atoms"])
     with pytest.raises(MiadError, match=r"epochs\.csv cannot be read"):
         figures.draw(tmp_path, ["epochs"])
+
+
+def test_a_word_in_an_edited_table_is_named_with_its_file(results, tmp_path):
+    table = tmp_path / "e_above_hull.csv"
+    first, *_ = read_csv(results / "figures" / table.name)
+    write_csv(table, list(first), [first | {"e_above_hull": "low"}])
+    with pytest.raises(MiadError, match=r"e_above_hull.csv cannot be drawn .*low.* Mend the cell"):
+        figures.draw(tmp_path, ["e_above_hull"])
 
 
 def test_the_generation_is_that_of_the_most_stable_recorded_candidate(results):
