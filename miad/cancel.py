@@ -48,14 +48,19 @@ def run(*, folder: Path = Path("."), elsewhere: bool = False) -> None:
     if is_locked and not elsewhere:
         _check_machine(folder)
     _cancel_jobs(folder)
-    steps = os_processes.steps(folder)
-    os_processes.end(lambda: os_processes.steps(folder))
-    if steps:
-        log.info("ended %d processes of this machine", len(steps))
+    left = _left(folder)
+    os_processes.end(lambda: _left(folder))
+    if left:
+        log.info("ended %d processes of this machine", len(left))
     if is_locked:
         shutil.rmtree(locks)
         log.info("removed the lock that snakemake had left in %s", folder)
     log.info("nothing of an earlier run is at work in %s, as far as this machine can see", folder)
+
+
+def _left(folder: Path) -> list[int]:
+    """Ids of steps in a folder, and of snakemakes of its jobs: one that lost its step can outlive its Slurm job."""
+    return [*os_processes.steps(folder), *os_processes.snakemakes(folder, is_in_job=True)]
 
 
 def _check_machine(folder: Path) -> None:

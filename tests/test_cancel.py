@@ -95,10 +95,11 @@ def test_a_snakemake_at_work_is_left_alone(tmp_path, no_slurm):
     finally:
         process.kill()
         process.communicate()
-    # A snakemake within a job of the one that was killed is no reason to refuse.
+    # A snakemake within a job of the one that was killed is no reason to refuse, and is ended.
     process = start(tmp_path, "-m", "snakemake", "--mode", "remote", "results/x")
     try:
         cancel.run(folder=tmp_path)
+        assert process.wait(timeout=60) == 75
     finally:
         process.kill()
         process.communicate()

@@ -23,12 +23,12 @@ def processes(folder: Path) -> dict[int, list[str]]:
     }
 
 
-def snakemakes(folder: Path) -> list[int]:
-    """Ids of the snakemakes that steer a run in a folder; those within their jobs are told a --mode."""
+def snakemakes(folder: Path, is_in_job: bool = False) -> list[int]:
+    """Ids of the snakemakes that steer a run in a folder, or of those within its jobs, which are told a --mode."""
     return [
         pid
         for pid, words in processes(folder).items()
-        if any(Path(word).name == "snakemake" for word in words[:3]) and "--mode" not in words
+        if any(Path(word).name == "snakemake" for word in words[:3]) and ("--mode" in words) is is_in_job
     ]
 
 
