@@ -14,7 +14,8 @@ else
 	snakemake results/sun_table.csv results/report.html
 endif
 
-# What takes seconds comes first.
+# What takes seconds comes first. snakefmt calls shfmt, which is in .venv as well.
+test: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 test: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
