@@ -5,6 +5,7 @@ that composition and the lowest energy. The solution is also the decomposition i
 """
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from miad.core.tabular import write_csv
 
 COLUMNS = ("formula", "num_atoms", "energy_per_atom", "entry_id", "energy_frame", "hull", "source")
 ROUND_OFF = 1e-8  # eV/atom; closer to the hull than this is on it, or the sign of nothing would decide what is stable
+REMEDY = "Correct it, or leave it out."
 SHARE_EPSILON = 1e-9  # shares of atoms below this are round-off of the solver, not decomposition products
 
 
@@ -144,8 +146,13 @@ def formula_of(amounts: Mapping[str, float]) -> str:
     return "".join(f"{symbol}{amount:g}" for symbol, amount in amounts.items())
 
 
-def lowest_entries(entries: Iterable[Entry]) -> list[Entry]:
-    """The lowest entry of each reduced formula, in alphabetical order; a MiadError where a formula cannot be read."""
+def lowest_entries(entries: Iterable[Entry], where: str = "hull") -> list[Entry]:
+    """The lowest entry of each reduced formula, in alphabetical order.
+
+    Raises:
+        MiadError: a formula that cannot be read, or an energy that is no number; it names the entry, and the file
+            `where` it is.
+    """
     from pymatgen.core import Composition, Element
 
     lowest: dict[str, Entry] = {}
@@ -153,13 +160,20 @@ def lowest_entries(entries: Iterable[Entry]) -> list[Entry]:
         try:
             composition = Composition(entry.formula)
             formula = composition.reduced_formula
-        except ValueError as error:
-            raise MiadError(f"hull entry {entry.entry_id or ''}: '{entry.formula}' is no formula ({error}).") from error
+        except (TypeError, ValueError) as error:
+            raise MiadError(f"{_named(entry, where)}: '{entry.formula}' is no formula ({error}). {REMEDY}") from error
         if not formula or not all(isinstance(part, Element) for part in composition):
-            raise MiadError(f"hull entry {entry.entry_id or ''}: '{entry.formula}' is no formula of plain elements.")
+            raise MiadError(f"{_named(entry, where)}: '{entry.formula}' is no formula of plain elements. {REMEDY}")
+        if not math.isfinite(entry.energy_per_atom):
+            raise MiadError(f"{_named(entry, where)}: its energy is {entry.energy_per_atom}, no number. {REMEDY}")
         if formula not in lowest or entry.energy_per_atom < lowest[formula].energy_per_atom:
             lowest[formula] = Entry(formula, entry.energy_per_atom, entry.entry_id)
     return [lowest[formula] for formula in sorted(lowest)]
+
+
+def _named(entry: Entry, where: str) -> str:
+    """File and entry, by its id or else its formula."""
+    return f"{where}, entry {entry.entry_id or entry.formula}"
 
 
 def write_table(path: Path, table: HullTable) -> None:
@@ -195,6 +209,8 @@ def read_table(path: Path) -> HullTable:
     for number, row in enumerate(rows, 2):
         try:
             entries.append(Entry(row["formula"], float(row["energy_per_atom"]), row["entry_id"] or None))
+            if not math.isfinite(entries[-1].energy_per_atom):
+                raise ValueError(f"its energy is {entries[-1].energy_per_atom}")
         except (TypeError, ValueError) as error:
             raise MiadError(f"{path}, line {number} is no entry ({error}). Rerun `miad hull`.") from error
     return HullTable(name, frame, source, entries)

@@ -15,7 +15,8 @@ from miad.core.crystal import Crystal
 from miad.core.energy_frames import CORRECTED, FRAMES
 from miad.core.errors import MiadError
 from miad.core.files import checksum, open_text, verify
-from miad.hull.convex import COLUMNS, Entry, HullTable, atom_fractions, formula_of, lowest_entries, read_table
+from miad.hull.computed import computed_entry, correction, family, of_one_family
+from miad.hull.convex import COLUMNS, Entry, HullTable, atom_fractions, lowest_entries, read_table
 from miad.hull.pickled import read_patched_diagram
 from miad.io import download
 from miad.io.published_data import MP_HULL
@@ -51,11 +52,13 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
     path = _local(settings.source, settings.checksum, "hull.source")
     provenance = f"{settings.source} {settings.checksum or 'sha256:' + checksum(path, 'sha256')}"
     table = from_json(path, settings) if ".json" in Path(settings.source).suffixes else from_csv(path, settings)
+    if not table.entries:
+        raise MiadError(f"{path} holds no entries. Give another hull.source (of `miad evaluate`: --hull).")
     # Corrections do not touch the elements, so their references fit either frame.
     elements = [Entry(symbol, energy, "elemental reference") for symbol, energy in _references(settings).items()]
     # A table that miad wrote keeps the name it was given; the file name serves for the others.
     name, source = table.name or Path(settings.source).name, table.source or provenance
-    return HullTable(name, table.energy_frame, source, lowest_entries([*table.entries, *elements]))
+    return HullTable(name, table.energy_frame, source, lowest_entries([*table.entries, *elements], str(path)))
 
 
 def from_crystals(settings: Hull, crystals: list[Crystal]) -> HullTable:
@@ -109,7 +112,7 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
             " evaluate`: --hull-references), a JSON of {element: eV/atom}."
         )
     entries = []
-    for line, row in enumerate(rows, 2):
+    for line, row in of_one_family(list(enumerate(rows, 2)), list(map(family, rows)), frame, str(path)):
         if row[energy] == "":
             continue
         value = _number(path, line, row[energy])
@@ -122,7 +125,10 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
 
 def _of_elements(what: str, formula: str, references: Mapping[str, float], settings: Hull) -> float:
     """Energy of the elements of a formula, eV/atom: total energy less formation energy."""
-    shares = atom_fractions(formula)
+    try:
+        shares = atom_fractions(formula)
+    except (TypeError, ValueError) as error:
+        raise MiadError(f"{what} is no formula ({error}). Correct it, or leave it out.") from error
     absent = sorted(set(shares) - set(references))
     if absent:
         raise MiadError(f"{settings.references} lacks {', '.join(absent)}, which {what} needs.")
@@ -133,14 +139,17 @@ def from_json(path: Path, settings: Hull) -> HullTable:
     """Computed entries as pymatgen writes them: a list, or a mapping to them.
 
     With `hull.energy_frame: mp2020` the correction that each entry carries is added, with `uncorrected` it is not.
+    Entries of other functionals than GGA and GGA+U are left out.
     """
     frame = _agreed_frame(settings, None, str(path))
     records = _json(path, "Give pymatgen's computed entries, or a CSV.")
     records = list(records.values()) if isinstance(records, dict) else records
     try:
-        if frame == CORRECTED and not any(map(_correction, records)):
+        numbered = [(f"{path}, entry {number}", record) for number, record in enumerate(records, 1)]
+        numbered = of_one_family(numbered, list(map(family, records)), frame, str(path))
+        if frame == CORRECTED and not any(correction(record, where) for where, record in numbered):
             log.warning("%s: no entry carries a correction; are the energies really MP2020-corrected?", path)
-        return HullTable("", frame, "", [_computed_entry(record, frame) for record in records])
+        return HullTable("", frame, "", [computed_entry(record, frame, where) for where, record in numbered])
     except (KeyError, TypeError, AttributeError) as error:
         raise MiadError(
             f"{path} is not a list of computed entries ({error!r}). Each needs composition, energy (eV, of the whole"
@@ -156,17 +165,6 @@ def _json(path: Path, remedy: str) -> Any:
             raise MiadError(f"{path} is not JSON ({error}). {remedy}") from error
 
 
-def _computed_entry(record: Mapping[str, Any], frame: str) -> Entry:
-    composition = {symbol: float(amount) for symbol, amount in record["composition"].items()}
-    energy = float(record["energy"]) + (_correction(record) if frame == CORRECTED else 0.0)
-    return Entry(formula_of(composition), energy / sum(composition.values()), record.get("entry_id"))
-
-
-def _correction(record: Mapping[str, Any]) -> float:
-    """Of a computed entry, eV of the whole cell."""
-    return float(record.get("correction") or 0.0)
-
-
 def _references(settings: Hull) -> dict[str, float]:
     """{element: eV/atom} from `hull.references`: numbers, or computed entries of the elements."""
     if settings.references is None:
@@ -175,9 +173,9 @@ def _references(settings: Hull) -> dict[str, float]:
     records = _json(path, "hull.references needs {element: eV/atom}.")
     try:
         return {
-            symbol: float(value)
+            symbol: _finite(value)
             if isinstance(value, int | float)
-            else _computed_entry(value, CORRECTED).energy_per_atom
+            else computed_entry(value, CORRECTED, f"{path}, {symbol}").energy_per_atom
             for symbol, value in records.items()
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -224,6 +222,12 @@ def _agreed_frame(settings: Hull, stated: str | None, where: str) -> str:
             f" --hull-frame) to {' or '.join(FRAMES)}."
         )
     return frame
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no energy")
+    return float(value)
 
 
 def _number(path: Path, line: int, text: str | None) -> float:

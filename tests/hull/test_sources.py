@@ -148,3 +148,112 @@ def test_elemental_references_may_be_whole_numbers_and_odd_ones_are_named(tmp_pa
         references.write_text(odd)
         with pytest.raises(MiadError, match=r"elements\.json is no JSON"):
             table_of(tmp_path, source=str(path), energy_frame="mp2020", references=str(references))
+
+
+def computed(tmp_path: Path, *changes: dict) -> Path:
+    """A hull of Cs, Cl2 and CsCl as pymatgen writes it, with more entries, or others of the same id."""
+    entries = {
+        "Cs": {"energy": -0.9, "composition": {"Cs": 1.0}},
+        "Cl": {"energy": -3.6, "composition": {"Cl": 2.0}},
+        "CsCl": {"energy": -6.186, "composition": {"Cs": 1.0, "Cl": 1.0}, "correction": -0.614},
+    }
+    for name, entry in entries.items():
+        entry |= {"entry_id": name, "parameters": {"run_type": "GGA"}}
+    for change in changes:
+        entries[change["entry_id"]] = entries.get(change["entry_id"], {}) | change
+    path = tmp_path / "computed.json"
+    path.write_text(json.dumps(list(entries.values())))
+    return path
+
+
+SOUND = {"Cl2": -1.8, "Cs": -0.9, "CsCl": -3.4}
+
+
+@pytest.mark.parametrize(
+    "run_type", ["R2SCAN", "r2SCAN", "R2SCAN+U", "HSE06", {"@class": "RunType", "value": "r2SCAN"}, "PBESOL", "LDA"]
+)
+def test_other_functionals_are_left_out_with_a_word(tmp_path: Path, caplog, run_type) -> None:
+    other = {"entry_id": "b", "energy": -60.0, "composition": {"Cs": 1, "Cl": 1}, "parameters": {"run_type": run_type}}
+    path = computed(tmp_path, other)
+    assert energies(table_of(tmp_path, source=str(path), energy_frame="mp2020")) == pytest.approx(SOUND)
+    assert "computed.json: 1 of " in caplog.text
+    assert "left out" in caplog.text
+
+
+@pytest.mark.parametrize("run_type", ["GGA+U", "GGA_U", "PBE", "PBE+U", "PE", None])
+def test_gga_and_gga_with_u_go_together(tmp_path: Path, caplog, run_type) -> None:
+    other = {"entry_id": "b", "energy": -8.0, "composition": {"Cs": 1, "Cl": 1}, "parameters": {"run_type": run_type}}
+    table = table_of(tmp_path, source=str(computed(tmp_path, other)), energy_frame="mp2020")
+    assert energies(table) == pytest.approx(SOUND | {"CsCl": -4.0})
+    assert not caplog.text
+
+
+def test_a_hull_without_gga_is_of_one_functional_and_uncorrected(tmp_path: Path, caplog) -> None:
+    scan = [{"entry_id": name, "parameters": {"run_type": "R2SCAN"}} for name in ("Cs", "Cl", "CsCl")]
+    path = computed(tmp_path, *scan)
+    with pytest.raises(MiadError, match=r"computed\.json has no entry .* only 3 of R2SCAN"):
+        table_of(tmp_path, source=str(path), energy_frame="mp2020")
+    assert energies(table_of(tmp_path, source=str(path), energy_frame="uncorrected"))["CsCl"] == -3.093
+    assert "all entries are 3 of R2SCAN" in caplog.text
+    path = computed(tmp_path, *scan, {"entry_id": "Cs", "parameters": {"run_type": "HSE06"}})
+    with pytest.raises(MiadError, match="1 of HSE06, 2 of R2SCAN"):
+        table_of(tmp_path, source=str(path), energy_frame="uncorrected")
+
+
+def test_functionals_of_a_csv_are_not_mixed(tmp_path: Path, caplog) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("formula,corrected_energy_per_atom,run_type\nNa,-1.3,GGA\nNa,-30,R2SCAN\nNaCl,-3.4,GGA+U\n")
+    assert energies(table_of(tmp_path, source=str(path))) == {"Na": -1.3, "NaCl": -3.4}
+    assert "1 of R2SCAN left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "ions",
+    [{"Cs+": 1, "Cl-": 1}, {"Cs1+": 1, "Cl1-": 1}, {"Cs+1": 1, "Cl-,spin=0": 1}, {"Cs+": 1, "Cs0+": 1, "Cl-": 2}],
+)
+def test_charged_species_are_their_elements(tmp_path: Path, ions: dict) -> None:
+    size = sum(ions.values()) / 2
+    charged = {"entry_id": "CsCl", "composition": ions, "energy": -6.186 * size, "correction": -0.614 * size}
+    table = table_of(tmp_path, source=str(computed(tmp_path, charged)), energy_frame="mp2020")
+    assert energies(table) == pytest.approx(SOUND)
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        ({"energy": float("nan")}, "its energy 'nan' is no number"),
+        ({"energy": float("-inf")}, "its energy '-inf' is no number"),
+        ({"energy": 10**400}, "is no number"),
+        ({"energy": "low"}, "its energy 'low' is no number"),
+        ({"energy": None}, "its energy 'None' is no number"),
+        ({"correction": float("nan")}, "its correction 'nan' is no number"),
+        ({"composition": {}}, "its composition is empty"),
+        ({"composition": {"Cs": 0.0}}, "its composition is empty"),
+        ({"composition": {"Cs": float("nan")}}, "'Cs: nan' is no element and amount"),
+        ({"composition": {"Cs": -1}}, "'Cs: -1' is no element and amount"),
+        ({"composition": {"CsCl": 1}}, "'CsCl: 1' is no element and amount"),
+        ({"composition": {"Cs2": 1}}, "'Cs2: 1' is no element and amount"),
+        ({"composition": {"X": 1}}, "'X: 1' is no element and amount"),
+    ],
+)
+def test_an_entry_that_is_none_is_named(tmp_path: Path, odd: dict, message: str) -> None:
+    bad = {"entry_id": "bad", "energy": -1.0, "composition": {"Cs": 2, "Cl": 1}} | odd
+    with pytest.raises(MiadError, match=rf"computed\.json, entry 4 \(bad\): .*{message}"):
+        table_of(tmp_path, source=str(computed(tmp_path, bad)), energy_frame="mp2020")
+
+
+def test_an_empty_hull_and_references_without_energy_are_named(tmp_path: Path) -> None:
+    path, references = tmp_path / "none.json", tmp_path / "elements.json"
+    path.write_text("[]")
+    with pytest.raises(MiadError, match=r"none\.json holds no entries"):
+        table_of(tmp_path, source=str(path), energy_frame="mp2020")
+    references.write_text('{"Cs": NaN}')
+    with pytest.raises(MiadError, match=r"elements\.json .*nan is no energy"):
+        table_of(tmp_path, source=str(computed(tmp_path)), energy_frame="mp2020", references=str(references))
+
+
+def test_a_table_of_ours_without_a_number_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "entries.csv"
+    path.write_text("formula,num_atoms,energy_per_atom,entry_id,energy_frame,hull,source\nCs,1,nan,a,mp2020,h,s\n")
+    with pytest.raises(MiadError, match=r"entries\.csv, line 2 is no entry \(its energy is nan\)"):
+        table_of(tmp_path, source=str(path))
