@@ -9,7 +9,7 @@ import json
 import typing
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from miad.config.validation import STRICT, adapter, validated
@@ -51,6 +51,13 @@ def unique(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
         raise ValueError("each name once")
     return names
+
+
+def no_forward(match: object) -> object:
+    """A choice of `match`, refused if it is that of earlier versions which no published program makes."""
+    if match == "forward":
+        raise ValueError("sample_first (forward, fit(reference, sample), was the wrong way round)")
+    return match
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -196,11 +203,15 @@ class Protocol:
 
     cells: Annotated[Literal["relaxed", "generated"], Field(description="The cells that are compared.")]
     match: Annotated[
-        Literal["either", "forward"],
-        Field(description="Direction of StructureMatcher: either, or earlier sample or reference first."),
+        Literal["either", "sample_first", "sample_first_rms"],
+        BeforeValidator(no_forward),
+        Field(
+            description="StructureMatcher: either direction, fit(sample, reference), or get_rms_dist instead of fit."
+        ),
     ]
     duplicates: Annotated[
-        Literal["components", "first_seen"], Field(description="Components of the matches, or the order of samples.")
+        Literal["components", "first_seen", "every_earlier"],
+        Field(description="Components of the matches, or first come: of the samples kept, or of every earlier one."),
     ]
     representative: Annotated[
         Literal["lowest_energy", "first_seen"], Field(description="The duplicate that counts as the unique one.")

@@ -21,11 +21,11 @@ HEADLINE = {
     "frames": "must_match",
 }
 # In what the others differ from the headline: their own programs and papers, see the comments of config.yaml.
-FIRST_COME = {"match": "forward", "duplicates": "first_seen", "representative": "first_seen"}
+FIRST_COME = {"match": "sample_first", "duplicates": "first_seen", "representative": "first_seen"}
 DIFFERENCES = {
     "strict": {},
-    "as_paper": {**FIRST_COME, "cells": "generated", "frames": "as_given"},
-    "flowmm": {**FIRST_COME, "inclusive": True, "representative": "lowest_energy"},
+    "as_paper": {**FIRST_COME, "duplicates": "every_earlier", "cells": "generated", "frames": "as_given"},
+    "flowmm": {**FIRST_COME, "match": "sample_first_rms", "inclusive": True, "representative": "lowest_energy"},
     "mattergen": {**FIRST_COME, "inclusive": True, "stable_below": 0.1, "elements_count": True},
 }
 
@@ -50,6 +50,8 @@ def test_splits_that_are_known_have_one_order() -> None:
     ("change", "message"),
     [
         ({"cells": "relxed"}, "relaxed or generated"),
+        ({"match": "forward"}, r"protocol\.match .* sample_first \(forward.* wrong way round"),
+        ({"match": "backward"}, "either, sample_first or sample_first_rms"),
         ({"inclusive": "maybe"}, "true or false"),
         ({"stable_below": 0.5}, "metastable_below"),
         ({"stable_below": "low"}, "eV/atom"),

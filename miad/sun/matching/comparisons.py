@@ -18,6 +18,19 @@ def fits(first: Crystal, second: Crystal) -> bool:
     return bool(matcher().fit(first.structure, second.structure, skip_structure_reduction=True))
 
 
+def has_rms(first: Crystal, second: Crystal) -> bool:
+    """`StructureMatcher().get_rms_dist is not None` of two reduced crystals: their mean distance is small enough.
+
+    `fit` asks this of the largest distance of two sites, so that it accepts less.
+    """
+    if first.num_atoms != second.num_atoms:
+        return False
+    # get_rms_dist without its reduction, which fit can leave out and get_rms_dist cannot; one match is enough. Private
+    # parts of pymatgen, checked on 2026.10.24.
+    one, other, size, is_first = matcher()._preprocess(first.structure, second.structure, skip_structure_reduction=True)
+    return matcher()._match(one, other, size, is_first, use_rms=True, break_on_match=True) is not None
+
+
 @dataclass(frozen=True)
 class Screen:
     """Reduced cells of the same atoms as arrays, to rule out pairs that cannot match.
@@ -53,56 +66,73 @@ class Screen:
             np.concatenate([[0], np.cumsum(rarity)]),
         )
 
-    def could_match(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Whether `StructureMatcher.fit` of cells with these numbers could be true, (n_first, n_second)."""
+    def could_match(self, first: np.ndarray, second: np.ndarray, is_rms: bool = False) -> np.ndarray:
+        """Whether `fits`, or `has_rms`, of cells with these numbers could be true, (n_first, n_second)."""
         from miad.sun.matching.screen import could_match  # compiled, or loaded, when first needed
 
-        limits = (matcher().ltol, matcher().stol, matcher().angle_tol)
+        # Two of n displacements whose mean is zero and whose mean square is r² differ by sqrt(2 n) r at most, not 2 r.
+        wider = max(1.0, (self.coords.shape[1] / 2) ** 0.5) if is_rms else 1.0
+        limits = (matcher().ltol, matcher().stol * wider, matcher().angle_tol)
         seconds = (self.lattices[second], self.coords[second], self.anchors[second])
         return could_match(self.lattices[first], self.coords[first], *seconds, self.blocks, limits)
 
 
 class Comparisons:
-    """Comparisons of reduced cells of one composition, each made once, whichever rule asks."""
+    """Comparisons of reduced cells of one composition, each made once, whichever rule asks.
+
+    StructureMatcher is not symmetric. `match` is `either` (one of the two ways round is enough), `sample_first` (one
+    way; which one, `is_turned` says) or `sample_first_rms` (the same by `has_rms` instead of `fits`).
+    """
 
     def __init__(self, cells: list[Crystal], is_screened: bool) -> None:
         """Cells with the same atoms; if screened, `Screen` rules out what StructureMatcher need not see."""
         self.cells = cells
-        self._known = np.full((len(cells), len(cells)), UNKNOWN, dtype=np.int8)
+        self._known = {is_rms: np.full((len(cells), len(cells)), UNKNOWN, dtype=np.int8) for is_rms in (False, True)}
         self._screen = Screen.of(cells) if is_screened and len(cells) > 1 else None
 
-    def first_match(self, match: str, first: Sequence[int] | np.ndarray, second: int) -> int | None:
-        """The first of the cells `first` that is the same as `second`, in `either` direction or `forward` only."""
-        possible = self.candidates(match, first, second)
-        return next((int(one) for one in possible if self.is_match(match, one, second)), None)
+    def first_match(
+        self, match: str, first: Sequence[int] | np.ndarray, second: int, is_turned: bool = False
+    ) -> int | None:
+        """The first of the cells `first` that is the same as `second`; if turned, `second` comes first in asking."""
+        possible = self.candidates(match, first, second, is_turned)
+        return next((int(one) for one in possible if self.is_match(match, one, second, is_turned)), None)
 
-    def candidates(self, match: str, first: Sequence[int] | np.ndarray, second: int) -> np.ndarray:
+    def candidates(
+        self, match: str, first: Sequence[int] | np.ndarray, second: int, is_turned: bool = False
+    ) -> np.ndarray:
         """Those of the cells `first`, in their order, that could be the same as `second`."""
-        rows, one = np.asarray(first, dtype=int), np.array([second])
+        rows, one, is_rms = np.asarray(first, dtype=int), np.array([second]), match == "sample_first_rms"
         if self._screen is None or not len(rows):
             return rows
-        could = self._look(self._screen, rows, one)[:, 0] != NO
-        if match == "either":
-            could |= self._look(self._screen, one, rows)[0] != NO
+        could = np.zeros(len(rows), dtype=bool)
+        if match == "either" or not is_turned:
+            could |= self._look(self._screen, rows, one, is_rms)[:, 0] != NO
+        if match == "either" or is_turned:
+            could |= self._look(self._screen, one, rows, is_rms)[0] != NO
         return rows[could]
 
-    def is_match(self, match: str, first: int, second: int) -> bool:
-        """Whether two cells are the same, in `either` direction or `forward` only."""
-        return self._fits(first, second) or (match == "either" and self._fits(second, first))
+    def is_match(self, match: str, first: int, second: int, is_turned: bool = False) -> bool:
+        """Whether two cells are the same; if turned, the second comes first in asking."""
+        if match == "either":
+            return self._fits(first, second, False) or self._fits(second, first, False)
+        pair = (second, first) if is_turned else (first, second)
+        return self._fits(*pair, match == "sample_first_rms")
 
-    def _look(self, screen: Screen, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    def _look(self, screen: Screen, first: np.ndarray, second: np.ndarray, is_rms: bool) -> np.ndarray:
         """State of these pairs after screening, (n_first, n_second)."""
-        block = self._known[np.ix_(first, second)]
+        known = self._known[is_rms]
+        block = known[np.ix_(first, second)]
         is_unknown = block == UNKNOWN
         if is_unknown.any():
             rows, columns = np.flatnonzero(is_unknown.any(axis=1)), np.flatnonzero(is_unknown.any(axis=0))
-            could = screen.could_match(first[rows], second[columns])
+            could = screen.could_match(first[rows], second[columns], is_rms)
             part = np.ix_(rows, columns)
             block[part] = np.where(is_unknown[part], np.where(could, MAYBE, NO), block[part])
-            self._known[np.ix_(first, second)] = block
+            known[np.ix_(first, second)] = block
         return block
 
-    def _fits(self, first: int, second: int) -> bool:
-        if self._known[first, second] in (UNKNOWN, MAYBE):
-            self._known[first, second] = YES if fits(self.cells[first], self.cells[second]) else NO
-        return bool(self._known[first, second] == YES)
+    def _fits(self, first: int, second: int, is_rms: bool) -> bool:
+        known, ask = self._known[is_rms], has_rms if is_rms else fits
+        if known[first, second] in (UNKNOWN, MAYBE):
+            known[first, second] = YES if ask(self.cells[first], self.cells[second]) else NO
+        return bool(known[first, second] == YES)

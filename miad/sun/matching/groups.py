@@ -29,14 +29,20 @@ class Rule(NamedTuple):
     """Rule by which duplicates are found.
 
     Attributes:
-        match: `either` direction of StructureMatcher (it is not symmetric), or `forward`: the earlier sample or the
-            reference comes first.
-        duplicates: `components` (connected components of the matches: no order matters), or `first_seen` (a sample is
-            a duplicate if it matches an earlier one that is none).
+        match: `either` direction of StructureMatcher (it is not symmetric); `sample_first`: fit(sample, reference), and
+            fit(later sample, earlier one) as in MatterGen; `sample_first_rms`: get_rms_dist(sample, reference) is not
+            None, and of (earlier sample, later one) as in FlowMM.
+        duplicates: `components` (connected components of the matches: no order matters), `first_seen` (a sample is a
+            duplicate if it matches an earlier one that is none), or `every_earlier` (if it matches any earlier one).
     """
 
     match: str
     duplicates: str
+
+    @property
+    def is_later_first(self) -> bool:
+        """Whether StructureMatcher is asked with the later of two samples as its first structure."""
+        return self.match == "sample_first"
 
 
 @dataclass
@@ -173,25 +179,25 @@ def compare_group(group: Group, rules: Iterable[Rule], is_screened: bool = False
         samples, comparisons = part.samples, Comparisons(part.samples + part.references, is_screened)
         references = range(len(samples), len(comparisons.cells))
         for rule, matches in found.items():
-            tell = _components if rule.duplicates == "components" else _first_seen
+            tell = _components if rule.duplicates == "components" else _first_come
             labels = tell(len(samples), rule, comparisons)
             for number, sample in enumerate(samples):
                 matches.group[sample.crystal_id] = samples[labels[number]].crystal_id
-                twin = comparisons.first_match(rule.match, references, number)
+                twin = comparisons.first_match(rule.match, references, number, is_turned=True)
                 if twin is not None:
                     matches.known_as[sample.crystal_id] = comparisons.cells[twin].crystal_id
     return found
 
 
-def _first_seen(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[int]:
-    """For each sample the earlier one that it repeats, or itself."""
-    kept: list[int] = []
-    labels = []
+def _first_come(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[int]:
+    """For each sample the earlier one that it repeats, or that one's first, or itself."""
+    asked: list[int] = []
+    labels: list[int] = []
     for later in range(num_samples):
-        twin = comparisons.first_match(rule.match, kept, later)
-        if twin is None:
-            kept.append(later)
-        labels.append(later if twin is None else twin)
+        twin = comparisons.first_match(rule.match, asked, later, rule.is_later_first)
+        if twin is None or rule.duplicates == "every_earlier":
+            asked.append(later)
+        labels.append(later if twin is None else labels[twin])
     return labels
 
 
@@ -204,12 +210,14 @@ def _components(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[
     labels = np.arange(num_samples)
     for later in range(num_samples):
         heads = np.unique(labels[:later])
-        twin = comparisons.first_match(rule.match, heads, later)
+        twin = comparisons.first_match(rule.match, heads, later, rule.is_later_first)
         if twin is not None:
             labels[later] = labels[twin]
         others = np.flatnonzero(labels[:later] != labels[later])
-        for earlier in comparisons.candidates(rule.match, others, later):
-            if labels[earlier] != labels[later] and comparisons.is_match(rule.match, earlier, later):
+        for earlier in comparisons.candidates(rule.match, others, later, rule.is_later_first):
+            if labels[earlier] == labels[later]:
+                continue
+            if comparisons.is_match(rule.match, earlier, later, rule.is_later_first):
                 low, high = sorted((labels[earlier], labels[later]))
                 labels[: later + 1][labels[: later + 1] == high] = low
     return labels.tolist()

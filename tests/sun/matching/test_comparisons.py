@@ -13,7 +13,7 @@ def test_each_pair_is_compared_once(monkeypatch) -> None:
         "miad.sun.matching.comparisons.fits", lambda x, y: asked.append((x.crystal_id, y.crystal_id)) or False
     )
     comparisons = Comparisons([rock_salt("a"), rock_salt("b")], is_screened=False)
-    for match in ("forward", "either", "either"):
+    for match in ("sample_first", "either", "either"):
         assert comparisons.first_match(match, [0], 1) is None
     assert asked == [("a", "b"), ("b", "a")]
 

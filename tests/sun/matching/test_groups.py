@@ -17,7 +17,8 @@ from miad.sun.matching.reduced import content_key, read_reduced, reduce
 from tests.builders.crystals import caesium_chloride, disguises, rock_salt
 
 STRICT = Rule("either", "components")
-FIRST = Rule("forward", "first_seen")
+FIRST = Rule("sample_first", "first_seen")
+MEAN = Rule("sample_first_rms", "first_seen")
 
 
 @pytest.mark.parametrize("rule", [STRICT, FIRST])
@@ -37,7 +38,7 @@ def test_other_structures_and_other_elements_are_neither() -> None:
 
 def test_components_do_not_depend_on_the_order(monkeypatch) -> None:
     # A chain a–b–c whose ends do not match: first come keeps a and c, components keep one.
-    matching_pairs = {("a", "b"), ("b", "c")}
+    matching_pairs = {("b", "a"), ("c", "b")}
     monkeypatch.setattr(comparisons, "fits", lambda x, y: (x.crystal_id, y.crystal_id) in matching_pairs)
     chain = [rock_salt("a"), rock_salt("b"), rock_salt("c")]
     for order in itertools.permutations(chain):
@@ -45,14 +46,17 @@ def test_components_do_not_depend_on_the_order(monkeypatch) -> None:
         assert set(verdicts[STRICT].group.values()) == {order[0].crystal_id}
     kept = compare_group(Group(chain, []), [FIRST])[FIRST].group
     assert kept == {"a": "a", "b": "a", "c": "c"}
+    every = Rule("sample_first", "every_earlier")  # c repeats b, though b is a duplicate itself
+    assert compare_group(Group(chain, []), [every])[every].group == {"a": "a", "b": "a", "c": "a"}
+    assert compare_group(Group(chain[::-1], []), [every])[every].group == {"a": "a", "b": "b", "c": "c"}
 
 
-def test_either_direction_counts_and_forward_does_not(monkeypatch) -> None:
-    monkeypatch.setattr(comparisons, "fits", lambda x, y: (x.crystal_id, y.crystal_id) == ("sample", "known"))
+def test_sample_first_asks_with_the_sample_first(monkeypatch) -> None:
+    monkeypatch.setattr(comparisons, "fits", lambda x, y: (x.crystal_id, y.crystal_id) == ("known", "sample"))
     group = Group([rock_salt("sample")], [rock_salt("known")])
-    verdicts = compare_group(group, [STRICT, Rule("forward", "components")])
+    verdicts = compare_group(group, [STRICT, Rule("sample_first", "components")])
     assert verdicts[STRICT].known_as == {"sample": "known"}
-    assert verdicts[Rule("forward", "components")].known_as == {}
+    assert verdicts[Rule("sample_first", "components")].known_as == {}
 
 
 def test_degenerate_cells_are_not_compared() -> None:
@@ -94,7 +98,7 @@ def a_crowd() -> tuple[list[Crystal], list[Crystal]]:
 
 def test_a_crowd_of_one_formula_gets_the_same_verdicts_screened_or_not(monkeypatch, tmp_path: Path) -> None:
     samples, known = a_crowd()
-    rules = [STRICT, FIRST, Rule("forward", "components")]
+    rules = [STRICT, FIRST, MEAN, Rule("sample_first", "components")]
     expected = compare(samples, known, rules, workers=1)
     assert 1 < len(set(expected[STRICT].group.values())) < len(set(expected[FIRST].group.values())) < 25
     monkeypatch.setattr(matching, "SCREEN_FROM", 0)

@@ -14,7 +14,7 @@ from miad.sun.matching.groups import Group, Rule, compare_group
 from miad.sun.matching.reduced import reduce
 from tests.builders.crystals import caesium_chloride, disguises, rock_salt
 
-RULES = [Rule("either", "components"), Rule("forward", "first_seen")]
+RULES = [Rule("either", "components"), Rule("sample_first", "first_seen"), Rule("sample_first_rms", "first_seen")]
 
 
 def shaken(crystal: Crystal, generator: np.random.Generator, displacement: float, strain: float) -> Crystal:
