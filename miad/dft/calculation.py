@@ -20,6 +20,7 @@ STEP = "dft"  # in reasons of failure
 DFT = "DFT"
 NO_ENERGY = "no DFT energy"  # nothing was sent, or all that was sent failed
 NOT_DFT = "stand-in for VASP, not DFT"
+PBE = {"PBE": "GGA", "PBE+U": "GGA+U"}  # names that GGA = PE has, and those that MP2020 knows
 _VASP = re.compile(r"(4|5|6)\.\d+")  # versions of VASP; anything else that writes such files is not VASP
 # Pseudopotentials of the Materials Project's sets whose energies are known to be off, and the reason.
 FLAGS = {
@@ -87,6 +88,8 @@ def plain_entry(
         potcars: titles of the pseudopotentials.
     """
     kept = {key: parameters[key] for key in ("run_type", "is_hubbard", "hubbards") if key in parameters}
+    if kept.get("run_type") in PBE:
+        kept["run_type"] = PBE[kept["run_type"]]
     return {
         "@module": "pymatgen.entries.computed_entries",
         "@class": "ComputedStructureEntry",

@@ -21,6 +21,7 @@ from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
 from miad.dft.calculation import Calculation, label, plain_entry, read_calculations, relaxed_by_dft, write_calculations
+from miad.dft.comparable import has_ionic_step, refusal, sound
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
@@ -199,15 +200,20 @@ def _parse(name: str, path: Path, source: Path) -> tuple[tuple[bool, str], Calcu
     try:
         run = Vasprun(path, parse_dos=False, parse_eigen=False, parse_potcar_file=False)
         entry = cast("ComputedStructureEntry", run.get_computed_entry(inc_structure=True, entry_id=name))
+        is_converged, refused = run.converged, refusal(run, path)
     except Exception as error:  # the parser fails on broken files in as many ways as files can be broken
         reason = f"replay: {path.name} cannot be read ({type(error).__name__}: {str(error)[:200]})"
+        if isinstance(error, IndexError) and not has_ionic_step(path):
+            reason = f"replay: {path.name} has no ionic step; give a run that is finished"
         return (False, str(path)), Calculation(name, failure=reason, **known)
     known |= {"vasp_version": run.vasp_version.strip(), "potcars": run.potcar_symbols}
     rank = run.parameters.get("NSW", 0) == 0, str(path)
-    if not run.converged:
+    if refused is not None:
+        return rank, Calculation(name, failure=f"replay: {path.name}, {refused}", **known)
+    if not is_converged:
         return rank, Calculation(name, failure="replay: the run is not converged", **known)
     plain = plain_entry(name, entry.structure.as_dict(), entry.energy, entry.parameters, run.potcar_symbols)
-    return rank, Calculation(name, entry=plain, **known)
+    return rank, sound(Calculation(name, entry=plain, **known))
 
 
 def _from_table(path: Path) -> list[Calculation]:
@@ -215,7 +221,7 @@ def _from_table(path: Path) -> list[Calculation]:
     with open_text(path) as text:
         head = text.read(200).lstrip()
     if head.startswith("{") and '"core_hours"' in head:
-        return read_calculations(path)
+        return [sound(one) for one in read_calculations(path)]
     try:
         with open_text(path) as text:
             content = json.load(text)
@@ -241,9 +247,7 @@ def _from_entry(entry: Any, number: int, path: Path) -> Calculation:
         parameters = entry.get("parameters") or {}
         titles = parameters.get("potcar_symbols") or [spec["titel"] for spec in parameters.get("potcar_spec") or []]
         plain = plain_entry(name, entry["structure"], entry["energy"], parameters, titles)
-        calculation = Calculation(name, entry=plain, potcars=titles, source=path.name)
-        _ = calculation.crystal  # raises what is wrong with the structure
+        return sound(Calculation(name, entry=plain, potcars=titles, source=path.name))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         reason = f"replay: the entry cannot be read ({type(error).__name__}: {str(error)[:200]})"
         return Calculation(name, failure=reason, source=path.name)
-    return calculation

@@ -1,0 +1,99 @@
+"""Whether a finished calculation can be compared with the Materials Project's: its settings, POTCARs and energy."""
+
+import dataclasses
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from miad.core.sound import fault
+from miad.dft.calculation import Calculation
+
+if TYPE_CHECKING:
+    from pymatgen.io.vasp.outputs import Vasprun
+
+ENCUT = 520.0  # eV, of MPRelaxSet and MPStaticSet
+ENERGIES = (-30.0, 15.0)  # eV/atom; VASP's of relaxed crystals lie well within, tungsten at −13 is among the lowest
+MAX_CHARGE = 0.01  # electrons per cell; more is no rounding of valences
+_ATOM_TYPES = re.compile(rb"<array name=\"atomtypes\"\s*>(.*?)</array>", re.DOTALL)
+_ROW, _CELL = re.compile(rb"<rc>(.*?)</rc>", re.DOTALL), re.compile(rb"<c>(.*?)</c>", re.DOTALL)
+
+
+def sound(calculation: Calculation) -> Calculation:
+    """The calculation, or failed if its energy, cell or pseudopotentials are none that can be judged."""
+    if calculation.entry is None or (reason := _fault(calculation)) is None:
+        return calculation
+    return dataclasses.replace(calculation, entry=None, failure=f"replay: {reason}")
+
+
+def _fault(calculation: Calculation) -> str | None:
+    assert calculation.entry is not None
+    energy = calculation.entry["energy"]
+    if not math.isfinite(energy):
+        return "the energy is no finite number; calculate it again"
+    crystal = calculation.crystal
+    if reason := fault(crystal):
+        return f"{reason}; calculate it again"
+    low, high = ENERGIES
+    if not low <= (each := energy / crystal.num_atoms) <= high:
+        return f"no crystal has an energy of {each:g} eV/atom (limits {low:g} and {high:g}); calculate it again"
+    return _foreign(calculation.potcars)
+
+
+def _foreign(potcars: list[str]) -> str | None:
+    for title in potcars:
+        # One word is a symbol without its functional.
+        if len(words := title.split()) > 1 and not words[0].startswith(("PAW_PBE", "PBE")):
+            return f"the POTCAR {title!r} is no PAW_PBE; calculate it with those of MPRelaxSet"
+    return None
+
+
+def refusal(run: "Vasprun", path: Path) -> str | None:
+    """Reason why the settings of a run are none of the Materials Project's PBE, with what to do; None if they are."""
+
+    def setting(key: str) -> bool | float | None:
+        return run.parameters.get(key, run.incar.get(key))  # the INCAR has only what was set
+
+    if reason := _foreign(run.potcar_symbols):
+        return reason
+    if setting("ML_LMLFF"):
+        return "ML_LMLFF: energies of a machine-learned force field; calculate it without"
+    if setting("IBRION") == 0 and (setting("NSW") or 0) > 0:
+        return "IBRION = 0: molecular dynamics; give a relaxation or a static run"
+    if (charge := setting("ICHARG") or 0) >= 10:
+        return f"ICHARG = {charge}: not self-consistent; give the run whose charge density it took"
+    if setting("LSORBIT") or setting("LNONCOLLINEAR"):
+        return "LSORBIT or LNONCOLLINEAR: not collinear as the Materials Project's; calculate it without"
+    cutoff = run.parameters.get("ENMAX") or run.incar.get("ENCUT") or run.parameters.get("ENCUT")
+    if cutoff is not None and cutoff < ENCUT - 0.5:
+        return f"ENCUT = {cutoff:g} eV is below {ENCUT:g}; calculate it with the settings of MPRelaxSet"
+    electrons, neutral = run.parameters.get("NELECT"), _valence_electrons(path)
+    if electrons is not None and neutral is not None and abs(electrons - neutral) > MAX_CHARGE:
+        return f"NELECT = {electrons:g}, neutral is {neutral:g}: the cell is charged; calculate it without NELECT"
+    return None
+
+
+def has_ionic_step(path: Path) -> bool:
+    """Whether a vasprun.xml, plain or compressed, holds any ionic step; the parser does not say so."""
+    from monty.io import zopen
+
+    with zopen(path, mode="rb") as file:
+        return any(b"<calculation>" in line for line in file)
+
+
+def _valence_electrons(path: Path) -> float | None:
+    """Electrons of the neutral cell, from the table of atom types in a vasprun.xml; None if it does not say."""
+    from monty.io import zopen
+
+    head = b""
+    with zopen(path, mode="rb") as file:
+        for line in file:  # its table stands before the ionic steps
+            head += line
+            if b"</atominfo>" in line:
+                break
+    table = _ATOM_TYPES.search(head)
+    rows = [_CELL.findall(row) for row in _ROW.findall(table[1])] if table else []
+    try:
+        return sum(int(row[0]) * float(row[3]) for row in rows) if rows else None
+    except (IndexError, ValueError):
+        return None
