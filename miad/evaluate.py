@@ -66,7 +66,7 @@ def run(
         test: crystals of the test split, likewise
 
     Raises:
-        MiadError: unreadable input, energies of another frame than the hull, no known calculator.
+        MiadError: no readable sample or known crystal, energies of another frame than the hull, no known calculator.
     """
     place, relaxation, judging, report = _settings(settings, calculator, protocols)
     name = run or name_of(crystals)
@@ -155,6 +155,10 @@ def _known(path: Path, out: Path, split: str) -> Path:
     if failed:
         example = f"{failed[0].source_id or failed[0].crystal_id}: {failed[0].failure}"
         counts = f"{len(failed)} of {len(crystals)}"
+        if len(failed) == len(crystals):
+            raise MiadError(
+                f"{path}: none of its {len(failed)} crystals can be read, e.g. {example}. Correct --{split}."
+            )
         log.warning("%s: %s crystals failed and do not count as known, e.g. %s", path, counts, example)
     if is_ours(path):
         return path

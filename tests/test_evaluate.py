@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -245,3 +246,22 @@ def test_known_crystals_are_read_once(tmp_path: Path, flags: dict, monkeypatch) 
     flags["train"].write_text(caesium_chloride("k").structure.to(fmt="cif"))
     evaluate.run(tmp_path / "theirs.extxyz", **flags)
     assert read[-1] == "known.cif"
+
+
+def test_samples_of_which_none_can_be_read_are_refused(tmp_path: Path, flags: dict, capsys) -> None:
+    (tmp_path / "theirs.json").write_text(json.dumps([{"id": "a", "structure": {}}, {"id": "b"}]))
+    command = ["evaluate", str(tmp_path / "theirs.json"), "--train", str(flags["train"]), "--hull", flags["hull"]]
+    assert main([*command, "--out", str(flags["out"])]) == 2
+    assert re.search(r"theirs\.json: none of its 2 crystals can be read, e\.g\. a: read: ", capsys.readouterr().err)
+    assert not (flags["out"] / "given.jsonl").exists()
+
+
+@pytest.mark.parametrize("content", ['[{"id": "a", "structure": {}}]', "[]", ""])
+def test_known_crystals_of_which_none_can_be_read_are_refused(tmp_path: Path, flags: dict, content: str) -> None:
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    (tmp_path / "known.json").write_text(content)
+    with pytest.raises(MiadError, match=r"known\.json"):
+        evaluate.run(tmp_path / "theirs.extxyz", **{**flags, "train": tmp_path / "known.json"})
+    write_crystals(flags["train"], [rock_salt("a").failed("relax", "x")])
+    with pytest.raises(MiadError, match=r"train\.jsonl: none of its 1 crystals can be read.* Correct --train"):
+        evaluate.run(tmp_path / "theirs.extxyz", **flags)

@@ -4,7 +4,6 @@ An item that cannot be read stays in the list as a failed crystal with its reaso
 denominator.
 """
 
-import io
 import itertools
 import json
 import logging
@@ -23,6 +22,8 @@ from miad.core.errors import MiadError
 from miad.core.files import open_text
 from miad.io.cif import check_structure, in_file, in_folder, in_zip, parse_cif, refuse
 from miad.io.csv_rows import Table
+from miad.io.data_frame import rows as rows_of
+from miad.io.xyz_frame import parse_frame
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
@@ -202,43 +203,23 @@ def _frame(text: str) -> Item:
     # As written: as numbers or truth values, the ids 007, 12e4 and F would become others.
     found = re.findall(rf'(?:^|\s)({"|".join(ID_NAMES)})=(?:"([^"]*)"|(\S+))', comment, re.IGNORECASE)
     identity = _identity({key: quoted or plain for key, quoted, plain in found})
-    return Item(identity, partial(_structure_of_frame, text), known)
-
-
-def _structure_of_frame(text: str) -> "Structure":
-    from ase.io import read
-    from ase.io.extxyz import XYZError
-    from pymatgen.io.ase import AseAtomsAdaptor
-
-    try:
-        atoms: Any = read(io.StringIO(_with_hydrogen(text)), format="extxyz")
-        if not all(atoms.pbc):
-            raise MiadError("its frame has no Lattice, or is not periodic in three directions")
-        return AseAtomsAdaptor.get_structure(atoms)
-    except (XYZError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
-        raise MiadError(f"its frame is unreadable ({type(error).__name__}: {str(error)[:200]})") from error
-
-
-def _with_hydrogen(text: str) -> str:
-    """A frame with H for D and T, which ASE does not know; pymatgen, which reads the other formats, does."""
-    head, comment, *rows = text.split("\n")
-    before = re.search(r'\bProperties="?(\S*?)species:', comment)  # e.g. pos:R:3: where the positions come first
-    column = sum(map(int, before[1].split(":")[2::3])) if before else 0
-    split = [row.split() for row in rows]
-    for fields in split:
-        if fields[column : column + 1] in (["D"], ["T"]):
-            fields[column] = "H"
-    return "\n".join([head, comment, *map(" ".join, split)])
+    return Item(identity, partial(parse_frame, text), known)
 
 
 def _from_json(path: Path) -> Iterator[Item]:
-    """A list of pymatgen's dictionaries, a mapping from ids to them, or a single one."""
+    """A list of pymatgen's dictionaries, a mapping from ids to them, a data frame of them, or a single one."""
     with open_text(path) as text:
         try:
             content = json.load(text)
         except (ValueError, RecursionError) as error:
             raise MiadError(f"{path} is not JSON ({error}). Give pymatgen's Structure.as_dict, or a list.") from error
-    if isinstance(content, dict) and not _is_structure(content):
+    try:
+        rows = rows_of(content)
+    except MiadError as error:
+        raise MiadError(f"{path} is no whole data frame: {error}. Write it again with orient='records'.") from error
+    if rows is not None:
+        content = [_with_label(row, label) for label, row in rows]
+    elif isinstance(content, dict) and not _is_structure(content):
         content = [{"crystal_id": key, **(value if isinstance(value, dict) else {})} for key, value in content.items()]
     yield from map(_dictionary, content if isinstance(content, list) else [content])
 
@@ -250,6 +231,13 @@ def _from_json_lines(path: Path) -> Iterator[Item]:
                 yield _dictionary(json.loads(line))
             except (ValueError, RecursionError) as error:
                 raise MiadError(f"{path}, line {number} is not JSON ({error}). Correct or delete it.") from error
+
+
+def _with_label(row: Any, label: Any) -> Any:
+    """A row of a data frame; its label in the index is its id where it has none of its own."""
+    if label is None or not isinstance(row, dict) or _identity(row) is not None:
+        return row
+    return {**row, "crystal_id": label}
 
 
 def _is_structure(record: Mapping[str, Any]) -> bool:

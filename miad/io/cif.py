@@ -29,6 +29,7 @@ ATOM_SITES = re.compile("_atom_site_", re.IGNORECASE)
 MAX_ATOMS = 400  # before reduction; the search for the primitive cell takes seconds there, a minute at 1000
 MAX_OPERATIONS = 2_000  # of symmetry; a space group has 192 in its conventional cell, eight times as many in 2 x 2 x 2
 MAX_IMAGES = 100_000  # sites times operations, which pymatgen compares one by one in some seconds
+PARTLY = "it has partly occupied sites; miad works on ordered crystals only"
 SITE_TOLERANCE = 1e-4  # fractional; what lies closer is one site to pymatgen
 
 
@@ -122,7 +123,7 @@ def check_structure(structure: "Structure") -> None:
     if not len(structure):
         raise MiadError("it has no atoms")
     if not structure.is_ordered:
-        raise MiadError("it has partly occupied sites; miad works on ordered crystals only")
+        raise MiadError(PARTLY)
     if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
         raise MiadError("its cell or its coordinates are not finite numbers")
     dummies = sorted({site.specie.symbol for site in structure if isinstance(site.specie, DummySpecies)})

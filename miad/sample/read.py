@@ -6,6 +6,7 @@ from pathlib import Path
 from miad.core.crystal import Crystal, carry_energies, write_crystals
 from miad.core.energy_frames import FRAMES, must_match
 from miad.core.errors import MiadError
+from miad.core.sound import is_decoded
 from miad.hull.convex import read_table
 from miad.io.any_format import read_any
 from miad.sample import trajectories as snapshots
@@ -47,10 +48,14 @@ def run(
         relaxed_frame: energy frame of this potential, if it has to be that of the hull
 
     Raises:
-        MiadError: unreadable input, energies without a frame, a potential of another frame than the hull, generated
+        MiadError: no readable crystal, energies without a frame, a potential of another frame than the hull, generated
             crystals beside relaxed ones without energies, or without their ids.
     """
     ones = with_frame(read_any(source, run), energy_frame)
+    if not any(map(is_decoded, ones)):
+        reason = ones[0].failure or "it has no atoms"
+        example = f"{ones[0].source_id or ones[0].crystal_id}: {reason}"
+        raise MiadError(f"{source}: none of its {len(ones)} crystals can be read, e.g. {example}. Correct the file.")
     is_relaxed = carry_energies(ones)
     known = sum(one.energy_per_atom is not None for one in ones if not one.failure)
     if known and not is_relaxed:

@@ -7,7 +7,10 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas
 import pytest
+from ase import Atoms
+from ase.io import write
 from pymatgen.core import Structure
 
 from miad.core.crystal import Crystal, write_crystals
@@ -315,3 +318,46 @@ def test_computed_entries_carry_their_energies(tmp_path: Path, correction: float
     (tmp_path / "a.json").write_text(json.dumps([entry.as_dict()]))
     (found,) = read_any(tmp_path / "a.json", "a")
     assert (found.energy_per_atom, found.energy_frame) == (pytest.approx(-3.0 + correction / 8), frame)
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("orient", ["columns", "index", "records", "split", "table", "entries"])
+def test_a_data_frame_is_read_in_every_orient(tmp_path: Path, orient: str, named: bool) -> None:
+    rows = [{"structure": one.as_dict(), "energy_per_atom": -1.0 - n} for n, one in enumerate(structures().values())]
+    rows = [{"material_id": f"wbm-1-{n}", **row} if named else row for n, row in enumerate(rows)]
+    frame = pandas.DataFrame(rows, index=["a", "b"])
+    content = json.dumps({"entries": rows}) if orient == "entries" else frame.to_json(orient=orient)
+    (tmp_path / "frame.json").write_text(content)
+    found = read_any(tmp_path / "frame.json", "f")
+    assert [one.failure for one in found] == [None, None]
+    assert [one.energy_per_atom for one in found] == [-1.0, -2.0]
+    assert [one.structure.reduced_formula for one in found] == [one.reduced_formula for one in structures().values()]
+    if orient in ("columns", "split", "table"):
+        assert [one.source_id for one in found] == (["wbm-1-0", "wbm-1-1"] if named else ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"structure": {"0": {}, "1": {}}, "id": {"0": "a"}}, "column id"),
+        ({"columns": ["id", "structure"], "index": [0], "data": [["a"]]}, "row 0"),
+        ({"columns": ["structure"], "index": [0, 1], "data": [[{}]]}, "2 labels for 1 rows"),
+    ],
+)
+def test_a_torn_data_frame_is_named(tmp_path: Path, content: dict, reason: str) -> None:
+    (tmp_path / "frame.json").write_text(json.dumps(content))
+    with pytest.raises(MiadError, match=rf"frame\.json is no whole data frame.*{reason}"):
+        read_any(tmp_path / "frame.json", "f")
+
+
+def test_occupancies_that_ase_notes_are_refused_as_in_cif(tmp_path: Path) -> None:
+    noted = Atoms("CsCl", scaled_positions=[[0, 0, 0], [0.5] * 3], cell=[4.1] * 3, pbc=True)
+    frames = [noted.copy() for _ in range(5)]
+    frames[0].info["occupancy"] = {"0": {"Cs": 0.6, "Rb": 0.4}, "1": {"Cl": 1}}
+    frames[1].info["occupancy"] = {"0": {"Cs": 1.0}, "1": {"Cl": 1}}
+    frames[2].arrays["occupancy"] = np.array([0.5, 1.0])
+    frames[3].arrays["occupancy"] = np.array([1.0, 1.0])
+    write(tmp_path / "noted.extxyz", frames, format="extxyz")
+    found = read_any(tmp_path / "noted.extxyz", "o")
+    assert [one.failure is not None for one in found] == [True, False, True, False, False]
+    assert all("partly occupied" in str(found[n].failure) for n in (0, 2))

@@ -55,6 +55,11 @@ class Eqv2(Potential):
                 " facebook/OMAT24 of the Hugging Face Hub, download eqV2_153M_omat_mp_salex.pt there (or one of 86M"
                 f" or 31M), and set {KEY}.checkpoint in config.yaml to its path."
             )
+        if other := _stand_in(self.checkpoint):
+            raise MiadError(
+                f"{self.checkpoint} is no checkpoint but {other}. Download the file itself (git lfs pull, or the button"
+                f" of the page), or correct {KEY}.checkpoint."
+            )
         if self.checksum:
             verify(self.checkpoint, self.checksum, remedy=f"Download it again, or correct {KEY}.checksum.")
         return [self.checkpoint]
@@ -73,3 +78,12 @@ class Eqv2(Potential):
         if self.mode == "relaxed":
             return super().relaxations(settings, device)
         return Lbfgs(fmax=settings.fmax, max_steps=settings.max_steps, device=device)
+
+
+def _stand_in(path: Path) -> str | None:
+    """What a download gave in the place of weights: the pointer of Git LFS, or a page of the web; None if neither."""
+    with path.open("rb") as file:
+        start = file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith(b"version https://git-lfs"):
+        return "the pointer of Git LFS to one"
+    return "a page of the web" if start.startswith(b"<") else None

@@ -187,3 +187,16 @@ def test_unknown_mode_and_key_are_refused():
         potential("eqv2", {"mode": "paper"})
     with pytest.raises(MiadError, match="Known keys: checkpoint, checksum, mode, device, fmax"):
         potential("eqv2", {"weights": "x"})
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21\nsize 49325\n", "the pointer of Git LFS"),
+        ("\n<!DOCTYPE html>\n<html>Log in</html>\n", "a page of the web"),
+    ],
+)
+def test_what_was_downloaded_in_the_place_of_weights_is_named(tmp_path, content, what):
+    (tmp_path / "weights.pt").write_text(content)
+    with pytest.raises(MiadError, match=rf"weights\.pt is no checkpoint but {what}.*Download"):
+        potential("eqv2", {"checkpoint": str(tmp_path / "weights.pt")}).engine("cpu", 1e9)

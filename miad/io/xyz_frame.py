@@ -1,0 +1,64 @@
+"""Reading one frame of an extended XYZ file by ASE, with what ASE leaves out or does not know."""
+
+import io
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from miad.core.errors import MiadError
+from miad.io.cif import PARTLY
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure
+
+OCCUPANCIES = ("occupancy", "occupancies")
+
+
+def parse_frame(text: str) -> "Structure":
+    """The crystal in a frame.
+
+    Raises:
+        MiadError: unreadable, not periodic, or partly occupied; the message is a reason as in `miad.io.cif`.
+    """
+    from ase.io import read
+    from ase.io.extxyz import XYZError
+    from pymatgen.io.ase import AseAtomsAdaptor
+
+    try:
+        atoms: Any = read(io.StringIO(_with_hydrogen(text)), format="extxyz")
+        if not all(atoms.pbc):
+            raise MiadError("its frame has no Lattice, or is not periodic in three directions")
+        # Of a mixed site ASE keeps one element as the atom; the others are only noted here.
+        if not all(_is_full(value) for name, value in _noted(atoms) if name.lower() in OCCUPANCIES):
+            raise MiadError(PARTLY)
+        return AseAtomsAdaptor.get_structure(atoms)
+    except (XYZError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
+        raise MiadError(f"its frame is unreadable ({type(error).__name__}: {str(error)[:200]})") from error
+
+
+def _noted(atoms: Any) -> list[tuple[str, Any]]:
+    """Names and values that a frame carries for itself and for its atoms."""
+    return [(str(name), value) for place in (atoms.info, atoms.arrays) for name, value in place.items()]
+
+
+def _is_full(occupancy: Any) -> bool:
+    """Whether an occupancy, a number or numbers by site and element, is 1 throughout."""
+    if isinstance(occupancy, Mapping):
+        return all(map(_is_full, occupancy.values()))
+    if isinstance(occupancy, list | tuple | np.ndarray):
+        return all(map(_is_full, occupancy))
+    return abs(float(occupancy) - 1) < 1e-6
+
+
+def _with_hydrogen(text: str) -> str:
+    """A frame with H for D and T, which ASE does not know; pymatgen, which reads the other formats, does."""
+    head, comment, *rows = text.split("\n")
+    before = re.search(r'\bProperties="?(\S*?)species:', comment)  # e.g. pos:R:3: where the positions come first
+    column = sum(map(int, before[1].split(":")[2::3])) if before else 0
+    split = [row.split() for row in rows]
+    for fields in split:
+        if fields[column : column + 1] in (["D"], ["T"]):
+            fields[column] = "H"
+    return "\n".join([head, comment, *map(" ".join, split)])
