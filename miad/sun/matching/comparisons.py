@@ -1,5 +1,6 @@
 """Comparisons of reduced cells of one composition by StructureMatcher, each made once, most ruled out beforehand."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -87,7 +88,10 @@ class Comparisons:
     def __init__(self, cells: list[Crystal], is_screened: bool) -> None:
         """Cells with the same atoms; if screened, `Screen` rules out what StructureMatcher need not see."""
         self.cells = cells
-        self._known = {is_rms: np.full((len(cells), len(cells)), UNKNOWN, dtype=np.int8) for is_rms in (False, True)}
+        # {whether by `has_rms`: states of all pairs}; made when a rule first asks, since few ask by `has_rms`.
+        self._known: dict[bool, np.ndarray] = defaultdict(
+            lambda: np.full((len(cells), len(cells)), UNKNOWN, dtype=np.int8)  # (n_cells, n_cells)
+        )
         self._screen = Screen.of(cells) if is_screened and len(cells) > 1 else None
 
     def first_match(
