@@ -62,7 +62,9 @@ def described(smact, crystal: Crystal) -> SimpleNamespace:
     one = SimpleNamespace(structure=structure, composition=composition_valid(smact, crystal))
     one.apart = bool(distances.min() >= 0.5 and structure.volume >= 0.1)
     one.valid = one.composition and one.apart
-    one.features = ElementProperty.from_preset("magpie").featurize(Composition(Counter(crystal.atomic_numbers.tolist())))
+    one.features = ElementProperty.from_preset("magpie").featurize(
+        Composition(Counter(crystal.atomic_numbers.tolist()))
+    )
     try:
         finder = CrystalNNFingerprint.from_preset("ops")
         one.sites = np.mean([finder.featurize(structure, site) for site in range(len(structure))], axis=0)
@@ -98,36 +100,37 @@ def main() -> None:
     parser.add_argument("--samples", type=Path, required=True)
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--smact", type=Path)
-    parser.add_argument("--number", type=int, default=200, help="samples and test crystals whose fingerprints are taken")
+    parser.add_argument("--number", type=int, default=200, help="samples whose fingerprints are taken")
     arguments = parser.parse_args()
     if arguments.smact:
         sys.path.insert(0, str(arguments.smact))
     import smact
 
+    print(f"tables of {smact.__file__}", flush=True)
     given = read_any(arguments.samples, "samples")
-    samples, test = given[: arguments.number], read_any(arguments.test, "test")[: arguments.number]
+    compositions(smact, given, is_installed=arguments.smact is None)
+    samples, test = given[: arguments.number], read_any(arguments.test, "test")
     ours = [describe_all(part, None) for part in (samples, test)]
     settings = SimpleNamespace(self_images=False, seed=0)
     found = step.summary(*ours, read_scaler(SHIPPED), CUTOFFS, settings)["rates"]
-    print(f"{len(samples)} samples, {len(test)} test crystals, tables of {smact.__file__}: here, scripts")
+    print(f"{len(samples)} samples, {len(test)} test crystals: here, scripts")
     for name, count in theirs(*([described(smact, one) for one in part] for part in (samples, test))).items():
         print(f"  {name}: {found[name]['count']}, {count}")
-    verdicts = describe_compositions(given)
-    again = [composition_valid(smact, one) for one in given]
-    differ = [one.reduced_formula for one, a, b in zip(given, verdicts, again, strict=True) if a != b]
-    print(f"compositions of all {len(given)}: valid {sum(verdicts)}, {sum(again)}; {len(differ)} differ: {differ[:20]}")
-    if not arguments.smact:
+
+
+def compositions(smact, crystals: list[Crystal], *, is_installed: bool) -> None:
+    """Print on how many compositions miad, the scripts' way, and what SMACT does by default today differ."""
+    ours = [composition_fault(*reduced_counts(one)) is None for one in crystals]
+    scripts = [composition_valid(smact, one) for one in crystals]
+    differ = [one.reduced_formula for one, a, b in zip(crystals, ours, scripts, strict=True) if a != b]
+    print(f"compositions of all {len(crystals)}: valid {sum(ours)}, {sum(scripts)}; {len(differ)} differ: {differ}")
+    if is_installed:
         from smact.screening import smact_validity
 
-        defaults = [smact_validity(one.structure.composition) for one in given]
-        gained = sum(new and not old for new, old in zip(defaults, verdicts, strict=True))
-        lost = sum(old and not new for new, old in zip(defaults, verdicts, strict=True))
-        print(f"smact_validity with its defaults: valid {sum(defaults)}, {gained} gained, {lost} lost")
-
-
-def describe_compositions(crystals: list[Crystal]) -> list[bool]:
-    """Verdicts of miad on compositions alone."""
-    return [composition_fault(*reduced_counts(one)) is None for one in crystals]
+        defaults = [smact_validity(one.structure.composition) for one in crystals]
+        pairs = list(zip(defaults, ours, strict=True))
+        gained, lost = pairs.count((True, False)), pairs.count((False, True))
+        print(f"smact_validity with its defaults: valid {sum(defaults)}, {gained} gained, {lost} lost", flush=True)
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ class Description:
         """Whether atoms are at least 0.5 Å apart in a cell of at least 0.1 Å³.
 
         Args:
-            self_images: whether an atom and its own periodic images are a pair too. CDVAE's script, DiffCSP's and so the
-                published figures leave them out.
+            self_images: whether an atom and its own periodic images are a pair too. The scripts of CDVAE and DiffCSP,
+                and so the published figures, leave them out.
         """
         if self.fault is not None or self.image_distance is None:
             return False
@@ -176,9 +176,7 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
     if cache_path is not None and missing:
         records = {key: {name: plain(value) for name, value in vars(one).items()} for key, one in known.items()}
         write_cache(cache_path, {key: [record] for key, record in records.items()})
-    return [
-        describe(crystal) if key is None else known[key] for key, crystal in zip(keys, crystals, strict=True)
-    ]
+    return [describe(crystal) if key is None else known[key] for key, crystal in zip(keys, crystals, strict=True)]
 
 
 def _key(crystal: Crystal) -> str:

@@ -46,8 +46,8 @@ def composition_fault(elements: tuple[str, ...], counts: tuple[int, ...]) -> str
         elements: symbols in the order of atomic numbers, in which SMACT compares them.
         counts: how many of each, without a common divisor.
 
-    Source: `smact_validity` of CDVAE, arXiv:2110.06197, with SMACT, Davies et al., J. Open Source Softw. 4, 1361 (2019).
-    DiffCSP's copy also calls a composition invalid that has more than 10⁷ choices of oxidation states; this one does not.
+    Source: `smact_validity` of CDVAE, arXiv:2110.06197, with SMACT, Davies et al., J. Open Source Softw. 4, 1361
+    (2019). DiffCSP's copy also calls a composition invalid that has more than 10⁷ choices of oxidation states.
     """
     if len(elements) == 1:
         return None
