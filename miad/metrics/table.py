@@ -93,8 +93,8 @@ def markdown(lines: Rows) -> str:
         rows.append([name, line["dataset"], line.get("samples"), *shares, *distances])
     return (
         "# Older metrics (appendix E, Table 6)\n\n"
-        "Shares of all samples (recall: of all test crystals) with 95 % Wilson intervals. Structural validity with self\n"
-        "images counts an atom and its own periodic images as a pair; the other one as metrics.csv says, self_images.\n"
-        "Distances between as many valid samples as the test split has crystals, and the test split.\n\n"
+        "Shares of all samples (recall: of all test crystals) with 95 % Wilson intervals. Structural validity with\n"
+        "self images counts an atom and its own periodic images as a pair; the other one as metrics.csv says\n"
+        "(self_images). Distances between as many valid samples as the test split has crystals, and the test split.\n\n"
         f"{markdown_table(heads, rows)}\n"
     )
