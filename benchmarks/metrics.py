@@ -11,6 +11,7 @@ import argparse
 import itertools
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,10 +51,17 @@ def composition_valid(smact, crystal: Crystal) -> bool:
     return False
 
 
-def described(smact, crystal: Crystal) -> SimpleNamespace:
-    """Validity and fingerprints of a crystal as the scripts find them."""
+@cache
+def featurizers() -> tuple:
+    """The scripts' presets of matminer."""
     from matminer.featurizers.composition.composite import ElementProperty
     from matminer.featurizers.site.fingerprint import CrystalNNFingerprint
+
+    return CrystalNNFingerprint.from_preset("ops"), ElementProperty.from_preset("magpie")
+
+
+def described(smact, crystal: Crystal) -> SimpleNamespace:
+    """Validity and fingerprints of a crystal as the scripts find them."""
     from pymatgen.core import Composition, Lattice, Structure
 
     cell = Lattice.from_parameters(*Lattice(crystal.lattice).parameters)
@@ -62,11 +70,9 @@ def described(smact, crystal: Crystal) -> SimpleNamespace:
     one = SimpleNamespace(structure=structure, composition=composition_valid(smact, crystal))
     one.apart = bool(distances.min() >= 0.5 and structure.volume >= 0.1)
     one.valid = one.composition and one.apart
-    one.features = ElementProperty.from_preset("magpie").featurize(
-        Composition(Counter(crystal.atomic_numbers.tolist()))
-    )
+    finder, magpie = featurizers()
+    one.features = magpie.featurize(Composition(Counter(crystal.atomic_numbers.tolist())))
     try:
-        finder = CrystalNNFingerprint.from_preset("ops")
         one.sites = np.mean([finder.featurize(structure, site) for site in range(len(structure))], axis=0)
     except Exception:
         one.valid, one.sites = False, None

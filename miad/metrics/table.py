@@ -9,8 +9,14 @@ from miad.core.files import write_text
 from miad.core.statistics import Rate
 from miad.core.tabular import Rows, interval, markdown_table, rate_cells, rate_columns, rate_of, read_csv, write_csv
 
-RATES = ("structural_validity", "structural_validity_self_images", "compositional_validity", "validity")
-RATES += ("coverage_recall", "coverage_precision")
+RATES = (
+    "structural_validity",
+    "structural_validity_self_images",
+    "compositional_validity",
+    "validity",
+    "coverage_recall",
+    "coverage_precision",
+)
 DISTANCES = ("d_rho", "d_elem")
 DRAWS = ("cdvae", "as_paper")
 VERSIONS = ("smact", "matminer", "pymatgen-core")  # of what validity and fingerprints depend on
