@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import miad
-from miad.config.resolve import read_settings
+from miad.config.resolve import default_config, read_settings
 from miad.config.sections import SECTIONS
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space
@@ -53,6 +53,7 @@ CHAIN = {
     "report": ("report.page.step", "the report of all runs as one HTML file"),
 }
 STEPS = COMMANDS | CHAIN
+ANYWHERE = ("metrics",)  # steps of the chain that judge anybody's crystals too, outside a checkout
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -122,7 +123,8 @@ def parse(name: str, run: Callable, arguments: list[str]) -> dict[str, Any]:
     values = vars(parser.parse_args(arguments))
     for key, value in values.items():
         if value is None and hints[key] in SECTIONS.values():
-            values[key] = read_settings("config.yaml", hints[key], check_runs)
+            place = default_config() if name in ANYWHERE else "config.yaml"
+            values[key] = read_settings(place, hints[key], check_runs)
     return values
 
 

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import miad
-from miad.config.resolve import read_sections
+from miad.config.resolve import default_config, read_sections
 from miad.config.sections import Hull, Relax, Report, Sun, from_record
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
@@ -181,12 +181,9 @@ def _settings(config: str | None, calculator: str, protocols: str | None) -> tup
     """Thresholds and settings of the relaxation, from a config file or JSON of sections."""
     if protocols not in (None, "headline", "all"):
         raise MiadError(f"--protocols is '{protocols}'; use headline or all. What they are is in config.yaml: sun.")
-    if not (config and config.lstrip().startswith("{")):
-        shipped = Path(miad.__file__).with_name("config.yaml")
-        places = [Path(config)] if config else [Path("config.yaml"), shipped]
-        config = next((str(place) for place in places if place.is_file()), None)
-        if config is None:
-            raise MiadError(f"{places[0]} does not exist. Give --settings with the path of a config.yaml of miad.")
+    config = config or default_config()
+    if not config.lstrip().startswith("{") and not Path(config).is_file():
+        raise MiadError(f"{config} does not exist. Give --settings with the path of a config.yaml of miad.")
     place, relaxation, judging, report = read_sections(config, (Hull, Relax, Sun, Report), check_runs)
     report = dataclasses.replace(report, protocols=protocols or report.protocols)
     return place, dataclasses.replace(relaxation, calculators=[calculator]), judging, report

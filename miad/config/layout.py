@@ -33,7 +33,7 @@ FILES: dict[str, dict[str, str]] = {
         "verdicts": "{run}/sun/{calculator}/verdicts.jsonl",
         "row": "{run}/sun/{calculator}/row.json",
     },
-    "metrics": {"metrics": "{run}/metrics/metrics.json"},
+    "metrics": {"metrics": "{run}/metrics/metrics.json", "crystals": "{run}/metrics/crystals.csv"},
     "dft": {
         "queue": "{run}/dft/queue.jsonl",
         "plan": "{run}/dft/plan.json",

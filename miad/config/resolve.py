@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
+import miad
 from miad.config.schema import checked
 from miad.config.sections import SECTIONS, UPSTREAM, Section, build, from_record, settings_json
 from miad.core.errors import MiadError
@@ -157,6 +158,12 @@ def homes(runs: dict[str, dict]) -> dict[str, dict[str, str]]:
         first: dict[tuple[str | None, ...], str] = {}
         found[step] = {run: first.setdefault(tuple(map(text.get, upstream)), run) for run, text in texts.items()}
     return found
+
+
+def default_config() -> str:
+    """./config.yaml, or where there is none, the one that came with miad: for what is used outside a checkout."""
+    own = Path("config.yaml")
+    return str(own if own.is_file() else Path(miad.__file__).with_name("config.yaml"))
 
 
 def read_settings(text: str, kind: type[Section], check: Check | None = None) -> Section:

@@ -261,7 +261,12 @@ class Metrics:
     dataset: Dataset
     enabled: Annotated[bool, Field(description="Whether results/metrics.csv is part of all.")]
     cutoffs: Annotated[Cutoffs | None, Field(description="Of coverage; null: as dataset.")]
-    scaler: Annotated[Text | None, Field(description="JSON of magpie means and stds; null: of the test split.")]
+    scaler: Annotated[
+        Text | None, Field(description="cdvae, or JSON of magpie means and stds; null: of the test split.")
+    ]
+    self_images: Annotated[
+        bool, Field(description="Whether an atom too close to its own periodic images makes a structure invalid.")
+    ]
     workers: Workers
 
 

@@ -20,16 +20,25 @@ def compact(lattice: np.ndarray, frac_coords: np.ndarray) -> tuple[np.ndarray, n
 
 def closest_distance(lattice: np.ndarray, frac_coords: np.ndarray) -> float:
     """Shortest distance between two atoms of a periodic crystal, images of one atom included, Å."""
+    return min(closest_distances(lattice, frac_coords))
+
+
+def closest_distances(lattice: np.ndarray, frac_coords: np.ndarray) -> tuple[float, float]:
+    """Shortest distance between two different atoms of a periodic crystal, and from an atom to its own images, Å.
+
+    The first is infinite for a lone atom.
+    """
     reduced, frac = _reduced(lattice, frac_coords)
     frac = frac - np.floor(frac)
     # In a Minkowski-reduced cell the closest image of a point of the cell lies within one cell on each side.
     images = np.array(list(itertools.product((-1, 0, 1), repeat=3))) @ reduced  # (27, 3)
-    shortest = np.linalg.norm(images[np.any(images != 0, axis=1)], axis=1).min()
+    own = np.linalg.norm(images[np.any(images != 0, axis=1)], axis=1).min()
+    between = np.inf
     cart = frac @ reduced
     for index in range(len(cart) - 1):
         apart = cart[index + 1 :, None] - cart[index] + images  # (n_atoms - index - 1, 27, 3)
-        shortest = min(shortest, np.linalg.norm(apart, axis=-1).min())
-    return float(shortest)
+        between = min(between, np.linalg.norm(apart, axis=-1).min())
+    return float(between), float(own)
 
 
 def _reduced(lattice: np.ndarray, frac_coords: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

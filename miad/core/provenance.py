@@ -8,8 +8,8 @@ from pathlib import Path
 
 import miad
 
-# pymatgen decides corrections and matches, chgnet and torch the energies.
-PACKAGES = ("torch", "chgnet", "fairchem-core", "pymatgen", "numpy", "scipy")
+# pymatgen decides corrections and matches, matminer the fingerprints, chgnet and torch the energies.
+PACKAGES = ("torch", "chgnet", "fairchem-core", "pymatgen", "pymatgen-core", "matminer", "numpy", "scipy")
 
 
 @cache

@@ -1,6 +1,5 @@
-"""Quantities of one crystal for appendix E: validity, fingerprints of structure and composition, density."""
+"""Quantities of one crystal for appendix E: distances, validity, fingerprints of structure and composition, density."""
 
-import logging
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -9,110 +8,127 @@ from typing import Any
 
 import numpy as np
 
+from miad.core.cells import closest_distances
 from miad.core.crystal import Crystal, plain
 from miad.core.files import read_cache, write_cache
-from miad.core.sound import MIN_VOLUME, fault, is_decoded
+from miad.core.provenance import versions
+from miad.core.sound import MIN_VOLUME, fault, foreign_elements, is_decoded, is_finite
 from miad.machine.cores import num_cores
 from miad.machine.parallel import Processes
+from miad.metrics.validity import composition_fault
 from miad.sun.matching.reduced import content_key
 
-log = logging.getLogger("miad")
-
-MIN_DISTANCE = 0.5  # Å between any two atoms of a valid structure, periodic images included
+MIN_DISTANCE = 0.5  # Å between any two atoms of a valid structure
 CHUNK = 20  # crystals handed to a process at a time
+MAX_REASON = 200  # characters
+WITH_RADII = range(1, 97)  # H to Cm: elements of which pymatgen knows a radius, which CrystalNN needs
 
 
 @dataclass(frozen=True)
 class Description:
-    """Quantities of one crystal for the metrics; the defaults describe a sample that could not be read.
+    """Quantities of one crystal for the metrics; None if it has no such quantity.
 
     Attributes:
-        is_structure_valid, is_composition_valid: see the functions of these names.
-        structure: mean of the CrystalNN fingerprints of the sites, (61,); None if it cannot be had.
-        composition: magpie features, (132,), not scaled; None if they cannot be had.
+        fault: reason why there is no crystal, or no cell with atoms in it.
+        composition_fault: reason why the composition is not valid.
+        fingerprint_fault: reason why it has not both fingerprints.
+        volume: Å³ per cell.
+        distance: Å, shortest between two different atoms; None for a lone atom.
+        image_distance: Å, shortest from an atom to its own periodic images.
+        structure: mean of the CrystalNN fingerprints of the sites, (61,).
+        composition: magpie features, (132,), not scaled; NaN where an element has no value.
         density: g/cm³.
         num_elements: number of elements.
     """
 
-    is_structure_valid: bool = False
-    is_composition_valid: bool = False
+    fault: str | None = None
+    composition_fault: str | None = None
+    fingerprint_fault: str | None = None
+    volume: float | None = None
+    distance: float | None = None
+    image_distance: float | None = None
     structure: np.ndarray | None = None
     composition: np.ndarray | None = None
     density: float | None = None
     num_elements: int | None = None
 
     @property
-    def is_valid(self) -> bool:
-        """Both validities."""
-        return self.is_structure_valid and self.is_composition_valid
+    def is_composition_valid(self) -> bool:
+        """Whether SMACT finds oxidation states for the composition; see `composition_fault`."""
+        return self.num_elements is not None and self.composition_fault is None
 
+    @property
+    def has_fingerprints(self) -> bool:
+        """Whether it can be covered at all: both fingerprints are there."""
+        return self.structure is not None and self.composition is not None
 
-def structural_validity(crystal: Crystal) -> bool:
-    """Whether no two atoms are closer than 0.5 Å and the cell has a volume of at least 0.1 Å³.
+    def is_structure_valid(self, *, self_images: bool) -> bool:
+        """Whether atoms are at least 0.5 Å apart in a cell of at least 0.1 Å³.
 
-    An atom and its own periodic images count as a pair too.
-    """
-    return fault(crystal, min_volume=MIN_VOLUME, min_distance=MIN_DISTANCE) is None
+        Args:
+            self_images: whether an atom and its own periodic images are a pair too. The scripts of CDVAE and DiffCSP,
+                and so the published figures, leave them out.
+        """
+        if self.fault is not None or self.image_distance is None:
+            return False
+        apart = math.inf if self.distance is None else self.distance
+        return (min(apart, self.image_distance) if self_images else apart) >= MIN_DISTANCE
 
-
-@cache
-def compositional_validity(elements: tuple[str, ...], counts: tuple[int, ...]) -> bool:
-    """Whether some oxidation states make a composition neutral with the anions the more electronegative elements.
-
-    One-element crystals and alloys of metals are valid. The oxidation states are those of SMACT's 2014 list, which
-    the published figures were computed with.
-
-    Args:
-        elements: symbols.
-        counts: how many of each, without a common divisor.
-
-    Source: CDVAE, arXiv:2110.06197, with SMACT, Davies et al., J. Open Source Softw. 4, 1361 (2019).
-    """
-    import smact
-
-    if len(elements) == 1 or all(element in smact.metals for element in elements):
-        return True
-    known = [smact.Element(element) for element in elements]
-    electronegativities = [element.pauling_eneg for element in known if element.pauling_eneg is not None]
-    states = [element.oxidation_states_smact14 or [] for element in known]
-    if len(electronegativities) < len(known):  # without a value the order cannot be wrong
-        return _can_be_neutral(states, counts)
-    # The anions are all more electronegative than the cations: those from some value on, and no others.
-    for least in {*electronegativities, math.inf}:
-        allowed = [
-            [state for state in its if (state <= 0 if value >= least else state >= 0)]
-            for its, value in zip(states, electronegativities, strict=True)
-        ]
-        if _can_be_neutral(allowed, counts):
-            return True
-    return False
-
-
-def _can_be_neutral(states: list[list[int]], counts: tuple[int, ...]) -> bool:
-    """Whether one state of each element can add up to no charge; sums, since of 12 elements there are 10¹⁰ choices."""
-    sums = {0}
-    for its, number in zip(states, counts, strict=True):
-        sums = {total + number * state for total in sums for state in its}
-    return 0 in sums
+    def is_valid(self, *, self_images: bool) -> bool:
+        """Both validities; without fingerprints a crystal is invalid, as in CDVAE's script."""
+        return self.is_composition_valid and self.is_structure_valid(self_images=self_images) and self.has_fingerprints
 
 
 def describe(crystal: Crystal) -> Description:
-    """The quantities of one crystal; a fingerprint that fails is None."""
-    if not is_decoded(crystal):
-        return Description()
-    composition = crystal.structure.composition
-    reduced = composition.element_composition.get_integer_formula_and_factor()[1]
-    amounts = composition.get_el_amt_dict()
-    elements = tuple(sorted(amounts))
-    counts = tuple(round(amounts[element] / reduced) for element in elements)
+    """The quantities of one crystal, and the reasons for those that it has not."""
+    if not is_decoded(crystal) or foreign_elements(crystal):
+        return Description(fault=_short(crystal.failure or fault(crystal)))
+    elements, counts = reduced_counts(crystal)
+    known: dict[str, Any] = {
+        "composition_fault": composition_fault(elements, counts),
+        "num_elements": len(elements),
+        "volume": crystal.volume if is_finite(crystal) else None,
+    }
+    if wrong := fault(crystal, min_volume=MIN_VOLUME):
+        return Description(fault=_short(wrong), fingerprint_fault=_short(wrong), **known)
+    distance, image_distance = closest_distances(crystal.lattice, crystal.frac_coords)
+    composition, no_features = _tried(composition_fingerprint, crystal)
+    structure, no_sites = _tried(structure_fingerprint, crystal)
     return Description(
-        is_structure_valid=structural_validity(crystal),
-        is_composition_valid=compositional_validity(elements, counts),
-        structure=structure_fingerprint(crystal),
-        composition=composition_fingerprint(crystal),
-        density=float(crystal.structure.density) if crystal.volume > 0 else None,
-        num_elements=len(elements),
+        **known,
+        fingerprint_fault=no_sites or no_features,
+        distance=distance if math.isfinite(distance) else None,
+        image_distance=image_distance,
+        structure=structure,
+        composition=composition,
+        density=float(crystal.structure.density),
     )
+
+
+def reduced_counts(crystal: Crystal) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Elements in the order of atomic numbers, and how many of each the reduced formula has."""
+    amounts = crystal.element_counts
+    divisor = math.gcd(*amounts.values())
+    return tuple(amounts), tuple(number // divisor for number in amounts.values())
+
+
+def _short(reason: object) -> str:
+    """A reason as one line of a table."""
+    text = " ".join(str(reason).split())
+    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 1] + "…"
+
+
+def _tried(fingerprint: Any, crystal: Crystal) -> tuple[np.ndarray | None, str | None]:
+    """A fingerprint, or the reason why there is none.
+
+    Any error of a featurizer is the crystal's: one odd crystal of 10,000 does not cost the metrics of the others.
+    """
+    try:
+        return fingerprint(crystal), None
+    except Exception as error:
+        if heavy := foreign_elements(crystal, WITH_RADII):
+            return None, f"CrystalNN knows no radius of {', '.join(heavy)}"
+        return None, _short(f"{fingerprint.__name__.replace('_', ' ')}: {type(error).__name__}: {error}")
 
 
 @cache
@@ -123,33 +139,34 @@ def _featurizers() -> tuple[Any, Any]:
     return CrystalNNFingerprint.from_preset("ops"), ElementProperty.from_preset("magpie", impute_nan=False)
 
 
-def structure_fingerprint(crystal: Crystal) -> np.ndarray | None:
-    """Mean over sites of the CrystalNN "ops" fingerprint, (61,); None if a site has none."""
+def structure_fingerprint(crystal: Crystal) -> np.ndarray:
+    """Mean over sites of the CrystalNN "ops" fingerprint, (61,).
+
+    Raises:
+        Exception: a site has none, by whatever error of matminer or pymatgen.
+    """
     sites, _ = _featurizers()
     structure = crystal.structure
-    try:
-        found = [sites.featurize(structure, site) for site in range(len(structure))]
-    # TypeError: an element without a radius, such as Bk.
-    except (ValueError, TypeError, IndexError, RuntimeError, ZeroDivisionError, np.linalg.LinAlgError) as error:
-        log.info("%s has no structure fingerprint (%s)", crystal.crystal_id, error)
-        return None
-    return np.array(found).mean(axis=0)
+    mean = np.array([sites.featurize(structure, site) for site in range(len(structure))]).mean(axis=0)
+    if not np.isfinite(mean).all():
+        raise ValueError("a site has no finite fingerprint")
+    return mean
 
 
-def composition_fingerprint(crystal: Crystal) -> np.ndarray | None:
-    """Magpie features, (132,), NaN where an element has no value; None if the features cannot be had."""
+def composition_fingerprint(crystal: Crystal) -> np.ndarray:
+    """Magpie features, (132,), NaN where an element has no value.
+
+    Raises:
+        Exception: there are none, by whatever error of matminer.
+    """
     _, composition = _featurizers()
-    try:
-        return np.array(composition.featurize(crystal.structure.composition), dtype=float)
-    except (ValueError, KeyError, IndexError) as error:
-        log.info("%s has no composition fingerprint (%s)", crystal.crystal_id, error)
-        return None
+    return np.array(composition.featurize(crystal.structure.composition), dtype=float)
 
 
 def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path | None = None) -> list[Description]:
     """Descriptions in order, worked out on `workers` cores (None: all), or read from `cache_path` and added to it."""
     known = read_cache(cache_path, _description)
-    keys = [content_key(crystal) if is_decoded(crystal) else None for crystal in crystals]
+    keys = [_key(crystal) if is_decoded(crystal) else None for crystal in crystals]
     missing = {key: one for key, one in zip(keys, crystals, strict=True) if key is not None and key not in known}
     ones = list(missing.values())
     batches = [ones[start : start + CHUNK] for start in range(0, len(ones), CHUNK)]
@@ -159,7 +176,12 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
     if cache_path is not None and missing:
         records = {key: {name: plain(value) for name, value in vars(one).items()} for key, one in known.items()}
         write_cache(cache_path, {key: [record] for key, record in records.items()})
-    return [Description() if key is None else known[key] for key in keys]
+    return [describe(crystal) if key is None else known[key] for key, crystal in zip(keys, crystals, strict=True)]
+
+
+def _key(crystal: Crystal) -> str:
+    """Key of a description: of the crystal, of pymatgen's version (both in `content_key`) and of matminer's."""
+    return f"{content_key(crystal)}-{versions()['matminer']}"
 
 
 def _describe(crystals: list[Crystal]) -> list[Description]:

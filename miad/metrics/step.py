@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,15 @@ from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.provenance import versions
 from miad.core.statistics import wilson
+from miad.core.tabular import Rows, write_csv
 from miad.io.any_format import name_of, read_any
 from miad.metrics.fingerprints import Description, describe_all
+from miad.metrics.scaler import Scaler, chosen_scaler
+from miad.metrics.validity import SMACT
 
 log = logging.getLogger("miad")
-Scaler = tuple[np.ndarray, np.ndarray]  # mean and deviation of the magpie features, (132,) each
 
+COMMONEST = 3  # reasons that the log names
 CDVAE_DRAW = 1000  # valid samples that CDVAE compares; the authors of MiAD draw as many as the test split has
 # Largest distances of fingerprints that count as covered: structure, composition. Source: CDVAE, arXiv:2110.06197.
 CUTOFFS = {"mp_20": (0.4, 10.0), "perov_5": (0.2, 4.0), "carbon_24": (0.2, 4.0)}
@@ -52,48 +56,39 @@ def _points(part: list[Description], scaler: Scaler) -> tuple[np.ndarray, np.nda
     """Structures (n, 61) and scaled features (n, 132) of the crystals that have both; NaN becomes 0, the mean."""
     mean, deviation = scaler
     both = [(one.structure, one.composition) for one in part]
-    kept = [(one, other) for one, other in both if one is not None and other is not None and np.isfinite(one).all()]
+    kept = [(one, other) for one, other in both if one is not None and other is not None]
     structures, compositions = (np.array([pair[axis] for pair in kept]) for axis in range(2))
     features = (compositions.reshape(-1, len(mean)) - mean) / np.where(deviation > 0, deviation, 1.0)
     return structures, np.nan_to_num(features)
 
 
 def property_distances(
-    samples: list[Description], test: list[Description], draw: int, seed: int
+    valid: list[Description], test: list[Description], draw: int, seed: int
 ) -> dict[str, float | int | None]:
     """Wasserstein distances of density (g/cm³) and number of elements: drawn valid samples against the test split."""
     from scipy.stats import wasserstein_distance
 
-    valid = [one for one in samples if one.is_valid]
     chosen = np.random.default_rng([seed, draw]).permutation(len(valid))[:draw]
     drawn = [valid[index] for index in chosen]
-    if not drawn or not test:
+    real = [one for one in test if one.density is not None]  # not those that cannot be read
+    if not drawn or not real:
         return {"drawn": 0, "d_rho": None, "d_elem": None}
 
     def distance(name: str) -> float:
-        return float(wasserstein_distance(*([getattr(one, name) for one in part] for part in (drawn, test))))
+        return float(wasserstein_distance(*([getattr(one, name) for one in part] for part in (drawn, real))))
 
     return {"drawn": len(drawn), "d_rho": distance("density"), "d_elem": distance("num_elements")}
 
 
-def scaler_of(described: list[Description]) -> Scaler:
-    """Mean and deviation of the magpie features of a set of crystals, NaN left out."""
-    features = np.array([one.composition for one in described if one.composition is not None])
-    return np.nanmean(features, axis=0), np.nanstd(features, axis=0)
-
-
-def read_scaler(path: Path) -> Scaler:
-    """Mean and deviation of the magpie features, from JSON with the keys means and stds; a MiadError if it is not."""
-    try:
-        record = json.loads(Path(path).read_text(encoding="utf-8"))
-        return np.array(record["means"], dtype=float), np.array(record["stds"], dtype=float)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MiadError(
-            f"{path} is no scaler ({error!r}); it needs the lists means and stds. Correct metrics.scaler."
-        ) from error
-
-
-def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, run: str | None = None) -> None:
+def run(
+    settings: Metrics,
+    *,
+    samples: list[Path],
+    test: Path,
+    metrics: Path,
+    crystals: Path | None = None,
+    run: str | None = None,
+) -> None:
     """Compute the metrics of appendix E for the samples of one run, or for anybody's crystals.
 
     Args:
@@ -101,6 +96,7 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, ru
         samples: crystals as generated, all shards, in any format that `miad evaluate` reads
         test: crystals of the test split, likewise; their descriptions are kept beside the file
         metrics: JSON to write
+        crystals: CSV to write, one row per sample; beside the JSON, as {name}.crystals.csv, if left out
         run: its name in the table; the name of the first file, if left out
 
     Raises:
@@ -110,40 +106,74 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, ru
     given: list[Crystal] = [crystal for path in samples for crystal in read_any(path, name)]
     if not given:
         raise MiadError(f"{', '.join(map(str, samples))} holds no samples. Sample first.")
-    scaler = read_scaler(Path(settings.scaler)) if settings.scaler else None
-    described = test.with_name(f"{name_of(test)}.described.jsonl.gz")
-    real = describe_all(read_any(test, "test"), settings.workers, described)
+    real = describe_all(read_any(test, "test"), settings.workers, test.with_name(f"{name_of(test)}.metrics.jsonl.gz"))
+    scaler, scaler_name = chosen_scaler(settings.scaler, real)
     made = describe_all(given, settings.workers)
     cutoffs = settings.cutoffs or (settings.dataset.name if settings.dataset.name in CUTOFFS else "mp_20")
     record = {
         "run": name,
         "dataset": settings.dataset.name,
         "cutoffs": cutoffs,
-        "scaler": settings.scaler or "mean and deviation of the test split",
+        "scaler": scaler_name,
+        "self_images": settings.self_images,
         "seed": settings.seed,
-        **summary(made, real, scaler or scaler_of(real), CUTOFFS[cutoffs], settings.seed),
-        "versions": versions(),
+        **summary(made, real, scaler, CUTOFFS[cutoffs], settings),
+        "versions": {**versions(), "smact": f"{SMACT} (its tables)"},
     }
+    lines = rows(given, made, settings.self_images)
+    write_csv(crystals or metrics.with_suffix(".crystals.csv"), lines[0], lines)
     write_text(metrics, json.dumps(record, indent=1) + "\n")
     for metric, rate in record["rates"].items():
         log.info("%s: %d of %d", metric.replace("_", " "), rate["count"], rate["of"])
+    for what, part in (("samples", made), ("test crystals", real)):
+        reasons = Counter(one.fault or one.fingerprint_fault for one in part if not one.has_fingerprints)
+        for reason, number in reasons.most_common(COMMONEST):
+            log.warning("%d of %d %s without fingerprints: %s", number, len(part), what, reason)
+
+
+def rows(crystals: list[Crystal], described: list[Description], self_images: bool) -> Rows:
+    """The table of samples: what is valid, what it was judged by, and the reasons for what is not."""
+    return [
+        {
+            "crystal_id": crystal.crystal_id,
+            "source_id": crystal.source_id,
+            "formula": None if one.num_elements is None else crystal.reduced_formula,
+            "composition_valid": one.is_composition_valid,
+            "structure_valid": one.is_structure_valid(self_images=self_images),
+            "structure_valid_self_images": one.is_structure_valid(self_images=True),
+            "valid": one.is_valid(self_images=self_images),
+            "has_fingerprints": one.has_fingerprints,
+            "smallest_distance": one.distance,
+            "smallest_self_image_distance": one.image_distance,
+            "volume": one.volume,
+            "density": one.density,
+            "num_elements": one.num_elements,
+            "composition_reason": one.composition_fault,
+            "fingerprint_reason": one.fingerprint_fault,
+            "failure": one.fault,
+        }
+        for crystal, one in zip(crystals, described, strict=True)
+    ]
 
 
 def summary(
-    made: list[Description], real: list[Description], scaler: Scaler, cutoffs: tuple[float, float], seed: int
+    made: list[Description], real: list[Description], scaler: Scaler, cutoffs: tuple[float, float], settings: Metrics
 ) -> dict:
     """The columns of Table 6, each rate with its count, denominator and 95 % interval in percent."""
     recalled, precise = coverage(made, real, scaler, cutoffs)
-    counts = {
-        "structural_validity": (sum(one.is_structure_valid for one in made), len(made)),
-        "compositional_validity": (sum(one.is_composition_valid for one in made), len(made)),
-        "validity": (sum(one.is_valid for one in made), len(made)),
-        "coverage_recall": (recalled, len(real)),
-        "coverage_precision": (precise, len(made)),
+    valid = [one for one in made if one.is_valid(self_images=settings.self_images)]
+    validity = {
+        "structural_validity": sum(one.is_structure_valid(self_images=settings.self_images) for one in made),
+        "structural_validity_self_images": sum(one.is_structure_valid(self_images=True) for one in made),
+        "compositional_validity": sum(one.is_composition_valid for one in made),
+        "validity": len(valid),
     }
+    counts = {name: (count, len(made)) for name, count in validity.items()}
+    counts |= {"coverage_recall": (recalled, len(real)), "coverage_precision": (precise, len(made))}
     rates = {
         name: {"count": count, "of": total, **vars(wilson(count, total).percent())}
         for name, (count, total) in counts.items()
     }
     draws = {"cdvae": CDVAE_DRAW, "as_paper": len(real)}
-    return {"rates": rates, "distances": {name: property_distances(made, real, n, seed) for name, n in draws.items()}}
+    distances = {name: property_distances(valid, real, number, settings.seed) for name, number in draws.items()}
+    return {"rates": rates, "distances": distances}

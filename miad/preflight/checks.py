@@ -10,6 +10,7 @@ from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
 from miad.hull.sources import MATERIALS_PROJECT
 from miad.io.download import is_url
+from miad.metrics.scaler import CDVAE
 from miad.model.weights import FIRST
 from miad.relax.potentials.register import blamed, potential, settings_of
 
@@ -114,7 +115,7 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
             "hull.source": None if hull["source"] in ("dataset", MATERIALS_PROJECT) else hull["source"],
             "hull.references": hull["references"],
         },
-        "metrics": {"metrics.scaler": run["metrics"]["scaler"]},
+        "metrics": {"metrics.scaler": None if run["metrics"]["scaler"] == CDVAE else run["metrics"]["scaler"]},
         "vasp": {"vasp.replay": run["vasp"]["replay"] if run["dft"]["enabled"] else None},
     }
     found: dict[str, list[str]] = {}

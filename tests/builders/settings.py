@@ -42,6 +42,7 @@ def sun_settings(names=tuple(PROTOCOLS), headline="strict", missing="report") ->
     return Sun(seed=0, hull=hull_settings(missing=missing), protocol=headline, protocols=protocols, workers=1)
 
 
-def metrics_settings(dataset: str = "toy", cutoffs: str | None = None) -> Metrics:
+def metrics_settings(dataset: str = "toy", **changes) -> Metrics:
     named = dataclasses.replace(dataset_settings(), name=dataset)
-    return Metrics(seed=0, dataset=named, enabled=True, cutoffs=cutoffs, scaler=None, workers=1)
+    chosen = {"enabled": True, "cutoffs": None, "scaler": "cdvae", "self_images": False, "workers": 1, **changes}
+    return Metrics(seed=0, dataset=named, **chosen)

@@ -5,6 +5,7 @@ rule metrics:
         own=own("metrics"),
     output:
         metrics=at("metrics", "metrics"),
+        crystals=at("metrics", "crystals"),
     log:
         "results/{run}/metrics/metrics.log",
     conda:
@@ -20,6 +21,7 @@ rule metrics:
             --samples {input.samples:q} \
             --test {input.test:q} \
             --metrics {output.metrics:q} \
+            --crystals {output.crystals:q} \
             --run {wildcards.run:q} \
             --settings {params.settings:q} \
             >{log:q} 2>&1
