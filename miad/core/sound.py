@@ -33,14 +33,16 @@ NUMBERS = ("energy_per_atom", "initial_energy_per_atom", "rms_displacement", "vo
 
 
 def sound(crystal: Crystal, step: str) -> Crystal:
-    """The crystal itself, or in its place one without atoms that failed at `step`, with the reason.
+    """The crystal itself, or failed at `step` with the reason; without atoms if that is a step of reading.
 
     Cells, coordinates and elements are looked at, and every number that the crystal carries, such as its energy. One
     that failed before passes as it is.
     """
     if crystal.failure is not None or (reason := fault(crystal) or odd_number(crystal)) is None:
         return crystal
-    return unread(crystal.crystal_id, step, reason, crystal.source_id)
+    if step in BEFORE_RELAXATION:
+        return unread(crystal.crystal_id, step, reason, crystal.source_id)
+    return crystal.failed(step, reason)
 
 
 def unread(crystal_id: str, step: str, reason: str, source_id: str | None = None) -> Crystal:

@@ -58,7 +58,13 @@ class Tally:
         return "; ".join([*told, *([f"{rest} for other reasons"] if rest else [])])
 
     def report(self, max_share: float | None, remedy: str) -> None:
-        """Say what failed, or refuse the input.
+        """Say what failed, or refuse the input as `check` does."""
+        self.check(max_share, remedy)
+        if self.kinds:
+            log.warning("%s", self)
+
+    def check(self, max_share: float | None, remedy: str) -> None:
+        """Refuse an input of which too little is left.
 
         Args:
             max_share: of a reference; None where the failed ones stay in the count, as samples do.
@@ -78,8 +84,6 @@ class Tally:
                 f" them: {self.reasons}. {remedy} Or raise unreadable.max_share in config.yaml (of `miad evaluate`:"
                 " --max-unreadable)."
             )
-        if self.kinds:
-            log.warning("%s", self)
 
 
 def tally(
