@@ -334,7 +334,22 @@ class Report:
 
 SECTIONS: dict[str, type] = {
     kind.__name__.lower(): kind
-    for kind in (Unreadable, Dataset, Mirage, Diffusion, Network, Train, Sample, Relax, Hull, Sun, Metrics, Dft, Vasp, Report)
+    for kind in (
+        Unreadable,
+        Dataset,
+        Mirage,
+        Diffusion,
+        Network,
+        Train,
+        Sample,
+        Relax,
+        Hull,
+        Sun,
+        Metrics,
+        Dft,
+        Vasp,
+        Report,
+    )
 }
 _DFT = ["dataset", "train", "sample", "relax", "hull", "sun", "dft", "vasp"]
 # The sections that the results of a step depend on; runs that agree in them share the results.
