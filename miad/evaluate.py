@@ -119,9 +119,8 @@ def run(crystals: Path, **options: Any) -> None:
     _relax(settings.relax, given.out, given.calculator)
     _judge(given, settings, known)
     samples = of_crystals(given.crystals, read_crystals(given.out / "ledger.jsonl"), read.ATTEMPTED)
-    for tally in (*tallies, samples):
-        if tally.kinds:
-            log.warning("%s", tally)
+    for line in (*table.notes, *(tally for tally in (*tallies, samples) if tally.kinds)):
+        log.warning("%s", line)
     log.info("results are in %s: sun_table.md, ledger.csv, candidates.csv, cif/", given.out)
 
 

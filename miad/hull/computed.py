@@ -1,6 +1,5 @@
 """Computed entries as pymatgen writes them: one functional family, elements without charges, finite energies."""
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +13,6 @@ from miad.hull.convex import Entry, formula_of
 SPECIES = re.compile(r"([A-Z][a-z]?)([\d.]*[+-]|[+-][\d.]+)?(,.*)?")  # e.g. Fe, Fe3+, Fe+3, Fe2+,spin=5
 
 T = TypeVar("T")
-log = logging.getLogger("miad")
 
 GGA = "GGA"  # PBE with and without U, which MP2020's corrections reconcile
 SAME_FAMILY = {"": GGA, "PBE": GGA, "PE": GGA}  # a record that does not say is taken for GGA
@@ -40,8 +38,10 @@ def correction(record: Mapping[str, Any]) -> float:
     return _number(record, "correction") if record.get("correction") else 0.0
 
 
-def of_one_family(records: list[T], families: list[str], wanted: str | None, frame: str, where: str) -> list[T]:
-    """Those records whose energies may be compared; the others are left out aloud.
+def of_one_family(
+    records: list[T], families: list[str], wanted: str | None, frame: str, where: str
+) -> tuple[list[T], list[str]]:
+    """Those records whose energies may be compared, and notes of the others.
 
     Args:
         records: in the order of `families`.
@@ -67,11 +67,12 @@ def of_one_family(records: list[T], families: list[str], wanted: str | None, fra
             f" {found}, of which hull.functional takes {name}. Give entries of GGA, or set hull.energy_frame (of `miad"
             " evaluate`: --hull-frame) to uncorrected."
         )
+    notes = []
     if name != GGA:
-        log.warning("%s: all entries are %s; compare it with energies of that functional only.", where, name)
+        notes.append(f"{where}: all entries are {name}; compare them with energies of that functional only.")
     if others := ", ".join(f"{count} of {other}" for other, count in sorted(counts.items()) if other != name):
-        log.warning("%s: %s left out, the hull is that of the %d of %s.", where, others, counts[name], name)
-    return [record for record, other in zip(records, families, strict=True) if other == name]
+        notes.append(f"{where}: {others} left out, the hull is that of the {counts[name]} of {name}.")
+    return [record for record, other in zip(records, families, strict=True) if other == name], notes
 
 
 def family(record: Any) -> str:

@@ -49,12 +49,14 @@ class HullTable:
         energy_frame: `mp2020` or `uncorrected`.
         source: file or URL, and its checksum.
         entries: the lowest entry of each reduced formula; higher ones cannot touch the hull.
+        notes: what of the source was left out, a sentence each; not written with the table.
     """
 
     name: str
     energy_frame: str
     source: str
     entries: list[Entry]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Entries of one file: each checked on its own, what cannot be read counted and bounded, repeated ones made one."""
 
-import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
@@ -9,12 +8,13 @@ from miad.core.errors import MiadError
 from miad.core.unreadable import tally
 from miad.hull.convex import ROUND_OFF, Entry, checked
 
-log = logging.getLogger("miad")
 T = TypeVar("T")
 
 
-def gathered(path: Path, records: Iterable[tuple[str, T]], make: Callable[[T], Entry], max_share: float) -> list[Entry]:
-    """The entries of a file; those that cannot be read are left out aloud.
+def gathered(
+    path: Path, records: Iterable[tuple[str, T]], make: Callable[[T], Entry], max_share: float
+) -> tuple[list[Entry], list[str]]:
+    """The entries of a file that can be read, and notes of those that are left out.
 
     Args:
         path: the file.
@@ -33,8 +33,11 @@ def gathered(path: Path, records: Iterable[tuple[str, T]], make: Callable[[T], E
         except MiadError as error:
             failures.append((name, str(error)))
     found = tally(path, "entries", "are left out of the hull", failures, len(entries) + len(failures))
-    found.report(max_share, "Correct them, or leave them out.")
-    return _each_once(path, entries)
+    found.check(max_share, "Correct them, or leave them out.")
+    kept, notes = _each_once(path, entries), [str(found)] if failures else []
+    if repeated := len(entries) - len(kept):
+        notes.append(f"{path}: {repeated} entries repeat others of the same id and count once")
+    return kept, notes
 
 
 def _each_once(path: Path, entries: list[tuple[str, Entry]]) -> list[Entry]:
@@ -55,8 +58,6 @@ def _each_once(path: Path, entries: list[tuple[str, Entry]]) -> list[Entry]:
             if before is not entry:
                 continue
         kept.append(entry)
-    if len(kept) < len(entries):
-        log.warning("%s: %d entries repeat others of the same id and count once", path, len(entries) - len(kept))
     return kept
 
 

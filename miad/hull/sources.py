@@ -53,13 +53,16 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
     path = _local(settings.source, settings.checksum, "hull.source")
     provenance = f"{settings.source} {settings.checksum or 'sha256:' + checksum(path, 'sha256')}"
     table = from_json(path, settings) if ".json" in Path(settings.source).suffixes else from_csv(path, settings)
+    for note in table.notes:
+        log.warning("%s", note)
     if not table.entries:
         raise MiadError(f"{path} holds no entries. Give another hull.source (of `miad evaluate`: --hull).")
     # Corrections do not touch the elements, so their references fit either frame.
     elements = [Entry(symbol, energy, "elemental reference") for symbol, energy in _references(settings).items()]
     # A table that miad wrote keeps the name it was given; the file name serves for the others.
     name, source = table.name or Path(settings.source).name, table.source or provenance
-    return HullTable(name, table.energy_frame, source, lowest_entries([*table.entries, *elements], str(path)))
+    entries = lowest_entries([*table.entries, *elements], str(path))
+    return HullTable(name, table.energy_frame, source, entries, table.notes)
 
 
 def from_crystals(settings: Hull, crystals: list[Crystal]) -> HullTable:
@@ -112,7 +115,8 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
             f"{path} holds formation energies ({energy}). Give the elemental references as hull.references (of `miad"
             " evaluate`: --hull-references), a JSON of {element: eV/atom}."
         )
-    numbered = of_one_family(list(enumerate(rows, 2)), list(map(family, rows)), settings.functional, frame, str(path))
+    families = list(map(family, rows))
+    numbered, notes = of_one_family(list(enumerate(rows, 2)), families, settings.functional, frame, str(path))
 
     def entry(row: dict[str, str]) -> Entry:
         value = finite(row[energy])
@@ -123,7 +127,8 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
         return Entry(row[formula] or "", value, _identity(row))
 
     named = [(f"row {line} ({_identity(row) or row[formula]})", row) for line, row in numbered]
-    return HullTable("", frame, "", gathered(path, named, entry, settings.dataset.bound.max_share))
+    entries, more = gathered(path, named, entry, settings.dataset.bound.max_share)
+    return HullTable("", frame, "", entries, (*notes, *more))
 
 
 def _identity(row: Mapping[str, str]) -> str | None:
@@ -155,12 +160,12 @@ def from_json(path: Path, settings: Hull) -> HullTable:
     if not isinstance(records, list):
         raise MiadError(f"{path} is no list of computed entries, as pymatgen's ComputedEntry.as_dict writes them.")
     families = list(map(family, records))
-    named = of_one_family(list(enumerate(records, 1)), families, settings.functional, frame, str(path))
-    if frame == CORRECTED and not any(isinstance(one, dict) and one.get("correction") for _, one in named):
-        log.warning("%s: no entry carries a correction; are the energies really MP2020-corrected?", path)
-    entries = [(f"entry {number}{_id_of(record)}", record) for number, record in named]
-    make = partial(computed_entry, frame=frame)
-    return HullTable("", frame, "", gathered(path, entries, make, settings.dataset.bound.max_share))
+    numbered, notes = of_one_family(list(enumerate(records, 1)), families, settings.functional, frame, str(path))
+    if frame == CORRECTED and not any(isinstance(one, dict) and one.get("correction") for _, one in numbered):
+        notes.append(f"{path}: no entry carries a correction; are the energies really MP2020-corrected?")
+    named = [(f"entry {number}{_id_of(record)}", record) for number, record in numbered]
+    entries, more = gathered(path, named, partial(computed_entry, frame=frame), settings.dataset.bound.max_share)
+    return HullTable("", frame, "", entries, (*notes, *more))
 
 
 def _id_of(record: Any) -> str:

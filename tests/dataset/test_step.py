@@ -291,7 +291,7 @@ def test_unreadable_rows_can_be_skipped_counted_and_logged(make, caplog):
     made = make(rows, unreadable="skip", bound=Unreadable(max_share=0.5))
     assert [crystal.crystal_id[-1] for crystal in made["train"]] == ["0", "3"]
     assert "table.csv: 2 of 4 rows failed and are left out: 1 × its cif is empty (e.g. row 1, mp-001)" in caplog.text
-    with pytest.raises(MiadError, match="none of its 1 rows can be read, e.g. row 0, mp-001: its cif is empty"):
+    with pytest.raises(MiadError, match=r"none of its 1 rows can be read, e\.g\. row 0, mp-001: its cif is empty"):
         make([ROWS[1] | {"cif": ""}], unreadable="skip")
 
 
