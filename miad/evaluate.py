@@ -178,7 +178,9 @@ def _judge(given: Options, settings: Settings, known: dict[str, Path]) -> None:
 def _relax(settings: Relax, out: Path, calculator: str) -> None:
     """Relax the crystals of the folder, unless it holds them relaxed with the same settings."""
     key = {"crystals": checksum(out / "given.jsonl", "sha256"), **dataclasses.asdict(settings)}
-    text = json.dumps({name: value for name, value in key.items() if name not in ("workers", "device")}, indent=1)
+    text = json.dumps(
+        {name: value for name, value in key.items() if name not in ("workers", "device")}, indent=1, allow_nan=False
+    )
     done = out / "relaxed.json"
     if done.is_file() and (out / "relaxed.jsonl").is_file() and done.read_text(encoding="utf-8") == text:
         log.info("%s holds these crystals, relaxed with these settings", out)
@@ -210,7 +212,9 @@ def _known(path: Path, out: Path, split: str, max_share: float) -> tuple[Path, T
         return path, of_crystals(path, [], sun.NOT_KNOWN)  # Alex-MP-20, for one, has no test split
     name = "known" if split == "train" else f"known_{split}"
     copy, source = out / f"{name}.jsonl.gz", out / f"{name}.json"
-    content = path.is_file() and json.dumps({"sha256": checksum(path, "sha256"), "miad": miad.__version__, "all": True})
+    content = path.is_file() and json.dumps(
+        {"sha256": checksum(path, "sha256"), "miad": miad.__version__, "all": True}, allow_nan=False
+    )
     is_copied = content and copy.is_file() and source.is_file() and source.read_text(encoding="utf-8") == content
     crystals = read_crystals(copy) if is_copied else read_any(path, name)
     tally = of_crystals(path, crystals, sun.NOT_KNOWN)

@@ -398,7 +398,7 @@ def settings_json(run: dict, name: str) -> str:
 
     A field that has its default is left out, so that one which a later version adds does not train again.
     """
-    return json.dumps(without_defaults(build(run, SECTIONS[name])), sort_keys=True)
+    return json.dumps(without_defaults(build(run, SECTIONS[name])), sort_keys=True, allow_nan=False)
 
 
 def without_defaults(section: Any) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def fingerprint(path: Path) -> str | None:
         return None
     read = [one for one in _files(path) if _is_run(one.name) or _is_archive(one)]
     looks = [(str(one.relative_to(path)), one.stat().st_size, int(one.stat().st_mtime)) for one in read]
-    return hashlib.sha256(json.dumps(looks).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(looks, allow_nan=False).encode()).hexdigest()
 
 
 @contextmanager

@@ -124,7 +124,7 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, ru
         **summary(made, real, scaler or scaler_of(real), CUTOFFS[cutoffs], settings.seed),
         "versions": versions(),
     }
-    write_text(metrics, json.dumps(record, indent=1) + "\n")
+    write_text(metrics, json.dumps(record, indent=1, allow_nan=False) + "\n")
     for metric, rate in record["rates"].items():
         log.info("%s: %d of %d", metric.replace("_", " "), rate["count"], rate["of"])
 

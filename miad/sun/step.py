@@ -46,7 +46,7 @@ class Judged:
         """Write the three files."""
         write_crystals(ledger, self.ledger)
         write_verdicts(verdicts, self.verdicts)
-        write_text(row, json.dumps(self.row, indent=1) + "\n")
+        write_text(row, json.dumps(self.row, indent=1, allow_nan=False) + "\n")
 
 
 def run(
