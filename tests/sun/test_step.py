@@ -159,3 +159,25 @@ def test_no_samples_make_no_rates(files: dict) -> None:
     record = json.loads(files["row"].read_text())["protocols"]["strict"]
     assert set(record["counts"].values()) == {0}
     assert record["rates"]["sun"] == {"value": None, "low": None, "high": None}
+
+
+def test_the_row_says_what_could_not_be_read_or_judged(files: dict) -> None:
+    run(sun_settings(), **files)
+    said = json.loads(files["row"].read_text())["unreadable"]
+    assert len(said) == 1 and said[0].startswith("toy: 2 of 9 crystals failed and count as attempted: 1 × ")
+    known = [*read_crystals(files["train"]), *(salt(f"more-{n}", -3.0) for n in range(10))]
+    write_crystals(files["train"], [*known, salt("lost", -3.0).failed("read", "torn")])
+    run(sun_settings(), **files)
+    said = json.loads(files["row"].read_text())["unreadable"]
+    assert (
+        f"{files['train']}: 1 of {len(known) + 1} crystals failed and do not count as known: 1 × read: torn" in said[1]
+    )
+
+
+def test_known_crystals_of_which_too_many_cannot_be_read_are_refused(files: dict) -> None:
+    known = read_crystals(files["train"])
+    write_crystals(
+        files["train"], [*known, *(salt(f"lost-{n}", -3.0).failed("read", "torn") for n in range(len(known)))]
+    )
+    with pytest.raises(MiadError, match=r"crystals cannot be read, more than 0\.1 of them: .*read: torn.*--train"):
+        run(sun_settings(), **files)
