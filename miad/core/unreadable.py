@@ -100,9 +100,10 @@ def tally(
     return Tally(str(where), what, fate, total, failed if unread is None else unread, ordered)
 
 
-def of_crystals(where: Path | str, crystals: list[Crystal], fate: str) -> Tally:
-    """The tally of crystals by their failures."""
+def of_crystals(where: Path | str, crystals: list[Crystal], fate: str, step: str | None = None) -> Tally:
+    """The tally of crystals by their failures, or by those of one step."""
     broken = [(one, one.failure) for one in crystals if one.failure is not None and is_broken(one)]
+    broken = [(one, failure) for one, failure in broken if step in (None, failure.step)]
     failures = [(one.source_id or one.crystal_id, str(failure)) for one, failure in broken]
     unread = sum(failure.step in BEFORE_RELAXATION for _, failure in broken)
     return tally(where, "crystals", fate, failures, len(crystals), unread)

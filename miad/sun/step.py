@@ -120,7 +120,7 @@ def judge_run(
         samples.append(SampleVerdicts(crystal.crystal_id, energy, point.decomposition, of_sample))
         ledger.append(_learnt(crystal, point, energy, of_sample[settings.protocol]))
     records = {key: _record(protocols[key], count(crystals, energies, ones), ones) for key, ones in verdicts.items()}
-    failed = of_crystals(name, crystals, "count as attempted")
+    failed = of_crystals(name, crystals, "count as attempted", "read")
     row = _row(name, settings, convex, crystals, records)
     row["unreadable"] = [str(one) for one in (failed, *unreadable) if one.kinds]
     return Judged(ledger, samples, row)
