@@ -1,19 +1,22 @@
 """S.U.N. of anybody's crystals, by the steps of the workflow: hull, read, relax, sun, candidates and table."""
 
 import dataclasses
+import functools
 import json
 import logging
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import miad
 from miad.config.resolve import default_config, read_sections
 from miad.config.sections import Hull, Relax, Report, Sun, from_record
-from miad.core.crystal import write_crystals
+from miad.core.crystal import carry_energies, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
-from miad.core.sound import is_broken
-from miad.hull.convex import write_table
+from miad.core.unreadable import Tally, of_crystals
+from miad.hull.convex import ConvexHull, HullTable, write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
 from miad.preflight.checks import check_runs, frames_compared
@@ -25,23 +28,8 @@ from miad.sun import step as sun
 log = logging.getLogger("miad")
 
 
-def run(
-    crystals: Path,
-    *,
-    train: Path,
-    hull: str,
-    out: Path,
-    run: str | None = None,
-    calculator: str = "chgnet",
-    energy_frame: str | None = None,
-    generated: Path | None = None,
-    hull_frame: str | None = None,
-    hull_references: str | None = None,
-    protocols: str | None = None,
-    settings: str | None = None,
-    val: Path | None = None,
-    test: Path | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Options:
     """Evaluate crystals of any origin: the table, the ledger and the candidates in one folder.
 
     Crystals that all carry energies are taken as relaxed; otherwise all are relaxed. What was relaxed before with the
@@ -60,46 +48,122 @@ def run(
             that are not among the relaxed ones count as attempted
         hull_frame: mp2020 or uncorrected, if the hull does not say so
         hull_references: JSON of elemental energies, if the hull has formation energies
+        hull_functional: run_type of the hull's entries that count, if it has several, e.g. GGA or R2SCAN
+        max_unreadable: share of the known crystals, and of the hull's entries, that may be unreadable; as
+            unreadable.max_share if left out
         protocols: headline for one row of the table, all for one per protocol; as report.protocols if left out
         settings: config file (./config.yaml if left out), or JSON of its sections hull, relax, sun and report
         val: crystals of the validation split, for protocols that count them as known
         test: crystals of the test split, likewise
+    """
+
+    crystals: Path
+    _: dataclasses.KW_ONLY
+    train: Path
+    hull: str
+    out: Path
+    run: str | None = None
+    calculator: str = "chgnet"
+    energy_frame: str | None = None
+    generated: Path | None = None
+    hull_frame: str | None = None
+    hull_references: str | None = None
+    hull_functional: str | None = None
+    max_unreadable: float | None = None
+    protocols: str | None = None
+    settings: str | None = None
+    val: Path | None = None
+    test: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the crystals in the table."""
+        return self.run or name_of(self.crystals)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The sections of the settings that an evaluation reads, with what its options say otherwise."""
+
+    hull: Hull
+    relax: Relax
+    sun: Sun
+    report: Report
+
+
+@functools.wraps(Options, updated=())
+def run(crystals: Path, **options: Any) -> None:
+    """Evaluate crystals; the arguments are the fields of `Options`, whose words the command line shows.
+
+    What can be refused is refused before anything is relaxed; what was computed is written before the next step begins.
 
     Raises:
-        MiadError: no readable sample or known crystal, energies of another frame than the hull, no known calculator.
+        MiadError: no readable sample, too few readable known crystals or entries of the hull, energies of another frame
+            than the hull, no known calculator.
     """
-    place, relaxation, judging, report = _settings(settings, calculator, protocols)
-    name = run or name_of(crystals)
-    source = {"source": hull, "checksum": None, "energy_frame": hull_frame, "references": hull_references}
-    table = read_source(from_record(Hull, {**dataclasses.asdict(place), **source}), [])
-    _make(out)
-    write_table(out / "entries.csv.gz", table)
+    given = Options(crystals, **options)
+    settings = _settings(given)
+    table = read_source(settings.hull, [])
+    _make(given.out)
+    write_table(given.out / "entries.csv.gz", table)
+    _read(given, settings)
+    splits = {"train": given.train, "val": given.val, "test": given.test}
+    bound = settings.hull.dataset.bound.max_share
+    tallies = []
+    known = {}
+    for split, path in splits.items():
+        if path:
+            known[split], tally = _known(path, given.out, split, bound)
+            tallies.append(tally)
+    _check_headline(given, settings, table, set(known))
+    _relax(settings.relax, given.out, given.calculator)
+    _judge(given, settings, known)
+    samples = of_crystals(given.crystals, read_crystals(given.out / "ledger.jsonl"), read.ATTEMPTED)
+    for line in (*table.notes, *(tally for tally in (*tallies, samples) if tally.kinds)):
+        log.warning("%s", line)
+    log.info("results are in %s: sun_table.md, ledger.csv, candidates.csv, cif/", given.out)
+
+
+def _read(given: Options, settings: Settings) -> None:
+    """The read step: the crystals as they are relaxed, and as generated."""
     read.run(
-        crystals,
-        crystals=out / "crystals.jsonl",
-        given=out / "given.jsonl",
-        run=name,
-        generated=generated,
-        energy_frame=energy_frame,
-        hull=out / "entries.csv.gz",
-        calculator=calculator,
-        relaxed_frame=frames_compared(judging, relaxation).get(calculator),
+        given.crystals,
+        crystals=given.out / "crystals.jsonl",
+        given=given.out / "given.jsonl",
+        run=given.name,
+        generated=given.generated,
+        energy_frame=given.energy_frame,
+        hull=given.out / "entries.csv.gz",
+        calculator=given.calculator,
+        relaxed_frame=frames_compared(settings.sun, settings.relax).get(given.calculator),
     )
-    splits = {"train": train, "val": val, "test": test}
-    known = {split: _known(path, out, split) for split, path in splits.items() if path}
-    _relax(relaxation, out, calculator)
+
+
+def _check_headline(given: Options, settings: Settings, table: HullTable, splits: set[str]) -> None:
+    """Refuse, before anything is relaxed, what the headline protocol lacks."""
+    crystals, before = (read_crystals(given.out / name) for name in ("given.jsonl", "crystals.jsonl"))
+    headline = {settings.sun.protocol: settings.sun.protocols[settings.sun.protocol]}
+    only = dataclasses.replace(settings.sun, protocols=headline)
+    is_generated_known = bool(given.generated) or not carry_energies(before)
+    sun.applicable(only, crystals, ConvexHull(table), is_generated_known, splits)
+
+
+def _judge(given: Options, settings: Settings, known: dict[str, Path]) -> None:
+    """The steps after the relaxation; the table first, because it is what is cited."""
+    out = given.out
     sun.run(
-        judging,
+        settings.sun,
         relaxed=[out / "relaxed.jsonl"],
         generated=[out / "crystals.jsonl"],
-        relaxation=None if generated else relaxation,
+        relaxation=None if given.generated else settings.relax,
         **known,
         hull=out / "entries.csv.gz",
         ledger=out / "ledger.jsonl",
         verdicts=out / "verdicts.jsonl",
         row=out / "row.json",
-        run=name,
+        run=given.name,
     )
+    sun_table.run(settings.report, rows=[out / "row.json"], table=out / "sun_table.csv", readable=out / "sun_table.md")
     candidates.run(
         ledgers=[out / "ledger.jsonl"],
         verdicts=[out / "verdicts.jsonl"],
@@ -109,14 +173,14 @@ def run(
         ledger_csv=out / "ledger.csv",
         ledger_parquet=out / "ledger.parquet",
     )
-    sun_table.run(report, rows=[out / "row.json"], table=out / "sun_table.csv", readable=out / "sun_table.md")
-    log.info("results are in %s: sun_table.md, ledger.csv, candidates.csv, cif/", out)
 
 
 def _relax(settings: Relax, out: Path, calculator: str) -> None:
     """Relax the crystals of the folder, unless it holds them relaxed with the same settings."""
     key = {"crystals": checksum(out / "given.jsonl", "sha256"), **dataclasses.asdict(settings)}
-    text = json.dumps({name: value for name, value in key.items() if name not in ("workers", "device")}, indent=1)
+    text = json.dumps(
+        {name: value for name, value in key.items() if name not in ("workers", "device")}, indent=1, allow_nan=False
+    )
     done = out / "relaxed.json"
     if done.is_file() and (out / "relaxed.jsonl").is_file() and done.read_text(encoding="utf-8") == text:
         log.info("%s holds these crystals, relaxed with these settings", out)
@@ -138,35 +202,30 @@ def _make(folder: Path) -> None:
         raise MiadError(f"--out {folder} cannot be written to ({error}). Give a folder of your own.") from error
 
 
-def _known(path: Path, out: Path, split: str) -> Path:
-    """The known crystals as JSON lines: ours where they are, beside what was reduced of them before, others as a copy.
+def _known(path: Path, out: Path, split: str, max_share: float) -> tuple[Path, Tally]:
+    """The known crystals as JSON lines, and their tally: ours where they are, with what was reduced before, or a copy.
 
+    Those that cannot be read stay in the copy, as failed lines, so that the sun step can tell them.
     A copy is made again when the file, or the version of miad, has changed: MP-20's CIFs take minutes.
     """
     if split != "train" and _is_empty(path):
-        return path  # Alex-MP-20, for one, has no test split
+        return path, of_crystals(path, [], sun.NOT_KNOWN)  # Alex-MP-20, for one, has no test split
     name = "known" if split == "train" else f"known_{split}"
     copy, source = out / f"{name}.jsonl.gz", out / f"{name}.json"
-    content = path.is_file() and json.dumps({"sha256": checksum(path, "sha256"), "miad": miad.__version__})
-    if content and copy.is_file() and source.is_file() and source.read_text(encoding="utf-8") == content:
-        return copy
-    crystals = read_any(path, name)
-    failed = [one for one in crystals if is_broken(one)]
-    if failed:
-        example = f"{failed[0].source_id or failed[0].crystal_id}: {failed[0].failure}"
-        counts = f"{len(failed)} of {len(crystals)}"
-        if len(failed) == len(crystals):
-            raise MiadError(
-                f"{path}: none of its {len(failed)} crystals can be read, e.g. {example}. Correct --{split}."
-            )
-        log.warning("%s: %s crystals failed and do not count as known, e.g. %s", path, counts, example)
-    if is_ours(path):
-        return path
+    content = path.is_file() and json.dumps(
+        {"sha256": checksum(path, "sha256"), "miad": miad.__version__, "all": True}, allow_nan=False
+    )
+    is_copied = content and copy.is_file() and source.is_file() and source.read_text(encoding="utf-8") == content
+    crystals = read_crystals(copy) if is_copied else read_any(path, name)
+    tally = of_crystals(path, crystals, sun.NOT_KNOWN)
+    tally.check(max_share, f"Correct --{split}.")
+    if is_copied or is_ours(path):
+        return (copy if is_copied else path), tally
     source.unlink(missing_ok=True)
-    write_crystals(copy, [one for one in crystals if not is_broken(one)])
+    write_crystals(copy, crystals)
     if content:
         write_text(source, content)
-    return copy
+    return copy, tally
 
 
 def _is_empty(path: Path) -> bool:
@@ -177,13 +236,25 @@ def _is_empty(path: Path) -> bool:
         return not text.read(1)
 
 
-def _settings(config: str | None, calculator: str, protocols: str | None) -> tuple[Hull, Relax, Sun, Report]:
-    """Thresholds and settings of the relaxation, from a config file or JSON of sections."""
-    if protocols not in (None, "headline", "all"):
-        raise MiadError(f"--protocols is '{protocols}'; use headline or all. What they are is in config.yaml: sun.")
-    config = config or default_config()
+def _settings(given: Options) -> Settings:
+    """Thresholds and settings of the relaxation, from a config file or JSON of sections, changed by the options."""
+    if given.protocols not in (None, "headline", "all"):
+        raise MiadError(
+            f"--protocols is '{given.protocols}'; use headline or all. What they are is in config.yaml: sun."
+        )
+    config = given.settings or default_config()
     if not config.lstrip().startswith("{") and not Path(config).is_file():
         raise MiadError(f"{config} does not exist. Give --settings with the path of a config.yaml of miad.")
     place, relaxation, judging, report = read_sections(config, (Hull, Relax, Sun, Report), check_runs)
-    report = dataclasses.replace(report, protocols=protocols or report.protocols)
-    return place, dataclasses.replace(relaxation, calculators=[calculator]), judging, report
+    hull = dataclasses.asdict(place) | {"source": given.hull, "checksum": None}
+    hull |= {"energy_frame": given.hull_frame, "references": given.hull_references}
+    hull["functional"] = given.hull_functional or place.functional
+    if given.max_unreadable is not None:
+        hull["dataset"]["bound"] = {"max_share": given.max_unreadable}
+    place = from_record(Hull, hull)
+    return Settings(
+        hull=place,
+        relax=dataclasses.replace(relaxation, calculators=[given.calculator]),
+        sun=dataclasses.replace(judging, hull=dataclasses.replace(judging.hull, dataset=place.dataset)),
+        report=dataclasses.replace(report, protocols=given.protocols or report.protocols),
+    )

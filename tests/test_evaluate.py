@@ -265,3 +265,97 @@ def test_known_crystals_of_which_none_can_be_read_are_refused(tmp_path: Path, fl
     write_crystals(flags["train"], [rock_salt("a").failed("relax", "x")])
     with pytest.raises(MiadError, match=r"train\.jsonl: none of its 1 crystals can be read.* Correct --train"):
         evaluate.run(tmp_path / "theirs.extxyz", **flags)
+
+
+def torn(frames: int, bad: int, energies: bool = True) -> str:
+    """Extended XYZ of so many frames of rock salt, the last ones of which cannot be read."""
+    text = xyz(energies=energies)
+    frame = text[: text.index("2\nLattice")]
+    ones = [frame.replace("salt-7", f"salt-{number}") for number in range(frames)]
+    return "".join(one if number < frames - bad else one.replace("Na ", "Xx ") for number, one in enumerate(ones))
+
+
+def last_lines(caplog) -> str:
+    """The messages after the last step."""
+    messages = [record.getMessage() for record in caplog.records]
+    return "\n".join(messages[-4:])
+
+
+def test_what_cannot_be_read_is_said_in_the_last_lines(tmp_path: Path, flags: dict, caplog) -> None:
+    (tmp_path / "theirs.extxyz").write_text(torn(5, bad=3))
+    (tmp_path / "known.extxyz").write_text(torn(20, bad=2, energies=False))
+    hull = HULL + "NaCl,,mp2020\n" + "NaCl,-1.0,mp2020\n" * 10
+    (tmp_path / "hull.csv").write_text(hull)
+    for _ in range(2):  # the second time from the copy of the known crystals
+        caplog.clear()
+        caplog.set_level("INFO", "miad")
+        evaluate.run(tmp_path / "theirs.extxyz", **{**flags, "train": tmp_path / "known.extxyz"})
+        said = last_lines(caplog)
+        assert "hull.csv: 1 of 14 entries failed and are left out of the hull: 1 × its energy_per_atom" in said
+        assert "known.extxyz: 2 of 20 crystals failed and do not count as known: 2 × read: " in said
+        assert "theirs.extxyz: 3 of 5 crystals failed and count as attempted: 3 × read: " in said
+    assert said.splitlines()[-1].startswith("results are in")
+    assert "theirs: 3 of 5 crystals failed and count as attempted" in (flags["out"] / "sun_table.md").read_text()
+    found = counts(flags["out"])
+    assert (found["attempted"], found["decoded"], found["novel"]) == (5, 2, 0)
+
+
+def test_too_many_unreadable_known_crystals_are_refused_before_anything_is_relaxed(
+    tmp_path: Path, flags: dict, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(relax, "relax_all", lambda *_: pytest.fail("relaxed first"))
+    (tmp_path / "known.extxyz").write_text(torn(10, bad=2))
+    command = ["evaluate", str(make_xyz(tmp_path)), "--train", str(tmp_path / "known.extxyz")]
+    command += ["--hull", flags["hull"], "--out", str(flags["out"])]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert re.search(r"known\.extxyz: 2 of 10 crystals cannot be read, more than 0\.1 of them: 2 × read: ", said)
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    command[1] = str(tmp_path / "theirs.extxyz")
+    assert main([*command, "--max-unreadable", "0.2"]) == 0
+    assert main([*command, "--max-unreadable", "2"]) == 2
+    assert "max_share is 2.0, expected at most 1" in capsys.readouterr().err
+
+
+def test_unreadable_crystals_of_another_split_are_bounded_too(tmp_path: Path, flags: dict) -> None:
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    (tmp_path / "val.extxyz").write_text(torn(10, bad=2))
+    with pytest.raises(MiadError, match=r"val\.extxyz: 2 of 10 crystals cannot be read.* Correct --val"):
+        evaluate.run(tmp_path / "theirs.extxyz", val=tmp_path / "val.extxyz", **flags)
+
+
+def test_a_split_that_the_headline_protocol_lacks_is_missed_before_anything_is_relaxed(
+    tmp_path: Path, flags: dict, monkeypatch
+) -> None:
+    monkeypatch.setattr(relax, "run", lambda *_, **__: pytest.fail("relaxed first"))
+    config = (Path(evaluate.__file__).parent.parent / "config.yaml").read_text()
+    (tmp_path / "mine.yaml").write_text(config.replace("novel_against: [train]  #", "novel_against: [train, val]  #"))
+    with pytest.raises(MiadError, match="--val"):
+        evaluate.run(make_xyz(tmp_path), settings=str(tmp_path / "mine.yaml"), **flags)
+
+
+def test_an_unreadable_hull_is_refused_before_anything_is_read(tmp_path: Path, flags: dict, monkeypatch) -> None:
+    monkeypatch.setattr(evaluate.read, "run", lambda *_, **__: pytest.fail("read first"))
+    (tmp_path / "hull.csv").write_text(HULL + "NaCl,nan,mp2020\n")
+    with pytest.raises(MiadError, match=r"hull\.csv: 1 of 4 entries cannot be read.*row 5 \(NaCl\)"):
+        evaluate.run(make_xyz(tmp_path), **flags)
+
+
+def test_the_table_is_there_when_a_later_step_fails(tmp_path: Path, flags: dict, monkeypatch) -> None:
+    def fails(**_):
+        raise MiadError("no")
+
+    monkeypatch.setattr(evaluate.candidates, "run", fails)
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    with pytest.raises(MiadError, match="no"):
+        evaluate.run(tmp_path / "theirs.extxyz", **flags)
+    assert {"sun_table.csv", "sun_table.md", "ledger.jsonl", "row.json"} <= {one.name for one in flags["out"].iterdir()}
+
+
+def test_an_energy_that_is_not_finite_costs_its_crystal_and_no_other(tmp_path: Path, flags: dict, monkeypatch) -> None:
+    monkeypatch.setattr(relax, "relax_all", lambda *_: pytest.fail("relaxed the others"))
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True).replace("energy=-24.0", "energy=nan"))
+    evaluate.run(tmp_path / "theirs.extxyz", **flags)
+    ledger = read_crystals(flags["out"] / "ledger.jsonl")
+    assert str(ledger[0].failure) == "read: its energy_per_atom is nan, no finite number"
+    assert (ledger[1].energy_per_atom, ledger[1].calculator) == (-3.0, "as given")

@@ -187,7 +187,7 @@ def record(step: str, runs: Iterable[Run], kept: Iterable[Run] = ()) -> str:
         sections = _picked(run.sections, SETTINGS_READ[step])
         return {"name": run.name, "sections": sections, "homes": run.homes, "epoch_of": run.epoch_of}
 
-    return json.dumps({"runs": [told(run) for run in runs], "kept": [told(run) for run in kept]})
+    return json.dumps({"runs": [told(run) for run in runs], "kept": [told(run) for run in kept]}, allow_nan=False)
 
 
 def _picked(sections: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:

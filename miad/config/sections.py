@@ -61,6 +61,13 @@ def no_forward(match: object) -> object:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Unreadable:
+    """How much of what is read as a reference may be missing: data set, known crystals, hull."""
+
+    max_share: Annotated[Fraction, Field(description="Share of a reference that may be unreadable; more is refused.")]
+
+
+@dataclass(frozen=True, config=STRICT)
 class Dataset:
     """The crystals to learn from."""
 
@@ -73,12 +80,16 @@ class Dataset:
     energy_column: Annotated[Text | None, Field(description="CSV column of energies, eV/atom.")]
     energy_kind: Annotated[Literal["total", "formation"], Field(description="Meaning of the energy column.")]
     energy_frame: Annotated[Frame | None, Field(description="Frame of the energies; needed with energy_column.")]
-    unreadable: Annotated[Literal["stop", "skip"], Field(description="Reaction to a row that cannot be read.")]
+    unreadable: Annotated[
+        Literal["stop", "skip"],
+        Field(description="Reaction to a row that cannot be read; skip: up to unreadable.max_share."),
+    ]
     split: Annotated[
         list[Fraction],
         AfterValidator(adding_up),
         Field(description="Fractions of train, val and test, if only train is given."),
     ]
+    bound: Unreadable = Unreadable(max_share=0.1)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -195,6 +206,9 @@ class Hull:
     energy_frame: Annotated[Frame | None, Field(description="Frame of the source's energies; null: as it says.")]
     references: Annotated[Text | None, Field(description="JSON {element: eV/atom} for sources of formation energies.")]
     missing: Annotated[Literal["report", "stop"], Field(description="Reaction to an element without entries.")]
+    functional: Annotated[
+        Text | None, Field(description="run_type of the entries that count, without U; null: GGA, or the only one.")
+    ] = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -325,7 +339,22 @@ class Report:
 
 SECTIONS: dict[str, type] = {
     kind.__name__.lower(): kind
-    for kind in (Dataset, Mirage, Diffusion, Network, Train, Sample, Relax, Hull, Sun, Metrics, Dft, Vasp, Report)
+    for kind in (
+        Unreadable,
+        Dataset,
+        Mirage,
+        Diffusion,
+        Network,
+        Train,
+        Sample,
+        Relax,
+        Hull,
+        Sun,
+        Metrics,
+        Dft,
+        Vasp,
+        Report,
+    )
 }
 _DFT = ["dataset", "train", "sample", "relax", "hull", "sun", "dft", "vasp"]
 # The sections that the results of a step depend on; runs that agree in them share the results.
@@ -374,7 +403,7 @@ def settings_json(run: dict, name: str) -> str:
 
     A field that has its default is left out, so that one which a later version adds does not train again.
     """
-    return json.dumps(without_defaults(build(run, SECTIONS[name])), sort_keys=True)
+    return json.dumps(without_defaults(build(run, SECTIONS[name])), sort_keys=True, allow_nan=False)
 
 
 def without_defaults(section: Any) -> dict[str, Any]:

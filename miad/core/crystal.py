@@ -173,7 +173,7 @@ def to_line(crystal: Crystal) -> str:
     """One line of JSON; fields that are not known yet are left out."""
     record = {name: plain(value) for name, value in vars(crystal).items()}
     kept = {name: value for name, value in record.items() if value is not None}
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def from_line(line: str) -> Crystal:

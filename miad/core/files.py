@@ -222,7 +222,9 @@ def read_cache(path: Path | None, make: Callable[..., Kept]) -> dict[str, Kept]:
 def write_cache(path: Path, kept: Mapping[str, Sequence[Any]]) -> None:
     """Write {key: values} as JSON lines `[key, *values]`; where the folder is read-only a warning takes its place."""
     try:
-        write_text(path, "".join(json.dumps([key, *values]) + "\n" for key, values in sorted(kept.items())))
+        write_text(
+            path, "".join(json.dumps([key, *values], allow_nan=False) + "\n" for key, values in sorted(kept.items()))
+        )
     except OSError as error:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise

@@ -1,9 +1,24 @@
 """Soundness of a crystal, for every step: atoms of real elements, finite numbers, a cell with volume, atoms apart.
 
+`sound` is the gate for crystals that come from outside. They enter at these places, and each asks the gate:
+
+| what enters | where |
+| --- | --- |
+| samples, known crystals, test crystals in any format, and JSON lines of ours | `miad.io.any_format.read_any` |
+| the same files where a step reads them again as references | `miad.sun.step` |
+| rows of a data set | `miad.dataset.step` |
+| finished DFT runs and entries (`miad replay`), VASP's own results | `miad.dft.comparable.sound` |
+| results of a relaxation | `miad.relax.step.in_flight` |
+
+Entries of a hull are no crystals: a formula and an energy. `miad.hull.convex.checked` is their gate, and both share
+`finite`, which makes a number of what a file holds.
+
 Also how far a sample came: decoded, relaxed, or failed on the way.
 """
 
+import math
 from collections.abc import Container
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +29,44 @@ ELEMENTS = range(1, 119)  # atomic numbers
 MIN_VOLUME = 0.1  # Å³ per cell; smaller ones are flat. Source: structural validity of CDVAE, arXiv:2110.06197
 BEFORE_RELAXATION = ("sample", "read", "dataset")  # steps whose failures mean that there is no crystal
 NOT_FINITE = "a lattice vector or coordinate is not a finite number"
+NUMBERS = ("energy_per_atom", "initial_energy_per_atom", "rms_displacement", "volume_change", "e_above_hull")
+
+
+def sound(crystal: Crystal, step: str) -> Crystal:
+    """The crystal itself, or failed at `step` with the reason; without atoms if that is a step of reading.
+
+    Cells, coordinates and elements are looked at, and every number that the crystal carries, such as its energy. One
+    that failed before passes as it is.
+    """
+    if crystal.failure is not None or (reason := fault(crystal) or odd_number(crystal)) is None:
+        return crystal
+    if step in BEFORE_RELAXATION:
+        return unread(crystal.crystal_id, step, reason, crystal.source_id)
+    return crystal.failed(step, reason)
+
+
+def unread(crystal_id: str, step: str, reason: str, source_id: str | None = None) -> Crystal:
+    """A crystal that failed at `step` before anything of it was known: it keeps its line, without atoms."""
+    empty = Crystal(crystal_id, np.eye(3), np.zeros((0, 3)), np.zeros(0, dtype=int), source_id=source_id)
+    return empty.failed(step, reason)
+
+
+def odd_number(crystal: Crystal) -> str | None:
+    """Name and value of a number of a crystal that is not finite, as a reason; None if all are."""
+    for name in NUMBERS:
+        value = getattr(crystal, name)
+        if value is not None and not math.isfinite(value):
+            return f"its {name} is {value}, no finite number"
+    return None
+
+
+def finite(value: Any) -> float | None:
+    """The number that a file holds as number or text; None if it holds none, or NaN or infinity."""
+    try:
+        number = float(value)
+    except (OverflowError, TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) and not isinstance(value, bool) else None
 
 
 def is_finite(crystal: Crystal) -> bool:

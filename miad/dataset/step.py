@@ -4,7 +4,6 @@ import difflib
 import importlib.resources
 import json
 import logging
-import math
 import multiprocessing
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,8 @@ from miad.config.sections import Dataset
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text, verify
+from miad.core.sound import finite, sound
+from miad.core.unreadable import tally
 from miad.io.cif import check_structure, parse_cif
 from miad.io.csv_rows import Table
 from miad.io.download import fetch, is_url
@@ -137,7 +138,7 @@ def _read(settings: Dataset) -> dict[str, list[Crystal]]:
     kept = {name: _kept(table, settings) for name, table in tables.items()}
     crystals: dict[str, list[Crystal]] = {split: [] for split in SPLITS}
     for name, splits in _assign(kept, settings.split, settings.seed).items():
-        for split, crystal in _convert(tables[name], splits, reader, settings.unreadable):
+        for split, crystal in _convert(tables[name], splits, reader, settings.unreadable, settings.bound.max_share):
             crystals[split].append(crystal)
     return crystals
 
@@ -146,9 +147,12 @@ def _references(settings: Dataset) -> dict[str, float]:
     path = _local(settings, "references")
     try:
         with open_text(path) as text:
-            return {str(element): float(energy) for element, energy in json.load(text).items()}
-    except (ValueError, TypeError, AttributeError) as error:
+            energies = {str(element): finite(energy) for element, energy in json.load(text).items()}
+    except (ValueError, AttributeError, RecursionError) as error:
         raise MiadError(f"{path} is not JSON of the form {{element: eV/atom}} ({error}). Correct it.") from error
+    if odd := [element for element, energy in energies.items() if energy is None]:
+        raise MiadError(f"{path}: the energy of {odd[0]} is no number. Correct it.")
+    return {element: energy for element, energy in energies.items() if energy is not None}
 
 
 def _kept(table: Table, settings: Dataset) -> list[int]:
@@ -217,18 +221,20 @@ class _Reader:
             known |= {"energy_per_atom": energy, "energy_frame": self.energy_frame}
             known["calculator"] = f"{self.name} {self.energy_column}"
         try:
-            return Crystal.from_structure(crystal_id, standardise(structure), **known)
+            crystal = sound(Crystal.from_structure(crystal_id, standardise(structure), **known), "dataset")
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             raise MiadError(f"its cell has no reduced form ({error})") from error
+        if crystal.failure:
+            raise MiadError(crystal.failure.reason)
+        return crystal
 
     def _energy_per_atom(self, text: str, structure: "Structure") -> float | None:
-        """Total energy in eV/atom; None for an empty field or NaN."""
-        try:
-            energy = float(text) if text.strip() else math.nan
-        except ValueError as error:
-            raise MiadError(f"its {self.energy_column} {text[:40]!r} is not a number") from error
-        if not math.isfinite(energy):
+        """Total energy in eV/atom; None for an empty field or NaN, which is what programs write for none."""
+        if text.strip().lower() in ("", "nan"):
             return None
+        energy = finite(text)
+        if energy is None:
+            raise MiadError(f"its {self.energy_column} {text[:40]!r} is not a number")
         if self.references is None:
             return energy
         amounts = structure.composition.fractional_composition.get_el_amt_dict()
@@ -239,9 +245,14 @@ class _Reader:
 
 
 def _convert(
-    table: Table, splits: Mapping[int, str], reader: _Reader, unreadable: str
+    table: Table, splits: Mapping[int, str], reader: _Reader, unreadable: str, max_share: float
 ) -> Iterator[tuple[str, Crystal]]:
-    """Read the rows of `splits` on all cores; yield (split, crystal) in the order of the file."""
+    """Read the rows of `splits` on all cores; yield (split, crystal) in the order of the file.
+
+    Raises:
+        MiadError: with `unreadable` stop at the first row that cannot be read, with skip where more than `max_share`
+            of them cannot.
+    """
     columns = ["cif", *([reader.energy_column] if reader.energy_column else [])]
     last = max(splits)
     tasks = (
@@ -249,7 +260,7 @@ def _convert(
         for row, record in table.rows(columns, optional=["material_id"], limit=last + 1)
         if row in splits
     )
-    skipped = 0
+    failures = []
     results = track(_map(reader, tasks, len(splits)), what=f"crystals of {table.path.name}", total=len(splits))
     for row, split, crystal in results:
         if isinstance(crystal, Crystal):
@@ -261,10 +272,10 @@ def _convert(
                 f"{where}. Correct or delete the row, leave it out by one of its columns with dataset.exclude, or set"
                 " dataset.unreadable: skip in config.yaml."
             )
-        skipped += 1
-        log.warning("left out: %s", where)
-    if skipped:
-        log.warning("%s: %d of %d rows left out as unreadable", table.path, skipped, len(splits))
+        name, _, reason = crystal.partition(": ")
+        failures.append((f"row {row}, {name}", reason))
+    found = tally(table.path, "rows", "are left out", failures, len(splits))
+    found.report(max_share, "Correct or delete these rows, or leave them out with dataset.exclude.")
 
 
 def _map(reader: _Reader, tasks: Iterable, count: int) -> Iterator[tuple[int, str, Crystal | str]]:

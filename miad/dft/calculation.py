@@ -93,7 +93,7 @@ def plain_entry(
     return {
         "@module": "pymatgen.entries.computed_entries",
         "@class": "ComputedStructureEntry",
-        "structure": json.loads(json.dumps(structure)),  # as it is read back: tuples become lists
+        "structure": json.loads(json.dumps(structure, allow_nan=True)),  # as it is read back: tuples become lists
         "energy": float(energy),
         "correction": 0.0,
         "parameters": {**kept, "potcar_symbols": potcars},
@@ -173,7 +173,10 @@ def label(calculations: Iterable[Calculation]) -> str:
 
 def write_calculations(path: Path, calculations: Iterable[Calculation]) -> None:
     """Write JSON lines atomically."""
-    write_text(path, "".join(json.dumps(dataclasses.asdict(one), sort_keys=True) + "\n" for one in calculations))
+    write_text(
+        path,
+        "".join(json.dumps(dataclasses.asdict(one), sort_keys=True, allow_nan=False) + "\n" for one in calculations),
+    )
 
 
 def read_calculations(path: Path) -> list[Calculation]:

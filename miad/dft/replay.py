@@ -15,11 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
+from miad.core.sound import unread
+from miad.core.unreadable import of_crystals
 from miad.dft.calculation import Calculation, label, plain_entry, read_calculations, relaxed_by_dft, write_calculations
 from miad.dft.comparable import has_ionic_step, refusal, sound
 from miad.machine.progress import track
@@ -52,16 +52,17 @@ def run(runs: Path, *, crystals: Path, calculations: Path | None = None) -> None
     """
     found = read_runs(runs)
     name = label(found)
-    write_crystals(crystals, [_as_relaxed(one, name) for one in found])
+    relaxed = [_as_relaxed(one, name) for one in found]
+    write_crystals(crystals, relaxed)
     if calculations is not None:
         write_calculations(calculations, found)
+    of_crystals(runs, relaxed, "keep a line with the reason").report(None, "Correct the runs, or give others.")
 
 
 def _as_relaxed(calculation: Calculation, name: str) -> Crystal:
     """The crystal of a calculation with its corrected energy; without an energy it has no atoms, and a reason."""
     if calculation.entry is None:
-        empty = Crystal(calculation.crystal_id, np.eye(3), np.zeros((0, 3)), np.zeros(0, dtype=int))
-        return empty.failed("read", calculation.failure or "no energy")
+        return unread(calculation.crystal_id, "read", calculation.failure or "no energy")
     return relaxed_by_dft(calculation.crystal, calculation, name)
 
 
@@ -113,7 +114,7 @@ def fingerprint(path: Path) -> str | None:
         return None
     read = [one for one in _files(path) if _is_run(one.name) or _is_archive(one)]
     looks = [(str(one.relative_to(path)), one.stat().st_size, int(one.stat().st_mtime)) for one in read]
-    return hashlib.sha256(json.dumps(looks).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(looks, allow_nan=False).encode()).hexdigest()
 
 
 @contextmanager

@@ -102,7 +102,7 @@ def run(settings: Dft, *, vasp: Vasp, ledger: Path, queue: Path, plan: Path, cos
         "core_hours_of": {identity: round(one, 3) for identity, one in hours.items()},
         "reasons": reasons,
     }
-    write_text(plan, json.dumps(record, indent=1) + "\n")
+    write_text(plan, json.dumps(record, indent=1, allow_nan=False) + "\n")
     numbers = len(chosen), len(crystals), record["core_hours"]
     log.info("%d of %d crystals go to DFT, about %.0f core-hours; why not the others: %s", *numbers, excluded)
 

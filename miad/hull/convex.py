@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain, combinations
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from miad.core.tabular import write_csv
 
 COLUMNS = ("formula", "num_atoms", "energy_per_atom", "entry_id", "energy_frame", "hull", "source")
 ROUND_OFF = 1e-8  # eV/atom; closer to the hull than this is on it, or the sign of nothing would decide what is stable
-REMEDY = "Correct it, or leave it out."
 SHARE_EPSILON = 1e-9  # shares of atoms below this are round-off of the solver, not decomposition products
 
 
@@ -50,12 +49,14 @@ class HullTable:
         energy_frame: `mp2020` or `uncorrected`.
         source: file or URL, and its checksum.
         entries: the lowest entry of each reduced formula; higher ones cannot touch the hull.
+        notes: what of the source was left out, a sentence each; not written with the table.
     """
 
     name: str
     energy_frame: str
     source: str
     entries: list[Entry]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,30 +151,45 @@ def lowest_entries(entries: Iterable[Entry], where: str = "hull") -> list[Entry]
     """The lowest entry of each reduced formula, in alphabetical order.
 
     Raises:
-        MiadError: a formula that cannot be read, or an energy that is no number; it names the entry, and the file
-            `where` it is.
+        MiadError: an entry that `checked` refuses; it names the entry, and the file `where` it is.
     """
-    from pymatgen.core import Composition, Element
-
     lowest: dict[str, Entry] = {}
-    for entry in entries:
+    for given in entries:
         try:
-            composition = Composition(entry.formula)
-            formula = composition.reduced_formula
-        except (TypeError, ValueError) as error:
-            raise MiadError(f"{_named(entry, where)}: '{entry.formula}' is no formula ({error}). {REMEDY}") from error
-        if not formula or not all(isinstance(part, Element) for part in composition):
-            raise MiadError(f"{_named(entry, where)}: '{entry.formula}' is no formula of plain elements. {REMEDY}")
-        if not math.isfinite(entry.energy_per_atom):
-            raise MiadError(f"{_named(entry, where)}: its energy is {entry.energy_per_atom}, no number. {REMEDY}")
-        if formula not in lowest or entry.energy_per_atom < lowest[formula].energy_per_atom:
-            lowest[formula] = Entry(formula, entry.energy_per_atom, entry.entry_id)
+            entry = checked(given)
+        except MiadError as error:
+            name = given.entry_id or given.formula
+            raise MiadError(f"{where}, entry {name}: {error}. Correct it, or leave it out.") from error
+        if entry.formula not in lowest or entry.energy_per_atom < lowest[entry.formula].energy_per_atom:
+            lowest[entry.formula] = entry
     return [lowest[formula] for formula in sorted(lowest)]
 
 
-def _named(entry: Entry, where: str) -> str:
-    """File and entry, by its id or else its formula."""
-    return f"{where}, entry {entry.entry_id or entry.formula}"
+def checked(entry: Entry) -> Entry:
+    """The entry with its reduced formula: the gate for every reference energy, whatever file it is from.
+
+    Raises:
+        MiadError: no formula of elements, or an energy that is no finite number; the message is a reason.
+    """
+    formula = _reduced(entry.formula)
+    if not math.isfinite(entry.energy_per_atom):
+        raise MiadError(f"its energy is {entry.energy_per_atom}, no finite number")
+    return Entry(formula, entry.energy_per_atom, entry.entry_id)
+
+
+@lru_cache(maxsize=1 << 20)
+def _reduced(formula: str) -> str:
+    """The reduced formula of a formula; a MiadError if it is none of plain elements."""
+    from pymatgen.core import Composition, Element
+
+    try:
+        composition = Composition(formula)
+        reduced = composition.reduced_formula
+    except (TypeError, ValueError) as error:
+        raise MiadError(f"its formula '{formula[:40]}' is none ({str(error)[:80]})") from error
+    if not reduced or not all(isinstance(part, Element) for part in composition):
+        raise MiadError(f"its formula '{formula[:40]}' is none of plain elements")
+    return reduced
 
 
 def write_table(path: Path, table: HullTable) -> None:

@@ -1,12 +1,11 @@
 """Sources of reference energies: data set, tables, computed entries, Materials Project's published hull."""
 
-import contextlib
 import csv
 import json
 import logging
-import math
 import zlib
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,10 @@ from miad.core.crystal import Crystal
 from miad.core.energy_frames import CORRECTED, FRAMES
 from miad.core.errors import MiadError
 from miad.core.files import checksum, open_text, verify
-from miad.hull.computed import computed_entry, correction, family, of_one_family
+from miad.core.sound import finite
+from miad.hull.computed import computed_entry, family, of_one_family
 from miad.hull.convex import COLUMNS, Entry, HullTable, atom_fractions, lowest_entries, read_table
+from miad.hull.gathering import gathered
 from miad.hull.pickled import read_patched_diagram
 from miad.io import download
 from miad.io.published_data import MP_HULL
@@ -52,13 +53,16 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
     path = _local(settings.source, settings.checksum, "hull.source")
     provenance = f"{settings.source} {settings.checksum or 'sha256:' + checksum(path, 'sha256')}"
     table = from_json(path, settings) if ".json" in Path(settings.source).suffixes else from_csv(path, settings)
+    for note in table.notes:
+        log.warning("%s", note)
     if not table.entries:
         raise MiadError(f"{path} holds no entries. Give another hull.source (of `miad evaluate`: --hull).")
     # Corrections do not touch the elements, so their references fit either frame.
     elements = [Entry(symbol, energy, "elemental reference") for symbol, energy in _references(settings).items()]
     # A table that miad wrote keeps the name it was given; the file name serves for the others.
     name, source = table.name or Path(settings.source).name, table.source or provenance
-    return HullTable(name, table.energy_frame, source, lowest_entries([*table.entries, *elements], str(path)))
+    entries = lowest_entries([*table.entries, *elements], str(path))
+    return HullTable(name, table.energy_frame, source, entries, table.notes)
 
 
 def from_crystals(settings: Hull, crystals: list[Crystal]) -> HullTable:
@@ -111,50 +115,62 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
             f"{path} holds formation energies ({energy}). Give the elemental references as hull.references (of `miad"
             " evaluate`: --hull-references), a JSON of {element: eV/atom}."
         )
-    entries = []
-    for line, row in of_one_family(list(enumerate(rows, 2)), list(map(family, rows)), frame, str(path)):
-        if row[energy] == "":
-            continue
-        value = _number(path, line, row[energy])
+    families = list(map(family, rows))
+    numbered, notes = of_one_family(list(enumerate(rows, 2)), families, settings.functional, frame, str(path))
+
+    def entry(row: dict[str, str]) -> Entry:
+        value = finite(row[energy])
+        if value is None:
+            raise MiadError(f"its {energy} '{str(row[energy] or '')[:40]}' is no number")
         if references is not None:
-            value += _of_elements(f"{row[formula]} in {path}", row[formula], references, settings)
-        identity = next((row[column] for column in ID_COLUMNS if row.get(column)), None)
-        entries.append(Entry(row[formula], value, identity))
-    return HullTable("", frame, "", entries)
+            value += _of_elements(row[formula], references, settings)
+        return Entry(row[formula] or "", value, _identity(row))
+
+    named = [(f"row {line} ({_identity(row) or row[formula]})", row) for line, row in numbered]
+    entries, more = gathered(path, named, entry, settings.dataset.bound.max_share)
+    return HullTable("", frame, "", entries, (*notes, *more))
 
 
-def _of_elements(what: str, formula: str, references: Mapping[str, float], settings: Hull) -> float:
+def _identity(row: Mapping[str, str]) -> str | None:
+    return next((row[column] for column in ID_COLUMNS if row.get(column)), None)
+
+
+def _of_elements(formula: str, references: Mapping[str, float], settings: Hull) -> float:
     """Energy of the elements of a formula, eV/atom: total energy less formation energy."""
     try:
         shares = atom_fractions(formula)
     except (TypeError, ValueError) as error:
-        raise MiadError(f"{what} is no formula ({error}). Correct it, or leave it out.") from error
+        raise MiadError(f"its formula '{str(formula)[:40]}' is none ({str(error)[:80]})") from error
     absent = sorted(set(shares) - set(references))
     if absent:
-        raise MiadError(f"{settings.references} lacks {', '.join(absent)}, which {what} needs.")
+        raise MiadError(f"{settings.references} lacks {', '.join(absent)}, which it needs")
     return sum(share * references[symbol] for symbol, share in shares.items())
 
 
 def from_json(path: Path, settings: Hull) -> HullTable:
-    """Computed entries as pymatgen writes them: a list, or a mapping to them.
+    """Computed entries as pymatgen writes them: a list, a mapping to them, or the list under `entries`.
 
     With `hull.energy_frame: mp2020` the correction that each entry carries is added, with `uncorrected` it is not.
-    Entries of other functionals than GGA and GGA+U are left out.
+    Entries of another functional than `hull.functional` are left out.
     """
     frame = _agreed_frame(settings, None, str(path))
     records = _json(path, "Give pymatgen's computed entries, or a CSV.")
-    records = list(records.values()) if isinstance(records, dict) else records
-    try:
-        numbered = [(f"{path}, entry {number}", record) for number, record in enumerate(records, 1)]
-        numbered = of_one_family(numbered, list(map(family, records)), frame, str(path))
-        if frame == CORRECTED and not any(correction(record, where) for where, record in numbered):
-            log.warning("%s: no entry carries a correction; are the energies really MP2020-corrected?", path)
-        return HullTable("", frame, "", [computed_entry(record, frame, where) for where, record in numbered])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise MiadError(
-            f"{path} is not a list of computed entries ({error!r}). Each needs composition, energy (eV, of the whole"
-            " cell) and correction, as pymatgen's ComputedEntry.as_dict writes them."
-        ) from error
+    if isinstance(records, dict):
+        records = records["entries"] if isinstance(records.get("entries"), list) else list(records.values())
+    if not isinstance(records, list):
+        raise MiadError(f"{path} is no list of computed entries, as pymatgen's ComputedEntry.as_dict writes them.")
+    families = list(map(family, records))
+    numbered, notes = of_one_family(list(enumerate(records, 1)), families, settings.functional, frame, str(path))
+    if frame == CORRECTED and not any(isinstance(one, dict) and one.get("correction") for _, one in numbered):
+        notes.append(f"{path}: no entry carries a correction; are the energies really MP2020-corrected?")
+    named = [(f"entry {number}{_id_of(record)}", record) for number, record in numbered]
+    entries, more = gathered(path, named, partial(computed_entry, frame=frame), settings.dataset.bound.max_share)
+    return HullTable("", frame, "", entries, (*notes, *more))
+
+
+def _id_of(record: Any) -> str:
+    """The id of an entry in brackets, if it has one."""
+    return f" ({record['entry_id']})" if isinstance(record, dict) and record.get("entry_id") else ""
 
 
 def _json(path: Path, remedy: str) -> Any:
@@ -171,15 +187,21 @@ def _references(settings: Hull) -> dict[str, float]:
         return {}
     path = _local(settings.references, None, "hull.references")
     records = _json(path, "hull.references needs {element: eV/atom}.")
+    if not isinstance(records, dict):
+        raise MiadError(f"{path} is no JSON of {{element: eV/atom}}. Correct hull.references.")
+    return {symbol: _reference(value, f"{path}, {symbol}") for symbol, value in records.items()}
+
+
+def _reference(value: Any, where: str) -> float:
+    """eV/atom of an element: a number, or a computed entry."""
     try:
-        return {
-            symbol: _finite(value)
-            if isinstance(value, int | float)
-            else computed_entry(value, CORRECTED, f"{path}, {symbol}").energy_per_atom
-            for symbol, value in records.items()
-        }
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise MiadError(f"{path} is no JSON of {{element: eV/atom}} ({error!r}). Correct hull.references.") from error
+        if isinstance(value, dict):
+            return computed_entry(value, CORRECTED).energy_per_atom
+        if (number := finite(value) if isinstance(value, int | float) else None) is None:
+            raise MiadError(f"{value!r:.40} is no energy")
+        return number
+    except MiadError as error:
+        raise MiadError(f"{where}: {error}; hull.references is JSON of {{element: eV/atom}}. Correct it.") from error
 
 
 def _from_materials_project(settings: Hull) -> HullTable:
@@ -222,17 +244,3 @@ def _agreed_frame(settings: Hull, stated: str | None, where: str) -> str:
             f" --hull-frame) to {' or '.join(FRAMES)}."
         )
     return frame
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError(f"{value} is no energy")
-    return float(value)
-
-
-def _number(path: Path, line: int, text: str | None) -> float:
-    """A finite number of a row; None where the row ends before it."""
-    with contextlib.suppress(ValueError):
-        if math.isfinite(value := float(text or "nothing")):
-            return value
-    raise MiadError(f"{path}, row {line}: '{text or ''}' is no energy. Correct the file, or leave the row out.")

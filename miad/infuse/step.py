@@ -134,4 +134,6 @@ def run(settings: Mirage, *, train: Path, val: Path, infused_train: Path, infuse
     for target, (_, crystals) in splits.items():
         tensors = to_tensors(crystals, settings.num_atoms or largest)
         with atomic_path(target) as temporary:
-            save_file(tensors, temporary, metadata={"mirage": json.dumps(dataclasses.asdict(settings))})
+            save_file(
+                tensors, temporary, metadata={"mirage": json.dumps(dataclasses.asdict(settings), allow_nan=False)}
+            )

@@ -7,6 +7,7 @@ denominator.
 import itertools
 import json
 import logging
+import math
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,11 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
+from miad.core.sound import sound, unread
 from miad.io.cif import check_structure, in_file, in_folder, in_zip, parse_cif, refuse
 from miad.io.csv_rows import Table
 from miad.io.data_frame import rows as rows_of
@@ -72,7 +72,7 @@ def read_any(path: Path, name: str) -> list[Crystal]:
     crystals, is_vague = [], False
     try:
         if is_ours(path):
-            return read_crystals(path)
+            return [sound(one, STEP) for one in read_crystals(path)]
         for number, item in enumerate(track(_items(path), what=f"crystals of {path.name}")):
             crystals.append(_crystal(item, f"{name}-0-{number}"))
             is_vague |= item.has_vague_energy
@@ -104,10 +104,9 @@ def _crystal(item: Item, crystal_id: str) -> Crystal:
     try:
         structure = item.read()
         check_structure(structure)
-        return Crystal.from_structure(crystal_id, structure, source_id=item.source_id, **item.known)
+        return sound(Crystal.from_structure(crystal_id, structure, source_id=item.source_id, **item.known), STEP)
     except MiadError as error:
-        empty = Crystal(crystal_id, np.eye(3), np.zeros((0, 3)), np.zeros(0, dtype=int), source_id=item.source_id)
-        return empty.failed(STEP, str(error))
+        return unread(crystal_id, STEP, str(error), item.source_id)
 
 
 def is_ours(path: Path) -> bool:
@@ -129,10 +128,12 @@ def _identity(record: Mapping[str, Any]) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    """A finite number; None for an empty or odd value."""
+    """A number, also NaN or infinity, which the gate of `sound` refuses by name; None for an empty value or a word."""
     try:
-        return float(value) if np.isfinite(float(value)) else None
-    except (TypeError, ValueError, OverflowError):
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
         return None
 
 

@@ -14,6 +14,7 @@ from miad.core.files import write_text
 from miad.core.provenance import versions
 from miad.core.statistics import wilson
 from miad.core.tabular import Rows, write_csv
+from miad.core.unreadable import of_crystals
 from miad.io.any_format import name_of, read_any
 from miad.metrics.fingerprints import Description, describe_all
 from miad.metrics.scaler import Scaler, chosen_scaler
@@ -106,7 +107,9 @@ def run(
     given: list[Crystal] = [crystal for path in samples for crystal in read_any(path, name)]
     if not given:
         raise MiadError(f"{', '.join(map(str, samples))} holds no samples. Sample first.")
-    real = describe_all(read_any(test, "test"), settings.workers, test.with_name(f"{name_of(test)}.metrics.jsonl.gz"))
+    reference = read_any(test, "test")
+    of_crystals(test, reference, "are left out").report(settings.dataset.bound.max_share, "Correct the file.")
+    real = describe_all(reference, settings.workers, test.with_name(f"{name_of(test)}.metrics.jsonl.gz"))
     scaler, scaler_name = chosen_scaler(settings.scaler, real)
     made = describe_all(given, settings.workers)
     cutoffs = settings.cutoffs or (settings.dataset.name if settings.dataset.name in CUTOFFS else "mp_20")
@@ -122,7 +125,7 @@ def run(
     }
     lines = rows(given, made, settings.self_images)
     write_csv(crystals or metrics.with_suffix(".crystals.csv"), lines[0], lines)
-    write_text(metrics, json.dumps(record, indent=1) + "\n")
+    write_text(metrics, json.dumps(record, indent=1, allow_nan=False) + "\n")
     for metric, rate in record["rates"].items():
         log.info("%s: %d of %d", metric.replace("_", " "), rate["count"], rate["of"])
     for what, part in (("samples", made), ("test crystals", real)):

@@ -58,7 +58,7 @@ def save(path: Path, weights: "dict[str, torch.Tensor]", model: Model) -> None:
     """Write `path` (safetensors) and, beside it for reading by eye, the same settings as .json."""
     from safetensors.torch import save_file
 
-    record = json.dumps(record_of(model), indent=1)
+    record = json.dumps(record_of(model), indent=1, allow_nan=False)
     with atomic_path(path) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary, {"miad": record})
     write_text(Path(path).with_suffix(".json"), record + "\n")

@@ -26,7 +26,7 @@ class Journal:
     def __init__(self, output: Path, key: dict) -> None:
         output = Path(output)
         self.path = output.parent / f".{output.name}.journal"
-        header = json.dumps(key, sort_keys=True)
+        header = json.dumps(key, sort_keys=True, allow_nan=False)
         self.finished = self._read(header)
         # Rewritten whole, so that the next line never joins a torn one.
         write_text(self.path, "".join(line + "\n" for line in (header, *map(to_line, self.finished.values()))))

@@ -10,6 +10,7 @@ from miad.config.sections import Relax
 from miad.core.crystal import Crystal, carry_energies, read_crystals, write_crystals
 from miad.core.energy_frames import correct
 from miad.core.files import checksum
+from miad.core.sound import sound
 from miad.machine.cores import num_cores
 from miad.machine.device import pick_device
 from miad.machine.guarded_pool import Limits, in_processes
@@ -78,13 +79,13 @@ def _key(settings: Relax, calculator: str, chosen: Potential, crystals: Path) ->
 def relax_all(crystals: list[Crystal], settings: Relax, calculator: str) -> Iterator[Crystal]:
     """Relax crystals on the device of the settings; yields them in the order of completion."""
     yield from (crystal for crystal in crystals if crystal.failure)
-    sound = [crystal for crystal in crystals if not crystal.failure]
+    intact = [crystal for crystal in crystals if not crystal.failure]
     chosen, device = potential(calculator, settings.potentials.get(calculator)), pick_device(settings.device)
-    if device != "cpu" and chosen.is_batched and sound:
-        yield from in_flight(sound, settings, chosen, device)
+    if device != "cpu" and chosen.is_batched and intact:
+        yield from in_flight(intact, settings, chosen, device)
         return
     yield from in_processes(
-        sound,
+        intact,
         make_relaxer,
         (dataclasses.replace(settings, device=device), calculator),
         # Processes that share a GPU only wait for each other.
@@ -127,16 +128,16 @@ def in_flight(
 
     budget = Budget(device, limit)
     engine = engine or chosen.engine(device, budget.capacity)
-    sound = []
+    accepted = []
     for crystal in crystals:
         if crystal.failure:
             yield crystal
         elif reason := problem_of(crystal, chosen, settings.min_distance):
             yield crystal.failed(STEP, reason)
         else:
-            sound.append(crystal)
+            accepted.append(crystal)
     flight = Flight(chosen.relaxations(settings, device), engine, settings, budget)
-    for crystal in flight.run(crystal.replace(calculator=chosen.label) for crystal in sound):
+    for crystal in flight.run(crystal.replace(calculator=chosen.label) for crystal in accepted):
         if not crystal.failure:
             crystal = correct(crystal.replace(energy_frame=chosen.native_frame), chosen.energy_frame, STEP)
-        yield crystal
+        yield sound(crystal, STEP)

@@ -54,7 +54,8 @@ def run(*, candidates: Path, ledgers: list[Path], rows: list[Path], generated: l
     chosen = [by_key[line["crystal_id"], line["calculator"]] for line in lines]
     write_extxyz(out / "candidates.extxyz", [to_atoms(one) for one in chosen])
     write_text(
-        out / "candidates.json", json.dumps([to_entry(one, line) for one, line in zip(chosen, lines, strict=True)])
+        out / "candidates.json",
+        json.dumps([to_entry(one, line) for one, line in zip(chosen, lines, strict=True)], allow_nan=False),
     )
     write_table(out / "candidates.parquet", chosen, lines)
     samples = read_crystals(*generated)
@@ -135,7 +136,10 @@ def write_relaxed(out: Path, name: str, crystals: list[Crystal]) -> None:
     write_extxyz(out / f"relaxed_{name}.extxyz", [to_atoms(one) for one in crystals])
     with atomic_path(out / f"energies_{name}.npy") as temporary, temporary.open("wb") as file:
         np.save(file, np.array([uncorrected(one) * one.num_atoms for one in crystals]))
-    rows = [{"material_id": one.crystal_id, "structure": json.dumps(one.structure.as_dict())} for one in crystals]
+    rows = [
+        {"material_id": one.crystal_id, "structure": json.dumps(one.structure.as_dict(), allow_nan=False)}
+        for one in crystals
+    ]
     write_csv(out / f"relaxed_{name}.csv", ("material_id", "structure"), rows)
 
 

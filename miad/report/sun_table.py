@@ -86,13 +86,14 @@ def run(settings: Report, *, rows: list[Path], table: Path, readable: Path, name
     """
     if names is not None and len(names) != len(rows):
         raise MiadError("--names and --rows must name one run and one file each per row, in the same order.")
-    lines = []
+    lines, notes = [], []
     for path, name in zip(rows, names or [""] * len(rows), strict=True):
         record = read_row(path)
         lines += measured_rows({**record, "run": name or record["run"]}, settings.protocols)
+        notes += record.get("unreadable", [])  # rows of earlier versions have none
     if settings.published:
         lines += [published_row(paper, figures) for paper in published.TABLES[:2] for figures in paper.rows]
-    write_text(readable, markdown(settings.title, lines))
+    write_text(readable, markdown(settings.title, lines) + note_lines(notes))
     write_csv(table, COLUMNS, lines, digits=4)
 
 
@@ -109,6 +110,11 @@ def markdown(title: str, lines: Rows) -> str:
     measured = (line for line in lines if line["kind"] == "measured" and line["source"])
     text += rule_lines({f"{line['run']}, {line['calculator']}": line["source"] for line in measured})
     return "\n".join(text) + "\n"
+
+
+def note_lines(notes: list[str]) -> str:
+    """The last lines: what could not be read or judged, each once, with its commonest reasons."""
+    return "".join(f"\n{note}\n" for note in dict.fromkeys(notes))
 
 
 def rule_lines(rules: dict[str, str]) -> list[str]:

@@ -6,12 +6,14 @@ from pathlib import Path
 from miad.core.crystal import Crystal, carry_energies, write_crystals
 from miad.core.energy_frames import FRAMES, must_match
 from miad.core.errors import MiadError
-from miad.core.sound import is_decoded
+from miad.core.sound import unread
+from miad.core.unreadable import of_crystals
 from miad.hull.convex import read_table
-from miad.io.any_format import read_any
+from miad.io.any_format import STEP, read_any
 from miad.sample import trajectories as snapshots
 
 log = logging.getLogger("miad")
+ATTEMPTED = "count as attempted"  # fate of samples that failed
 # What an as-generated crystal cannot know.
 _ENERGY = dict.fromkeys(("energy_per_atom", "energy_frame", "calculator", "initial_energy_per_atom"))
 
@@ -48,18 +50,12 @@ def run(
         relaxed_frame: energy frame of this potential, if it has to be that of the hull
 
     Raises:
-        MiadError: no readable crystal, energies without a frame, a potential of another frame than the hull, generated
-            crystals beside relaxed ones without energies, or without their ids.
+        MiadError: no readable crystal, energies of a few only or without a frame, a potential of another frame than the
+            hull, generated crystals beside relaxed ones without energies, or without their ids.
     """
-    ones = with_frame(read_any(source, run), energy_frame)
-    if not any(map(is_decoded, ones)):
-        reason = ones[0].failure or "it has no atoms"
-        example = f"{ones[0].source_id or ones[0].crystal_id}: {reason}"
-        raise MiadError(f"{source}: none of its {len(ones)} crystals can be read, e.g. {example}. Correct the file.")
+    ones = with_energies(with_frame(read_any(source, run), energy_frame))
+    of_crystals(source, ones, ATTEMPTED).report(None, "Correct the file.")
     is_relaxed = carry_energies(ones)
-    known = sum(one.energy_per_atom is not None for one in ones if not one.failure)
-    if known and not is_relaxed:
-        log.warning("%d of %d crystals carry energies; all are relaxed", known, len(ones))
     if generated and not is_relaxed:
         raise MiadError(
             f"{source}: not all crystals carry energies, so that they would be relaxed, and --generated are what they"
@@ -70,13 +66,41 @@ def run(
         must_match(str(calculator), relaxed_frame, table.name, table.energy_frame)
     before = ones
     if generated:
-        ones, before = with_generated(ones, read_any(generated, f"{run}_generated"))
+        before = read_any(generated, f"{run}_generated")
+        of_crystals(generated, before, ATTEMPTED).report(None, "Correct --generated.")
+        ones, before = with_generated(ones, before)
         before = [one.replace(**_ENERGY) for one in before]
     write_crystals(given, ones)
     write_crystals(crystals, before)
     if trajectories:
         snapshots.write(trajectories, {})
     log.info("%d crystals, %s", len(ones), "taken as relaxed" if is_relaxed else "to be relaxed")
+
+
+def with_energies(crystals: list[Crystal]) -> list[Crystal]:
+    """Crystals of which all carry energies, or none: those without fail where most carry one.
+
+    Energies of two origins cannot be told apart later; and what lacks one is mostly a calculation that failed.
+
+    Raises:
+        MiadError: a few carry energies, and most do not.
+    """
+    intact = [one for one in crystals if not one.failure]
+    known = sum(one.energy_per_atom is not None for one in intact)
+    if known in (0, len(intact)):
+        return crystals
+    if 2 * known < len(intact):
+        raise MiadError(
+            f"{known} of {len(intact)} crystals carry energies, the others do not. Give the energies of all, or of none"
+            " to have all relaxed."
+        )
+    reason = f"it carries no energy, unlike {known} of the {len(intact)} crystals"
+    return [unread(one.crystal_id, STEP, reason, one.source_id) if is_bare(one) else one for one in crystals]
+
+
+def is_bare(crystal: Crystal) -> bool:
+    """Whether a crystal that did not fail carries no energy."""
+    return not crystal.failure and crystal.energy_per_atom is None
 
 
 def with_frame(crystals: list[Crystal], frame: str | None) -> list[Crystal]:

@@ -14,7 +14,8 @@ from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.provenance import versions
-from miad.core.sound import is_broken, is_decoded, is_relaxed
+from miad.core.sound import is_broken, is_decoded, is_relaxed, sound
+from miad.core.unreadable import Tally, of_crystals
 from miad.hull.convex import ConvexHull, HullPoint, energy_above, read_table
 from miad.machine.progress import track
 from miad.relax.potentials.register import settings_of
@@ -23,6 +24,7 @@ from miad.sun.matching.groups import Matches, Rule, compare
 from miad.sun.verdict import REASONS, SampleVerdicts, Verdict, write_verdicts
 
 log = logging.getLogger("miad")
+NOT_KNOWN = "do not count as known"  # fate of references that failed
 RELAXATION = ("fmax", "max_steps")  # eV/Å and moves; settings of the relaxation that a row records
 
 
@@ -44,7 +46,7 @@ class Judged:
         """Write the three files."""
         write_crystals(ledger, self.ledger)
         write_verdicts(verdicts, self.verdicts)
-        write_text(row, json.dumps(self.row, indent=1) + "\n")
+        write_text(row, json.dumps(self.row, indent=1, allow_nan=False) + "\n")
 
 
 def run(
@@ -107,7 +109,7 @@ def judge_run(
     cells = {"relaxed": [crystal for crystal in crystals if is_relaxed(crystal)]}
     if generated:
         cells["generated"] = _as_generated(crystals, generated)
-    references = {split: [one for one in read_crystals(path) if not is_broken(one)] for split, path in splits.items()}
+    references, unreadable = read_references(splits, settings.hull.dataset.bound.max_share)
     train = splits["train"]
     reduced_path = train.with_name(f"{train.name.removesuffix('.gz').removesuffix('.jsonl')}.reduced.jsonl.gz")
     matches = matches_of(protocols, cells, references, settings.workers, reduced_path)
@@ -118,7 +120,25 @@ def judge_run(
         samples.append(SampleVerdicts(crystal.crystal_id, energy, point.decomposition, of_sample))
         ledger.append(_learnt(crystal, point, energy, of_sample[settings.protocol]))
     records = {key: _record(protocols[key], count(crystals, energies, ones), ones) for key, ones in verdicts.items()}
-    return Judged(ledger, samples, _row(name, settings, convex, crystals, records))
+    failed = of_crystals(name, crystals, "count as attempted", "read")
+    row = _row(name, settings, convex, crystals, records)
+    row["unreadable"] = [str(one) for one in (failed, *unreadable) if one.kinds]
+    return Judged(ledger, samples, row)
+
+
+def read_references(splits: dict[str, Path], max_share: float) -> tuple[dict[str, list[Crystal]], list[Tally]]:
+    """The crystals of each split that can be compared, and the tally of each.
+
+    Raises:
+        MiadError: more than `max_share` of a split cannot be read, or none of it can.
+    """
+    references, tallies = {}, []
+    for split, path in splits.items():
+        crystals = [sound(one, "read") for one in read_crystals(path)]
+        tallies.append(of_crystals(path, crystals, NOT_KNOWN))
+        tallies[-1].report(max_share, f"Correct --{split}.")
+        references[split] = [one for one in crystals if not is_broken(one)]
+    return references, tallies
 
 
 def as_generated(paths: list[Path]) -> list[Crystal]:

@@ -69,7 +69,10 @@ class SampleVerdicts:
 
 def write_verdicts(path: Path, samples: Iterable[SampleVerdicts]) -> None:
     """Write verdicts as JSON lines."""
-    records = (json.dumps(dataclasses.asdict(one), ensure_ascii=False, separators=(",", ":")) for one in samples)
+    records = (
+        json.dumps(dataclasses.asdict(one), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        for one in samples
+    )
     write_text(path, "".join(record + "\n" for record in records))
 
 

@@ -10,11 +10,13 @@ import hashlib
 import itertools
 import json
 import logging
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from miad.core.crystal import plain
 from miad.core.files import atomic_path
 
 if TYPE_CHECKING:
@@ -56,10 +58,16 @@ class Progress:
 
 def fingerprint(record: dict, files: list[Path]) -> str:
     """A key that changes with the settings or the data."""
-    digest = hashlib.sha256(json.dumps(record, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode())
     for path in files:
         digest.update(Path(path).read_bytes())
     return digest.hexdigest()
+
+
+def _as_json(progress: Progress) -> str:
+    """The progress as JSON, which has no infinity: nothing is best yet."""
+    rows = [{name: plain(value) for name, value in row.items()} for row in progress.rows]
+    return json.dumps(vars(progress) | {"best": plain(progress.best), "rows": rows}, allow_nan=False)
 
 
 def save(path: Path, progress: Progress, tensors: "dict[str, dict[str, torch.Tensor]]") -> None:
@@ -73,7 +81,7 @@ def save(path: Path, progress: Progress, tensors: "dict[str, dict[str, torch.Ten
     flat = {f"{group}/{name}": tensor for group, part in tensors.items() for name, tensor in part.items()}
     keep = path.with_name(PREVIOUS) if path.name == LAST else None
     with atomic_path(path, keep) as temporary:
-        save_file(flat, temporary, {"progress": json.dumps(progress.__dict__)})
+        save_file(flat, temporary, {"progress": _as_json(progress)})
 
 
 def load(path: Path) -> "Found | None":
@@ -86,7 +94,8 @@ def load(path: Path) -> "Found | None":
     groups: dict = {}
     try:
         with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
+            record = json.loads(file.metadata()["progress"])
+            progress = Progress(**{**record, "best": math.inf if record["best"] is None else record["best"]})
             for flat in file.keys():  # noqa: SIM118
                 group, _, name = flat.partition("/")
                 groups.setdefault(group, {})[name] = file.get_tensor(flat)

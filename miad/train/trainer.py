@@ -83,8 +83,9 @@ class Trainer:
             theirs, ours = (dataclasses.asdict(getattr(one, section)) for one in (source, self.settings))
             if theirs != ours:
                 other = {key: value for key, value in theirs.items() if value != ours[key]}
+                said = json.dumps(other, allow_nan=False)
                 raise MiadError(
-                    f"train.start_from {path} was trained with {section}: {json.dumps(other)}, unlike this run."
+                    f"train.start_from {path} was trained with {section}: {said}, unlike this run."
                     f" Write them under {section} in config.yaml, or start from another model."
                 )
         self.network.load_state_dict(trained.state_dict())

@@ -34,7 +34,7 @@ def dataset_settings() -> Dataset:
 
 def hull_settings(**changes) -> Hull:
     chosen = {"source": "dataset", "checksum": None, "energy_frame": None, "references": None, "missing": "report"}
-    return Hull(dataset=dataset_settings(), **{**chosen, **changes})
+    return Hull(**{"dataset": dataset_settings(), **chosen, **changes})
 
 
 def sun_settings(names=tuple(PROTOCOLS), headline="strict", missing="report") -> Sun:

@@ -1,5 +1,6 @@
 """Files are whole or absent, whoever dies when."""
 
+import ast
 import errno
 import gzip
 import hashlib
@@ -17,6 +18,7 @@ from safetensors.numpy import save_file
 from miad.core import files
 from miad.core.errors import MiadError
 from miad.core.files import atomic_folder, atomic_path, checksum, is_out_of_space, open_text, verify, write_text
+from tests.builders import ROOT
 
 
 def test_a_failing_block_leaves_the_old_file_and_no_litter(tmp_path):
@@ -44,6 +46,7 @@ def test_the_file_appears_only_at_the_end_with_usual_permissions_and_suffixes(tm
 
 PROGRAM = """import sys, time
 from miad.core.files import atomic_folder, atomic_path
+from tests.builders import ROOT
 with {}(sys.argv[1]) as temporary:
     (temporary / "part" if temporary.is_dir() else temporary).write_text("half")
     print("ready", flush=True)
@@ -143,3 +146,16 @@ def test_a_cache_in_a_folder_that_cannot_be_written_to_costs_nothing_but_time(tm
     monkeypatch.setattr(files, "write_text", refuse(errno.ENOSPC))
     with pytest.raises(OSError, match="no"):
         files.write_cache(tmp_path / "cells.jsonl.gz", {})
+
+
+def test_json_that_is_written_never_holds_nan_or_infinity():
+    """Python writes NaN unless told otherwise, and no other reader of JSON takes it."""
+    allowed = {"miad/config/validation.py": "settings, checked", "miad/dft/calculation.py": "an entry, checked after"}
+    loose = []
+    for path in sorted((ROOT / "miad").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dumps", "json.dump"):
+                said = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+                if said.get("allow_nan") != "False":
+                    loose.append(str(path.relative_to(ROOT)))
+    assert set(loose) <= set(allowed) and loose.count("miad/dft/calculation.py") == 1, loose

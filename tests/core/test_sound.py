@@ -1,9 +1,11 @@
 """Soundness: each fault is named, and a crystal without any passes."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from miad.core.sound import fault, foreign_elements, is_broken, is_decoded, is_relaxed
+from miad.core.sound import NOT_FINITE, fault, finite, foreign_elements, is_broken, is_decoded, is_relaxed, sound
 from tests.builders.crystals import caesium_chloride, rock_salt
 
 SALT = rock_salt("a")
@@ -52,3 +54,53 @@ def test_how_far_a_sample_came() -> None:
     assert is_broken(fine.failed("relax", "x")) and not is_broken(fine)
     assert is_relaxed(fine.failed("hull", "no entry with Tc")) and not is_broken(fine.failed("hull", "x"))
     assert not is_relaxed(fine.replace(energy_per_atom=None))
+
+
+NUMBERS = ("energy_per_atom", "initial_energy_per_atom", "rms_displacement", "volume_change", "e_above_hull")
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_gate_fails_a_crystal_with_a_number_that_is_not_finite(name: str, value: float) -> None:
+    passed = sound(SALT.replace(**{name: value}), "read")
+    assert (passed.failure.step, passed.num_atoms) == ("read", 0)
+    assert passed.failure.reason == f"its {name} is {value}, no finite number"
+
+
+def test_the_gate_looks_at_every_number_of_a_crystal() -> None:
+    numbers = {field.name for field in dataclasses.fields(SALT) if "float" in str(field.type)}
+    assert numbers == set(NUMBERS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"lattice": np.diag([5.64, np.nan, 5.64])}, NOT_FINITE),
+        ({"frac_coords": np.full((8, 3), np.inf)}, NOT_FINITE),
+        ({"lattice": np.zeros((3, 3))}, "a volume of 0"),
+        ({"atomic_numbers": np.full(8, 119)}, "Z=119"),
+    ],
+)
+def test_the_gate_fails_a_crystal_that_is_none(changes: dict, said: str) -> None:
+    assert said in sound(SALT.replace(**changes), "dataset").failure.reason
+
+
+def test_the_gate_passes_what_is_sound_and_what_failed_before() -> None:
+    assert sound(SALT, "read") is SALT
+    failed = SALT.failed("relax", "exploded").replace(energy_per_atom=np.nan)
+    assert sound(failed, "read") is failed
+
+
+def test_a_step_after_reading_keeps_the_atoms() -> None:
+    assert sound(SALT.replace(energy_per_atom=np.nan), "relax").num_atoms == SALT.num_atoms
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        *[("-1.5", -1.5), (3, 3.0), ("1e3", 1000.0)],
+        *[(odd, None) for odd in ("nan", "inf", 10**400, None, "high", [], True, "")],
+    ],
+)
+def test_a_number_of_a_file_is_finite_or_none(value, number) -> None:
+    assert finite(value) == number

@@ -13,7 +13,7 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 
-from miad.config.sections import Dataset, from_record
+from miad.config.sections import Dataset, Unreadable, from_record
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.dataset import step as dataset
@@ -288,12 +288,26 @@ def test_an_unreadable_row_stops_with_file_row_id_and_remedy(make, tmp_path):
 
 def test_unreadable_rows_can_be_skipped_counted_and_logged(make, caplog):
     rows = [ROWS[0], ROWS[1] | {"cif": ""}, ROWS[2] | {"cif": "nonsense"}, ROWS[3]]
-    made = make(rows, unreadable="skip")
+    made = make(rows, unreadable="skip", bound=Unreadable(max_share=0.5))
     assert [crystal.crystal_id[-1] for crystal in made["train"]] == ["0", "3"]
-    assert "mp-001: its cif is empty" in caplog.text
-    assert "2 of 4 rows left out" in caplog.text
-    with pytest.raises(MiadError, match="no crystal is left for train and val and test"):
+    assert "table.csv: 2 of 4 rows failed and are left out: 1 × its cif is empty (e.g. row 1, mp-001)" in caplog.text
+    with pytest.raises(MiadError, match=r"none of its 1 rows can be read, e\.g\. row 0, mp-001: its cif is empty"):
         make([ROWS[1] | {"cif": ""}], unreadable="skip")
+
+
+def test_more_unreadable_rows_than_the_bound_stop_with_counts_and_reasons(make):
+    rows = [*ROWS * 5, ROWS[1] | {"cif": ""}, ROWS[1] | {"cif": ""}, ROWS[2] | {"cif": "nonsense"}]
+    with pytest.raises(
+        MiadError, match=r"3 of 23 rows cannot be read, more than 0\.1 .*2 × its cif is empty \(e\.g\. row 20"
+    ):
+        make(rows, unreadable="skip")
+    assert len(make(rows[:-1], unreadable="skip")["train"]) == 20
+
+
+@pytest.mark.parametrize("energy", ["inf", "-inf", "1e999"])
+def test_an_energy_without_end_is_named(make, energy):
+    with pytest.raises(MiadError, match=f"mp-000: its energy '{energy}' is not a number"):
+        make([ROWS[0] | {"energy": energy}], energy_column="energy", energy_frame="mp2020")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """Reference energies of every provider end as the same plain table, in a frame that is known."""
 
+import dataclasses
 import gzip
 import json
 from pathlib import Path
 
 import pytest
 
+from miad.config.sections import Unreadable
 from miad.core.errors import MiadError
 from miad.core.files import checksum
 from miad.hull.convex import ConvexHull, HullTable, read_table
@@ -98,7 +100,10 @@ def test_checksums_and_absent_files_are_named(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("formula,energy\nNa,1\n", "columns formula, energy"),
-        ("formula,e_total_MP2020_per_atom\nNa,high\n", "'high' is no energy"),
+        (
+            "formula,e_total_MP2020_per_atom\nNa,high\n",
+            "row 2 \\(Na\\): its e_total_MP2020_per_atom 'high' is no number",
+        ),
         ("formula,e_total_MP2020_per_atom\nNaQq,-1\n", "NaQq"),
     ],
 )
@@ -146,7 +151,7 @@ def test_elemental_references_may_be_whole_numbers_and_odd_ones_are_named(tmp_pa
     assert energies(table) == {"Na": -1.0, "Cl2": -2.0, "NaCl": -3.4}
     for odd in ('{"Na": null}', "[1]"):
         references.write_text(odd)
-        with pytest.raises(MiadError, match=r"elements\.json is no JSON"):
+        with pytest.raises(MiadError, match=r"elements\.json.* is .*JSON of \{element: eV/atom\}"):
             table_of(tmp_path, source=str(path), energy_frame="mp2020", references=str(references))
 
 
@@ -194,7 +199,7 @@ def test_a_hull_without_gga_is_of_one_functional_and_uncorrected(tmp_path: Path,
     with pytest.raises(MiadError, match=r"computed\.json has no entry .* only 3 of R2SCAN"):
         table_of(tmp_path, source=str(path), energy_frame="mp2020")
     assert energies(table_of(tmp_path, source=str(path), energy_frame="uncorrected"))["CsCl"] == -3.093
-    assert "all entries are 3 of R2SCAN" in caplog.text
+    assert "all entries are R2SCAN" in caplog.text
     path = computed(tmp_path, *scan, {"entry_id": "Cs", "parameters": {"run_type": "HSE06"}})
     with pytest.raises(MiadError, match="1 of HSE06, 2 of R2SCAN"):
         table_of(tmp_path, source=str(path), energy_frame="uncorrected")
@@ -238,7 +243,7 @@ def test_charged_species_are_their_elements(tmp_path: Path, ions: dict) -> None:
 )
 def test_an_entry_that_is_none_is_named(tmp_path: Path, odd: dict, message: str) -> None:
     bad = {"entry_id": "bad", "energy": -1.0, "composition": {"Cs": 2, "Cl": 1}} | odd
-    with pytest.raises(MiadError, match=rf"computed\.json, entry 4 \(bad\): .*{message}"):
+    with pytest.raises(MiadError, match=rf"computed\.json: 1 of 4 entries .*{message}.* \(e\.g\. entry 4 \(bad\)\)"):
         table_of(tmp_path, source=str(computed(tmp_path, bad)), energy_frame="mp2020")
 
 
@@ -248,7 +253,7 @@ def test_an_empty_hull_and_references_without_energy_are_named(tmp_path: Path) -
     with pytest.raises(MiadError, match=r"none\.json holds no entries"):
         table_of(tmp_path, source=str(path), energy_frame="mp2020")
     references.write_text('{"Cs": NaN}')
-    with pytest.raises(MiadError, match=r"elements\.json .*nan is no energy"):
+    with pytest.raises(MiadError, match=r"elements\.json, Cs: nan is no energy"):
         table_of(tmp_path, source=str(computed(tmp_path)), energy_frame="mp2020", references=str(references))
 
 
@@ -257,3 +262,62 @@ def test_a_table_of_ours_without_a_number_is_named(tmp_path: Path) -> None:
     path.write_text("formula,num_atoms,energy_per_atom,entry_id,energy_frame,hull,source\nCs,1,nan,a,mp2020,h,s\n")
     with pytest.raises(MiadError, match=r"entries\.csv, line 2 is no entry \(its energy is nan\)"):
         table_of(tmp_path, source=str(path))
+
+
+def test_the_functional_can_be_chosen(tmp_path: Path, caplog) -> None:
+    scan = [{"entry_id": f"{name}-scan", "composition": {name: 1}, "energy": -30.0} for name in ("Cs", "Cl")]
+    path = computed(tmp_path, *[one | {"parameters": {"run_type": "R2SCAN+U"}} for one in scan])
+    table = table_of(tmp_path, source=str(path), energy_frame="uncorrected", functional="r2SCAN")
+    assert energies(table) == {"Cs": -30.0, "Cl2": -30.0}
+    assert "3 of GGA left out" in caplog.text
+    with pytest.raises(MiadError, match=r"only 3 of GGA, 2 of R2SCAN, of which hull\.functional takes R2SCAN"):
+        table_of(tmp_path, source=str(path), energy_frame="mp2020", functional="r2SCAN")
+    with pytest.raises(MiadError, match=r"no entry whose run_type is HSE06, only 3 of GGA, 2 of R2SCAN"):
+        table_of(tmp_path, source=str(path), energy_frame="uncorrected", functional="HSE06")
+
+
+def test_a_few_entries_that_cannot_be_read_are_left_out_with_a_word(tmp_path: Path, caplog) -> None:
+    many = [{"entry_id": f"x{n}", "energy": 1.0, "composition": {"Cs": 1}} for n in range(17)]
+    odd = [{"entry_id": f"bad{n}", "energy": energy, "composition": {"Cl": 1}} for n, energy in enumerate(("x", "y"))]
+    path = computed(tmp_path, *many, odd[0], odd[1])
+    assert energies(table_of(tmp_path, source=str(path), energy_frame="mp2020")) == pytest.approx(SOUND)
+    assert "2 of 22 entries failed and are left out of the hull: 2 × its energy 'x' is no number" in caplog.text
+    strict = dataclasses.replace(hull_settings().dataset, bound=Unreadable(max_share=0.05))
+    with pytest.raises(MiadError, match=r"2 of 22 entries cannot be read, more than 0\.05 .*unreadable\.max_share"):
+        table_of(tmp_path, source=str(path), energy_frame="mp2020", dataset=strict)
+    path = tmp_path / "mine.csv"
+    path.write_text("formula,e_total_MP2020_per_atom\n" + "Na,-1.3\n" * 10 + "Cl,\n")
+    assert energies(table_of(tmp_path, source=str(path))) == {"Na": -1.3}
+    assert "1 of 11 entries failed" in caplog.text and "row 12 (Cl)" in caplog.text
+
+
+def test_an_id_with_two_energies_is_refused_and_repeated_entries_count_once(tmp_path: Path, caplog) -> None:
+    entries = json.loads(computed(tmp_path).read_text())
+    path = tmp_path / "twice.json"
+    path.write_text(json.dumps([*entries, entries[2]]))
+    assert energies(table_of(tmp_path, source=str(path), energy_frame="mp2020")) == pytest.approx(SOUND)
+    assert "1 entries repeat others of the same id and count once" in caplog.text
+    for change in ({"energy": -9.0}, {"composition": {"Cs": 1.0, "Cl": 3.0}}):
+        path.write_text(json.dumps([*entries, entries[2] | change]))
+        with pytest.raises(
+            MiadError, match=r"the id CsCl is that of entry 3 \(CsCl\), CsCl at -3\.4.* entry 4 \(CsCl\)"
+        ):
+            table_of(tmp_path, source=str(path), energy_frame="mp2020")
+    path = tmp_path / "twice.csv"
+    path.write_text("formula,e_total_MP2020_per_atom,material_id\nNa,-1.3,a\nNa,-1.2,a\n")
+    with pytest.raises(MiadError, match=r"the id a is that of row 2 \(a\), Na at -1\.3.* row 3 \(a\), Na at -1\.2"):
+        table_of(tmp_path, source=str(path))
+
+
+@pytest.mark.parametrize("odd", [7, "x", None, [], {}, {"composition": [1]}, {"composition": {"Cs": 1}}])
+def test_a_record_that_is_no_entry_is_named(tmp_path: Path, odd) -> None:
+    path = tmp_path / "odd.json"
+    path.write_text(json.dumps([{"composition": {"Cs": 1}, "energy": -0.9}, odd]))
+    with pytest.raises(MiadError, match=r"odd\.json: 1 of 2 entries cannot be read.* its? .*\(e\.g\. entry 2\)"):
+        table_of(tmp_path, source=str(path), energy_frame="uncorrected")
+
+
+def test_entries_may_stand_under_a_key_of_that_name(tmp_path: Path) -> None:
+    path = tmp_path / "entries.json"
+    path.write_text(json.dumps({"entries": json.loads(computed(tmp_path).read_text())}))
+    assert energies(table_of(tmp_path, source=str(path), energy_frame="mp2020")) == pytest.approx(SOUND)

@@ -1,5 +1,6 @@
 """The table that people read: measured rows first, published ones marked as such."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,15 @@ def test_a_damaged_row_is_named(tmp_path: Path) -> None:
     (tmp_path / "odd.json").write_text("{}")
     with pytest.raises(MiadError, match=r"odd\.json"):
         table_of(tmp_path, Report("T", False, "headline", False, 100), [tmp_path / "odd.json"])
+
+
+def test_what_could_not_be_read_is_in_the_last_lines(tmp_path: Path) -> None:
+    path, settings = row_file(tmp_path), Report("title", published=True, protocols="all", epochs=False, max_viewed=1)
+    outputs = {"table": tmp_path / "t.csv", "readable": tmp_path / "t.md"}
+    run(settings, rows=[path], **outputs)
+    assert (tmp_path / "t.md").read_text().splitlines()[-1].startswith("|")
+    record = json.loads(path.read_text()) | {"unreadable": ["miad: 3 of 9 crystals failed", "known: 1 of 9"]}
+    path.write_text(json.dumps(record))
+    run(settings, rows=[path, path], **outputs)
+    text = (tmp_path / "t.md").read_text()
+    assert text.endswith("|\n\nmiad: 3 of 9 crystals failed\n\nknown: 1 of 9\n")

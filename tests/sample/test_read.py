@@ -10,6 +10,7 @@ from miad.hull.convex import Entry, HullTable, write_table
 from miad.relax import step as relax
 from miad.sample import read, trajectories
 from tests.builders import toy
+from tests.builders.crystals import rock_salt
 
 
 @pytest.fixture
@@ -59,3 +60,32 @@ def test_a_potential_of_another_frame_than_the_hull_is_refused_only_if_it_is_nee
     assert not files["given"].exists()
     read.run(source(tmp_path, **{**KNOWN, "energy_frame": "uncorrected"}), **flags)
     assert len(read_crystals(files["given"])) == 3
+
+
+def mixed(tmp_path: Path, energies: list[float | None]) -> Path:
+    ones = [
+        one.replace(energy_per_atom=energy, energy_frame="mp2020") for one, energy in zip(SALTS, energies, strict=True)
+    ]
+    write_crystals(tmp_path / "mixed.jsonl", ones)
+    return tmp_path / "mixed.jsonl"
+
+
+SALTS = [rock_salt(f"salt-{number}") for number in range(3)]
+
+
+@pytest.mark.parametrize("odd", [None, float("nan")])
+def test_a_crystal_without_energy_among_others_fails_alone(tmp_path: Path, files: dict, caplog, odd) -> None:
+    read.run(mixed(tmp_path, [-3.0, odd, -3.1]), **files, run="theirs")
+    given = read_crystals(files["given"])
+    assert [one.energy_per_atom for one in given] == [-3.0, None, -3.1]
+    assert str(given[1].failure) == "read: it carries no energy, unlike 2 of the 3 crystals"
+    assert "mixed.jsonl: 1 of 3 crystals failed and count as attempted" in caplog.text
+    # The others are taken as relaxed.
+    relax.run(None, crystals=files["given"], relaxed=tmp_path / "relaxed.jsonl", calculator="none")
+    assert [one.calculator for one in read_crystals(tmp_path / "relaxed.jsonl")] == ["as given", None, "as given"]
+
+
+def test_a_few_energies_among_many_crystals_are_refused(tmp_path: Path, files: dict) -> None:
+    with pytest.raises(MiadError, match="1 of 3 crystals carry energies, the others do not"):
+        read.run(mixed(tmp_path, [None, -3.0, None]), **files, run="theirs")
+    assert not files["given"].exists()

@@ -11,6 +11,7 @@ from miad.config.resolve import read_settings
 from miad.config.sections import Relax
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
+from miad.core.sound import unread
 from miad.sun.step import relaxed_with, run
 from miad.sun.verdict import REASONS
 from tests.builders import ROOT
@@ -159,3 +160,27 @@ def test_no_samples_make_no_rates(files: dict) -> None:
     record = json.loads(files["row"].read_text())["protocols"]["strict"]
     assert set(record["counts"].values()) == {0}
     assert record["rates"]["sun"] == {"value": None, "low": None, "high": None}
+
+
+def test_the_row_says_what_could_not_be_read(files: dict) -> None:
+    run(sun_settings(), **files)
+    assert json.loads(files["row"].read_text())["unreadable"] == []  # what failed later is in the counts
+    for path in (files["relaxed"][1], files["generated"][0]):
+        write_crystals(path, [*read_crystals(path), unread("r-0-9", "read", "its cif is empty")])
+    known = [*read_crystals(files["train"]), *(salt(f"more-{n}", -3.0) for n in range(10))]
+    write_crystals(files["train"], [*known, salt("lost", -3.0).failed("read", "torn")])
+    run(sun_settings(), **files)
+    said = json.loads(files["row"].read_text())["unreadable"]
+    assert said[0] == ("toy: 1 of 10 crystals failed and count as attempted: 1 × read: its cif is empty (e.g. r-0-9)")
+    assert (
+        f"{files['train']}: 1 of {len(known) + 1} crystals failed and do not count as known: 1 × read: torn" in said[1]
+    )
+
+
+def test_known_crystals_of_which_too_many_cannot_be_read_are_refused(files: dict) -> None:
+    known = read_crystals(files["train"])
+    write_crystals(
+        files["train"], [*known, *(salt(f"lost-{n}", -3.0).failed("read", "torn") for n in range(len(known)))]
+    )
+    with pytest.raises(MiadError, match=r"crystals cannot be read, more than 0\.1 of them: .*read: torn.*--train"):
+        run(sun_settings(), **files)

@@ -45,7 +45,7 @@ class Ending:
 
     def write(self, attempt: Path) -> None:
         """Keep it in the folder of the attempt."""
-        write_text(attempt / ENDING, json.dumps(dataclasses.asdict(self)))
+        write_text(attempt / ENDING, json.dumps(dataclasses.asdict(self), allow_nan=False))
 
     @classmethod
     def of(cls, attempt: Path) -> "Ending":

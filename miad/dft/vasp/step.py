@@ -127,7 +127,9 @@ def _static_document(
                 run_stage(jobs[stage], work / stage, previous, settings, store, deadline)
             except StageFailed as error:
                 reason = f"{stage}: {error}"
-                write_text(work / FAILED, json.dumps({"reason": reason, "settings": _relevant(settings)}))
+                write_text(
+                    work / FAILED, json.dumps({"reason": reason, "settings": _relevant(settings)}, allow_nan=False)
+                )
                 raise StageFailed(reason) from error
         previous = work / stage
     document = task_document(store, jobs["static"].uuid)
@@ -168,7 +170,7 @@ def pack(work: Path, archive: Path, static: dict[str, Any], corrections: list[st
             if path.is_dir():
                 file.add(path, arcname=f"{work.name}/{path.name}", filter=chosen)
         for name, record in records.items():
-            member, content = tarfile.TarInfo(f"{work.name}/{name}"), json.dumps(record).encode()
+            member, content = tarfile.TarInfo(f"{work.name}/{name}"), json.dumps(record, allow_nan=False).encode()
             member.size = len(content)
             file.addfile(member, io.BytesIO(content))
     # Renamed first: a folder that is half removed by a kill must not be packed once more.

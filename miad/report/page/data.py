@@ -81,14 +81,14 @@ def provenance(runs: list[Run], outcomes: list[Outcome]) -> dict[str, Any]:
         "versions": {name: list(found) for name, found in versions.items()},
         "energies": [{**one.record, "run": one.run.name, "file": one.file} for one in outcomes],
         "changes": {run.name: _changes(run, main) for run in runs[1:]},
-        "config": json.dumps(main.sections, indent=1, ensure_ascii=False),
+        "config": json.dumps(main.sections, indent=1, ensure_ascii=False, allow_nan=False),
     }
 
 
 def _changes(run: Run, main: Run) -> list[str]:
     ours, theirs = flat(run.sections), flat(main.sections)
     return [
-        f"{key}: {json.dumps(ours.get(key))} instead of {json.dumps(theirs.get(key))}"
+        f"{key}: {json.dumps(ours.get(key), allow_nan=False)} instead of {json.dumps(theirs.get(key), allow_nan=False)}"
         for key in sorted(varied(run, main))
     ]
 
