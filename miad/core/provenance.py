@@ -8,8 +8,9 @@ from pathlib import Path
 
 import miad
 
-# pymatgen decides corrections and matches, chgnet and torch the energies.
-PACKAGES = ("torch", "chgnet", "fairchem-core", "pymatgen", "numpy", "scipy")
+# pymatgen (its code is in pymatgen-core) decides corrections and matches, chgnet and torch the energies, smact validity,
+# matminer fingerprints.
+PACKAGES = ("torch", "chgnet", "fairchem-core", "pymatgen", "pymatgen-core", "smact", "matminer", "numpy", "scipy")
 
 
 @cache
