@@ -203,10 +203,10 @@ class Protocol:
 
     cells: Annotated[Literal["relaxed", "generated"], Field(description="The cells that are compared.")]
     match: Annotated[
-        Literal["either", "sample_first", "sample_first_rms"],
+        Literal["either", "sample_first", "sample_first_rms", "sample_first_disordered"],
         BeforeValidator(no_forward),
         Field(
-            description="StructureMatcher: either direction, fit(sample, reference), or get_rms_dist instead of fit."
+            description="StructureMatcher: either direction, fit(sample, reference), get_rms_dist, or swaps of like elements."
         ),
     ]
     duplicates: Annotated[

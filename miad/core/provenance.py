@@ -8,8 +8,8 @@ from pathlib import Path
 
 import miad
 
-# pymatgen (its code is in pymatgen-core) decides corrections and matches, chgnet and torch the energies, smact validity,
-# matminer fingerprints.
+# pymatgen (its code is in pymatgen-core) decides corrections and matches, chgnet and torch the energies, smact the
+# validity and matminer the fingerprints.
 PACKAGES = ("torch", "chgnet", "fairchem-core", "pymatgen", "pymatgen-core", "smact", "matminer", "numpy", "scipy")
 
 
