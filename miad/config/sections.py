@@ -210,8 +210,10 @@ class Protocol:
         ),
     ]
     duplicates: Annotated[
-        Literal["components", "first_seen", "every_earlier"],
-        Field(description="Components of the matches, or first come: of the samples kept, or of every earlier one."),
+        Literal["components", "first_seen", "every_earlier", "dropped"],
+        Field(
+            description="Components of the matches; first come, of the samples kept or of every earlier one; dropped."
+        ),
     ]
     representative: Annotated[
         Literal["lowest_energy", "first_seen"], Field(description="The duplicate that counts as the unique one.")

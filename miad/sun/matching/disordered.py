@@ -26,8 +26,9 @@ class DisorderedComparisons(Comparisons):
     """Comparisons of reduced cells of one reduced formula; the alloy may have a smaller cell than its orderings."""
 
     def __init__(self, cells: list[Crystal]) -> None:
+        """Cells of any number of atoms."""
         super().__init__(cells, is_screened=False)
-        self._alloys: dict[int, "Structure | None"] = {}
+        self._alloys: dict[int, Structure | None] = {}
 
     def _ask(self, first: int, second: int, is_rms: bool) -> bool:
         one, other = self.cells[first], self.cells[second]

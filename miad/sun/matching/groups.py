@@ -35,7 +35,8 @@ class Rule(NamedTuple):
             None, and of (earlier sample, later one) as in FlowMM; `sample_first_disordered`: as `sample_first`, and
             elements that can replace each other may be swapped, as in MatterGen by default.
         duplicates: `components` (connected components of the matches: no order matters), `first_seen` (a sample is a
-            duplicate if it matches an earlier one that is none), or `every_earlier` (if it matches any earlier one).
+            duplicate if it matches an earlier one that is none), `every_earlier` (if it matches any earlier one), or
+            `dropped` (if a sample that is none matches it, a later one too, as in FlowMM).
     """
 
     match: str
@@ -195,7 +196,7 @@ def _matches(group: Group, rule: Rule, comparisons: Comparisons) -> Matches:
     """Matches of the samples of a group, which come first among the compared cells, under one rule."""
     matches, samples = Matches(), group.samples
     references = range(len(samples), len(comparisons.cells))
-    tell = _components if rule.duplicates == "components" else _first_come
+    tell = {"components": _components, "dropped": _dropped}.get(rule.duplicates, _first_come)
     labels = tell(len(samples), rule, comparisons)
     for number, sample in enumerate(samples):
         matches.group[sample.crystal_id] = samples[labels[number]].crystal_id
@@ -215,6 +216,24 @@ def _first_come(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[
             asked.append(later)
         labels.append(later if twin is None else labels[twin])
     return labels
+
+
+def _dropped(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[int]:
+    """For each sample the one that drops it, or itself: in their order, each that is left drops all that it matches."""
+    labels = np.arange(num_samples)
+    for number in range(num_samples):
+        if labels[number] != number:
+            continue
+        for other in range(num_samples):
+            # One that is dropped stays so, whoever else matches it.
+            is_left = labels[other] == other != number
+            if (
+                is_left
+                and len(comparisons.candidates(rule.match, [number], other))
+                and (comparisons.is_match(rule.match, number, other))
+            ):
+                labels[labels == other] = number
+    return labels.tolist()
 
 
 def _components(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[int]:
