@@ -206,7 +206,7 @@ class Protocol:
         Literal["either", "sample_first", "sample_first_rms", "sample_first_disordered"],
         BeforeValidator(no_forward),
         Field(
-            description="StructureMatcher: either direction, fit(sample, reference), get_rms_dist, or swaps of like elements."
+            description="StructureMatcher: either direction, fit(sample, reference), get_rms_dist; like elements swapped."
         ),
     ]
     duplicates: Annotated[
