@@ -206,7 +206,8 @@ class Protocol:
         Literal["either", "sample_first", "sample_first_rms", "sample_first_disordered"],
         BeforeValidator(no_forward),
         Field(
-            description="StructureMatcher: either direction, fit(sample, reference), get_rms_dist; like elements swapped."
+            description="Criterion: fit in either direction, fit(sample, reference), get_rms_dist, or fit with swaps of"
+            " like elements."
         ),
     ]
     duplicates: Annotated[
