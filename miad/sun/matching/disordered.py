@@ -60,10 +60,10 @@ def alloy(crystal: Crystal) -> "Structure | None":
 
 def is_replaceable(one: "Element", other: "Element") -> bool:
     """Whether two elements can replace each other in an alloy; false if a radius or electronegativity is unknown."""
-    radii = one.atomic_radius, other.atomic_radius
-    if None in radii:
+    radius, other_radius = one.atomic_radius, other.atomic_radius
+    if radius is None or other_radius is None:
         return False
-    difference = abs(radii[0] - radii[1]) / (sum(radii) / 2)
+    difference = abs(radius - other_radius) / ((radius + other_radius) / 2)
     return difference <= MAX_RADIUS_DIFFERENCE and abs(one.X - other.X) <= MAX_ELECTRONEGATIVITY_DIFFERENCE
 
 
