@@ -217,15 +217,18 @@ class Protocol:
 
     cells: Annotated[Literal["relaxed", "generated"], Field(description="The cells that are compared.")]
     match: Annotated[
-        Literal["either", "sample_first", "sample_first_rms"],
+        Literal["either", "sample_first", "sample_first_rms", "sample_first_disordered"],
         BeforeValidator(no_forward),
         Field(
-            description="StructureMatcher: either direction, fit(sample, reference), or get_rms_dist instead of fit."
+            description="Criterion: fit in either direction, fit(sample, reference), get_rms_dist, or fit with swaps of"
+            " like elements."
         ),
     ]
     duplicates: Annotated[
-        Literal["components", "first_seen", "every_earlier"],
-        Field(description="Components of the matches, or first come: of the samples kept, or of every earlier one."),
+        Literal["components", "first_seen", "every_earlier", "dropped"],
+        Field(
+            description="Components of the matches; first come, of the samples kept or of every earlier one; dropped."
+        ),
     ]
     representative: Annotated[
         Literal["lowest_energy", "first_seen"], Field(description="The duplicate that counts as the unique one.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from miad.core.crystal import Crystal
 from miad.core.errors import MiadError
+from miad.core.oxidation_states import guess
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -74,12 +75,16 @@ def correction_per_atom(structure: "Structure", parameters: dict[str, Any] | Non
 def adjustments(entry: "ComputedStructureEntry", *, check_potcar: bool) -> "Sequence[EnergyAdjustment]":
     """The terms that MP2020 adds to the energy of an entry, each with its name and value in eV.
 
+    They are those of the hull of 2023-02-07, as the scheme was published. pymatgen has since left out anions between 0
+    and −1 by default, and it leaves out all but the most electronegative one where it takes a formula for too large to
+    guess oxidation states (above 20 atoms); the hull's entries have them.
     Corrections that it carries are not looked at. `check_potcar` refuses pseudopotentials other than MPRelaxSet's.
 
     Raises:
         CompatibilityError: pymatgen has no correction for such a calculation.
         KeyError, ValueError: the parameters do not say how the energy was calculated.
     """
+    entry.data.setdefault("oxidation_states", guess(entry.composition))
     with warnings.catch_warnings():
         # Alloys have no oxidation states to guess, and no anions to correct.
         warnings.filterwarnings("ignore", message="Failed to guess oxidation states")
@@ -107,7 +112,7 @@ def hubbard_values(structure: "Structure") -> dict[str, float]:
 def _compatibility(check_potcar: bool) -> "MaterialsProject2020Compatibility":
     from pymatgen.entries.compatibility import MaterialsProject2020Compatibility
 
-    return MaterialsProject2020Compatibility(check_potcar=check_potcar)
+    return MaterialsProject2020Compatibility(check_potcar=check_potcar, strict_anions="no_check")
 
 
 @functools.cache

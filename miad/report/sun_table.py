@@ -15,7 +15,7 @@ from miad.report.published import PaperTable, Published
 from miad.sun.judge import COUNTS, RATES
 from miad.sun.step import RELAXATION
 
-VERSIONS = ("miad", "commit", "python", "torch", "chgnet", "pymatgen")
+VERSIONS = ("miad", "commit", "python", "torch", "chgnet", "pymatgen", "pymatgen-core")
 # The one list of the table's columns.
 COLUMNS = (
     "run",
@@ -51,7 +51,7 @@ def measured_rows(record: dict[str, Any], protocols: str) -> Rows:
             "seed": record["seed"],
             "source": RULES.get(record.get("not_sent") or ""),  # of DFT: how samples count that were not sent to it
             **judged["counts"],
-            **{version: record["versions"][version] for version in VERSIONS},
+            **{version: record["versions"].get(version) for version in VERSIONS},
         }
         for rate in RATES:
             row |= rate_cells(f"{rate}_percent", Rate(**judged["rates"][rate]))

@@ -136,7 +136,10 @@ class Comparisons:
         return block
 
     def _fits(self, first: int, second: int, is_rms: bool) -> bool:
-        known, ask = self._known[is_rms], has_rms if is_rms else fits
+        known = self._known[is_rms]
         if known[first, second] in (UNKNOWN, MAYBE):
-            known[first, second] = YES if ask(self.cells[first], self.cells[second]) else NO
+            known[first, second] = YES if self._ask(first, second, is_rms) else NO
         return bool(known[first, second] == YES)
+
+    def _ask(self, first: int, second: int, is_rms: bool) -> bool:
+        return (has_rms if is_rms else fits)(self.cells[first], self.cells[second])

@@ -13,15 +13,16 @@ from typing import NamedTuple
 import numpy as np
 
 from miad.core.crystal import Crystal
-from miad.core.sound import fault
 from miad.machine.parallel import Processes
 from miad.sun.matching.comparisons import Comparisons
+from miad.sun.matching.disordered import DisorderedComparisons
 from miad.sun.matching.reduced import content_key, read_reduced, reduce, write_reduced
 
 BATCH = 60  # crystals handed to a process at a time: long enough to hide the hand-over, short enough to share out
 # miad.sun.matching.screen may have to be compiled, which takes seconds, and then takes microseconds a pair,
 # StructureMatcher milliseconds: with fewer pairs of equal formula than this it would not pay (benchmarks/RESULTS.md).
 SCREEN_FROM = 10_000
+DISORDERED = "sample_first_disordered"
 FEW = 300  # crystals; so many are done sooner than other processes have started
 
 
@@ -31,9 +32,11 @@ class Rule(NamedTuple):
     Attributes:
         match: `either` direction of StructureMatcher (it is not symmetric); `sample_first`: fit(sample, reference), and
             fit(later sample, earlier one) as in MatterGen; `sample_first_rms`: get_rms_dist(sample, reference) is not
-            None, and of (earlier sample, later one) as in FlowMM.
+            None, and of (earlier sample, later one) as in FlowMM; `sample_first_disordered`: as `sample_first`, and
+            elements that can replace each other may be swapped, as in MatterGen by default.
         duplicates: `components` (connected components of the matches: no order matters), `first_seen` (a sample is a
-            duplicate if it matches an earlier one that is none), or `every_earlier` (if it matches any earlier one).
+            duplicate if it matches an earlier one that is none), `every_earlier` (if it matches any earlier one), or
+            `dropped` (if a sample that is none matches it, a later one too, as in FlowMM).
     """
 
     match: str
@@ -42,7 +45,7 @@ class Rule(NamedTuple):
     @property
     def is_later_first(self) -> bool:
         """Whether StructureMatcher is asked with the later of two samples as its first structure."""
-        return self.match == "sample_first"
+        return self.match in ("sample_first", DISORDERED)
 
 
 @dataclass
@@ -154,8 +157,9 @@ def _work(
     for group, cached in batch:
         if group.num_pairs == 0:
             identity = group.samples[0].crystal_id
-            for matches in total.values():
-                matches.group.update({} if fault(group.samples[0]) else {identity: identity})
+            if reduce(group.samples[0]) is not None:  # as with a partner: the verdict is the crystal's own
+                for matches in total.values():
+                    matches.group[identity] = identity
             continue
         references = []
         for reference in group.references:
@@ -175,18 +179,31 @@ def _work(
 def compare_group(group: Group, rules: Iterable[Rule], is_screened: bool = False) -> dict[Rule, Matches]:
     """All matches of the samples of one formula; the crystals are reduced ones."""
     found = {rule: Matches() for rule in rules}
-    for part in group.parts():
-        samples, comparisons = part.samples, Comparisons(part.samples + part.references, is_screened)
-        references = range(len(samples), len(comparisons.cells))
-        for rule, matches in found.items():
-            tell = _components if rule.duplicates == "components" else _first_come
-            labels = tell(len(samples), rule, comparisons)
-            for number, sample in enumerate(samples):
-                matches.group[sample.crystal_id] = samples[labels[number]].crystal_id
-                twin = comparisons.first_match(rule.match, references, number, is_turned=True)
-                if twin is not None:
-                    matches.known_as[sample.crystal_id] = comparisons.cells[twin].crystal_id
+    disordered = [rule for rule in found if rule.match == DISORDERED]
+    if ordered := [rule for rule in found if rule.match != DISORDERED]:
+        for part in group.parts():
+            comparisons = Comparisons(part.samples + part.references, is_screened)
+            for rule in ordered:
+                found[rule].update(_matches(part, rule, comparisons))
+    if disordered:
+        alloys = DisorderedComparisons(group.samples + group.references)
+        for rule in disordered:
+            found[rule].update(_matches(group, rule, alloys))
     return found
+
+
+def _matches(group: Group, rule: Rule, comparisons: Comparisons) -> Matches:
+    """Matches of the samples of a group, which come first among the compared cells, under one rule."""
+    matches, samples = Matches(), group.samples
+    references = range(len(samples), len(comparisons.cells))
+    tell = {"components": _components, "dropped": _dropped}.get(rule.duplicates, _first_come)
+    labels = tell(len(samples), rule, comparisons)
+    for number, sample in enumerate(samples):
+        matches.group[sample.crystal_id] = samples[labels[number]].crystal_id
+        twin = comparisons.first_match(rule.match, references, number, is_turned=True)
+        if twin is not None:
+            matches.known_as[sample.crystal_id] = comparisons.cells[twin].crystal_id
+    return matches
 
 
 def _first_come(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[int]:
@@ -199,6 +216,24 @@ def _first_come(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[
             asked.append(later)
         labels.append(later if twin is None else labels[twin])
     return labels
+
+
+def _dropped(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[int]:
+    """For each sample the one that drops it, or itself: in their order, each that is left drops all that it matches."""
+    labels = np.arange(num_samples)
+    for number in range(num_samples):
+        if labels[number] != number:
+            continue
+        for other in range(num_samples):
+            # One that is dropped stays so, whoever else matches it.
+            is_left = labels[other] == other != number
+            if (
+                is_left
+                and len(comparisons.candidates(rule.match, [number], other))
+                and (comparisons.is_match(rule.match, number, other))
+            ):
+                labels[labels == other] = number
+    return labels.tolist()
 
 
 def _components(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[int]:

@@ -66,6 +66,31 @@ def test_degenerate_cells_are_not_compared() -> None:
     assert verdicts.group == {"a": "a"}
 
 
+def test_whether_a_crystal_can_be_compared_does_not_depend_on_others() -> None:
+    needle = rock_salt("needle").replace(lattice=np.diag([3.0, 3.0, 2000.0]))
+    broken = rock_salt("broken").replace(lattice=np.diag([5.0, 5.0, 0.0]))
+    for odd in (needle, broken):
+        assert reduce(odd) is None
+        alone = compare([odd], [], [STRICT, FIRST], workers=1)
+        beside = compare([odd, rock_salt("a")], [rock_salt("known")], [STRICT, FIRST], workers=1)
+        for rule in (STRICT, FIRST):
+            assert alone[rule].group == {} and beside[rule].group == {"a": "a"}
+    assert compare([rock_salt("a")], [needle], [STRICT], workers=1)[STRICT].group == {"a": "a"}
+    # Even so long a one can be compared.
+    slab = rock_salt("slab").replace(lattice=np.diag([5.64, 5.64, 100.0]))
+    assert compare([slab], [], [STRICT], workers=1)[STRICT].group == {"slab": "slab"}
+
+
+def test_a_sample_that_is_kept_drops_earlier_ones_too(monkeypatch) -> None:
+    # c matches a (asked c first), a does not match c; so a is kept at first, b is dropped by it, and c drops a.
+    monkeypatch.setattr(comparisons, "has_rms", lambda x, y: (x.crystal_id, y.crystal_id) in {("a", "b"), ("c", "a")})
+    chain = [rock_salt("a"), rock_salt("b"), rock_salt("c")]
+    dropped, first = Rule("sample_first_rms", "dropped"), MEAN
+    found = compare_group(Group(chain, []), [dropped, first])
+    assert found[dropped].group == {"a": "c", "b": "c", "c": "c"}
+    assert found[first].group == {"a": "a", "b": "a", "c": "c"}
+
+
 def test_reduced_references_are_kept_and_used(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "train.reduced.jsonl.gz"
     samples, known = [rock_salt("a")], [rock_salt("k1"), caesium_chloride("k2")]
@@ -98,7 +123,7 @@ def a_crowd() -> tuple[list[Crystal], list[Crystal]]:
 
 def test_a_crowd_of_one_formula_gets_the_same_verdicts_screened_or_not(monkeypatch, tmp_path: Path) -> None:
     samples, known = a_crowd()
-    rules = [STRICT, FIRST, MEAN, Rule("sample_first", "components")]
+    rules = [STRICT, FIRST, MEAN, Rule("sample_first", "components"), Rule("sample_first_rms", "dropped")]
     expected = compare(samples, known, rules, workers=1)
     assert 1 < len(set(expected[STRICT].group.values())) < len(set(expected[FIRST].group.values())) < 25
     monkeypatch.setattr(matching, "SCREEN_FROM", 0)
