@@ -8,8 +8,8 @@ from pathlib import Path
 
 import miad
 
-# pymatgen (its code is in pymatgen-core) decides corrections and matches, matminer the fingerprints, chgnet and torch the
-# energies.
+# pymatgen (its code is in pymatgen-core) decides corrections and matches, matminer the fingerprints, chgnet and torch
+# the energies.
 PACKAGES = ("torch", "chgnet", "fairchem-core", "pymatgen", "pymatgen-core", "matminer", "numpy", "scipy")
 
 
