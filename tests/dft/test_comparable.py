@@ -77,7 +77,7 @@ def test_a_force_field_of_vasp_is_no_dft(vasprun, tmp_path):
 def test_a_run_without_an_ionic_step_fails_alone(vasprun, tmp_path):
     start, rest = vasprun.split("<calculation>", 1)
     found = replay(tmp_path, odd=start + rest.rsplit("</calculation>", 1)[1], good=vasprun)
-    assert found["odd"].failure.startswith("replay: vasprun.xml has no ionic step")
+    assert found["odd"].failure.startswith("replay: vasprun.xml: it has no ionic step")
     assert found["good"].failure is None
 
 

@@ -16,7 +16,8 @@ from pymatgen.io.vasp.sets import MPRelaxSet, MPStaticSet
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.dft.calculation import NOT_DFT, Calculation
-from miad.dft.replay import fingerprint, read_runs, replayed, run
+from miad.dft.replay import read_runs, replayed, run
+from miad.dft.run_files import fingerprint
 from tests.builders.vasp_stand_in import potcars
 from tests.builders.vasp_stand_in.chain import SENT
 from tests.builders.vasp_stand_in.outputs import Outputs, Step
