@@ -50,12 +50,12 @@ class Budget:
     """What an archive, with those inside it, may still unpack to."""
 
     bytes_left: int
-    files_left: int = MAX_FILES
+    files_left: int
 
     @classmethod
     def of(cls, archive: Path) -> "Budget":
         """The budget of an archive that was given."""
-        return cls(max(MIN_BYTES, RATIO * archive.stat().st_size))
+        return cls(max(MIN_BYTES, RATIO * archive.stat().st_size), MAX_FILES)
 
     def spend(self, num_bytes: int, num_files: int = 0) -> None:
         """Count what was unpacked; a ValueError if it is too much."""
@@ -117,18 +117,17 @@ def _unpack(archive: Path, folder: Path, budget: Budget) -> None:
         with zipfile.ZipFile(archive) as content:
             for info in content.infolist():
                 if not info.is_dir() and (target := _target(folder, info.filename)) is not None:
-                    with content.open(info) as source:
-                        _copy(source, target, budget)
+                    with content.open(info) as member:
+                        _copy(member, target, budget)
         return
     with tarfile.open(archive) as packed:
-        for member in packed:
-            target = _target(folder, member.name) if member.isfile() else None
-            source = None if target is None else packed.extractfile(member)
+        for one in packed:
+            target = _target(folder, one.name) if one.isfile() else None
+            source = None if target is None else packed.extractfile(one)
             if target is None or source is None:
-                budget.spend(member.size)  # it is unpacked all the same, to come to what follows
+                budget.spend(one.size)  # it is unpacked all the same, to come to what follows
                 continue
-            with source:
-                _copy(source, target, budget)
+            _copy(source, target, budget)
 
 
 def _target(folder: Path, name: str) -> Path | None:

@@ -130,8 +130,8 @@ def _final(name: str, files: list[RunFile], source: Path, several: list[str]) ->
         reason = "it has only runs of bands, densities of states or phonons; give its relaxation or static run"
         return Calculation(name, failure=f"replay: {reason}", source=source.name)
     parsed = [_parse(name, file, source) for file in [file for file in able if file.is_static] or able]
-    if reason := _mixed(name, parsed):
-        return Calculation(name, failure=f"replay: {reason}", source=source.name)
+    if mixed := _mixed(name, parsed):
+        return Calculation(name, failure=f"replay: {mixed}", source=source.name)
     last = max(parsed, key=lambda one: one.rank)
     if last.is_static and sum(one.rank[:2] == last.rank[:2] for one in parsed) > 1:
         several.append(f"{name}: {last.calculation.source}")

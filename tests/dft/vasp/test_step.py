@@ -17,8 +17,8 @@ from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
 from miad.dft.calculation import NOT_DFT, corrected, label, read_calculations
 from miad.dft.vasp import step as vasp
+from miad.dft.vasp.attempts import attempts
 from miad.dft.vasp.flow import STAGES, stages
-from miad.dft.vasp.stage import attempts
 from miad.dft.vasp.store import open_store, task_document
 from tests.builders import ROOT
 from tests.builders.vasp_stand_in import potcars
