@@ -61,8 +61,9 @@ def test_copies_that_systems_make_are_no_runs(tmp_path):
     path = tmp_path / "all.zip"
     path.write_bytes(zipped(**{"a/vasprun.xml": b"run"}, **dict.fromkeys(copies, b"copy")))
     assert names(path) == {"a": ["run"]}
-    with zipfile.ZipFile(path) as archive:
-        archive.extractall(tmp_path / "folder")
+    for name in ("a/vasprun.xml", *copies[:3]):
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / name).write_text("run")
     assert names(tmp_path / "folder") == {"a": ["run"]}
 
 
@@ -104,7 +105,7 @@ def test_too_many_files_are_refused(tmp_path, monkeypatch):
         names(tmp_path / "all.zip")
 
 
-@pytest.mark.parametrize("name", ["../vasprun.xml", "/tmp/vasprun.xml", "a/../../vasprun.xml", "..\\vasprun.xml"])
+@pytest.mark.parametrize("name", ["../vasprun.xml", "/etc/vasprun.xml", "a/../../vasprun.xml", "..\\vasprun.xml"])
 @pytest.mark.parametrize("pack", [zipped, tarred])
 def test_members_that_point_outside_are_refused(pack, name, tmp_path):
     path = tmp_path / ("evil.zip" if pack is zipped else "evil.tar.gz")

@@ -222,9 +222,9 @@ def _check_parsed(done: list[Calculation], num_first: int, work: Path) -> None:
     if None in last or len(set(last)) > 1:
         return
     raise MiadError(
-        f"the parser of VASP's outputs fails alike on {num_first} crystals and none came out right ({last[0]}). Mend it:"
-        f" see the tracebacks in {work}, and the versions of pymatgen, emmet-core and atomate2. Then run the workflow"
-        " again: the outputs are parsed again, VASP is not run for them."
+        f"the parser of VASP's outputs fails alike on {num_first} crystals and none came out right ({last[0]}). Mend"
+        f" it: see the tracebacks in {work}, and the versions of pymatgen, emmet-core and atomate2. Then run the"
+        " workflow again: the outputs are parsed again, VASP is not run for them."
     )
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from miad.config.sections import Vasp
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path
-from miad.dft.vasp.ending import StageFailed
 
 if TYPE_CHECKING:
     from jobflow import JobStore
@@ -17,7 +16,6 @@ def open_store(settings: Vasp, path: Path) -> "JobStore":
     """The connected store of a crystal: vasp.job_store, in jobflow's terms, or else a JSON file.
 
     Raises:
-        StageFailed: the JSON file is damaged.
         MiadError: the specification is wrong, or the database does not answer.
     """
     from jobflow import JobStore
@@ -25,10 +23,7 @@ def open_store(settings: Vasp, path: Path) -> "JobStore":
     if settings.job_store is None:
         path.parent.mkdir(parents=True, exist_ok=True)
         store = JobStore(_json_store()(str(path), read_only=False), additional_stores={})
-        try:
-            store.connect()
-        except ValueError as error:
-            raise StageFailed(f"store: {path.name} is damaged ({error}); delete it, and run again") from error
+        store.connect()
         return store
     try:
         store = JobStore.from_dict_spec(settings.job_store)
