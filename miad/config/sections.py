@@ -318,7 +318,10 @@ class Vasp:
         Field(description="INCAR keys that change the speed only: NCORE, NPAR, KPAR, NSIM."),
     ]
     max_errors: Annotated[Count, Field(description="Corrections that custodian may try in a stage.")]
-    max_attempts: Annotated[Count, Field(description="Starts of a stage that crashes or is killed.")]
+    max_attempts: Annotated[Count, Field(description="Starts of a stage that crashes, hangs or is killed.")]
+    max_alike: Annotated[
+        Count, Field(description="First crystals that may all fail alike, for want of VASP or of a parser that works.")
+    ]
     polling: Annotated[Positive, Field(description="Seconds between custodian's looks whether VASP has ended.")]
     monitor_every: Annotated[Count, Field(description="Pollings between its looks for errors.")]
     walltime: Annotated[Positive | None, Field(description="Minutes that a job may take; null: what Slurm grants.")]

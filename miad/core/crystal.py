@@ -19,14 +19,26 @@ if TYPE_CHECKING:
 
 MIRAGE = 0  # the atom type of placeholders; real atoms carry their atomic number
 NUM_SPECIES = 100  # classes of the diffusion: mirage and the elements 1…99
+MAX_REASON = 280  # characters of a reason; with its step it stays under 300
+
+
+def shortened(text: str, most: int = MAX_REASON) -> str:
+    """The text on one line; of a long one the middle is left out: what failed stands first, what to do stands last."""
+    text = " ".join(text.split())
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - end - 3]} … {text[-end:]}"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The step at which a crystal dropped out, and the reason in words."""
+    """The step at which a crystal dropped out, and the reason in words, shortened where it is long."""
 
     step: str
     reason: str
+
+    def __post_init__(self) -> None:
+        """Messages of other programs, which many reasons quote, may be of any length."""
+        object.__setattr__(self, "reason", shortened(self.reason))
 
     def __str__(self) -> str:
         """`step: reason`, as tables and messages have it."""

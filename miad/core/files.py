@@ -23,8 +23,27 @@ from miad.core.errors import MiadError
 log = logging.getLogger("miad")
 
 Kept = TypeVar("Kept")
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
+_ODD = re.compile(r"[^A-Za-z0-9._+-]+")
 # Errors of a full disk, an exhausted quota and a limit on file sizes; safetensors has them in words only.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def file_name(identity: str) -> str:
+    """The name under which files and folders of a crystal are kept: its id, if that is a plain name.
+
+    Any other id, such as `../../etc`, an absolute path or an empty one, becomes its harmless letters, `~` and a digest
+    of it. A plain name has no `~`, so that two ids never share a name, and no name reaches outside its folder.
+    """
+    if _PLAIN.fullmatch(identity):
+        return identity
+    digest = hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{plain_name(identity)[:60] or 'crystal'}~{digest}"
+
+
+def plain_name(text: str) -> str:
+    """The text with `_` for whatever a file name had better not hold; different texts may become the same."""
+    return _ODD.sub("_", text).strip(".-_")
 
 
 @contextlib.contextmanager

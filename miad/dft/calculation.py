@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miad.core.crystal import Crystal
+from miad.core.crystal import Crystal, shortened
 from miad.core.energy_frames import CORRECTED, adjustments
 from miad.core.errors import MiadError
 from miad.core.files import text_lines, write_text
@@ -37,7 +37,7 @@ class Calculation:
         crystal_id: the sample that was calculated.
         entry: pymatgen's ComputedStructureEntry as plain values: final structure, raw energy in eV, run parameters;
             None if it failed.
-        failure: `stage: reason`, or None.
+        failure: `stage: reason`, shortened where it is long, or None.
         vasp_version: from the outputs; None if unknown.
         potcars: titles of the pseudopotentials, e.g. `PAW_PBE Fe_pv 02Aug2007`.
         corrections: errors that custodian corrected, one `stage: error` each.
@@ -53,6 +53,11 @@ class Calculation:
     corrections: list[str] = field(default_factory=list)
     core_hours: float | None = None
     source: str | None = None
+
+    def __post_init__(self) -> None:
+        """Messages of other programs, which many reasons quote, may be of any length."""
+        if isinstance(self.failure, str):
+            object.__setattr__(self, "failure", shortened(self.failure))
 
     @property
     def crystal(self) -> Crystal:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from miad.core.sound import fault
 from miad.dft.calculation import Calculation
@@ -15,15 +15,26 @@ if TYPE_CHECKING:
 ENCUT = 520.0  # eV, of MPRelaxSet and MPStaticSet
 ENERGIES = (-30.0, 15.0)  # eV/atom; VASP's of relaxed crystals lie well within, tungsten at −13 is among the lowest
 MAX_CHARGE = 0.01  # electrons per cell; more is no rounding of valences
+NO_STEP = "it has no ionic step; give a run that is finished"
 _ATOM_TYPES = re.compile(rb"<array name=\"atomtypes\"\s*>(.*?)</array>", re.DOTALL)
 _ROW, _CELL = re.compile(rb"<rc>(.*?)</rc>", re.DOTALL), re.compile(rb"<c>(.*?)</c>", re.DOTALL)
 
 
-def sound(calculation: Calculation) -> Calculation:
-    """The calculation, or failed if its energy, cell or pseudopotentials are none that can be judged."""
-    if calculation.entry is None or (reason := _fault(calculation)) is None:
+def sound(calculation: Calculation, stage: str = "replay", *, is_pbe: bool = False) -> Calculation:
+    """The calculation, or failed at `stage` if its energy, cell or pseudopotentials are none that can be judged.
+
+    The pseudopotentials are not asked for if they are known to be those of PBE.
+    """
+    if calculation.entry is None:
         return calculation
-    return dataclasses.replace(calculation, entry=None, failure=f"replay: {reason}")
+    try:
+        reason = None if is_pbe else foreign(calculation.potcars)
+        reason = reason or _fault(calculation)
+    except Exception as error:  # what others wrote breaks in as many ways as it can be written; it fails alone
+        reason = f"the entry cannot be read ({type(error).__name__}: {error})"
+    if reason is None:
+        return calculation
+    return dataclasses.replace(calculation, entry=None, failure=f"{stage}: {reason}")
 
 
 def _fault(calculation: Calculation) -> str | None:
@@ -37,10 +48,11 @@ def _fault(calculation: Calculation) -> str | None:
     low, high = ENERGIES
     if not low <= (each := energy / crystal.num_atoms) <= high:
         return f"no crystal has an energy of {each:g} eV/atom (limits {low:g} and {high:g}); calculate it again"
-    return _foreign(calculation.potcars)
+    return None
 
 
-def _foreign(potcars: list[str]) -> str | None:
+def foreign(potcars: list[str]) -> str | None:
+    """Reason why pseudopotentials are not those of PBE, or None; titles without a functional are taken for PBE's."""
     for title in potcars:
         # One word is a symbol without its functional.
         if len(words := title.split()) > 1 and not words[0].startswith(("PAW_PBE", "PBE")):
@@ -51,17 +63,19 @@ def _foreign(potcars: list[str]) -> str | None:
 def refusal(run: "Vasprun", path: Path) -> str | None:
     """Reason why the settings of a run are none of the Materials Project's PBE, with what to do; None if they are."""
 
-    def setting(key: str) -> bool | float | None:
-        return run.parameters.get(key, run.incar.get(key))  # the INCAR has only what was set
+    def setting(key: str) -> Any:
+        return _setting(run, key)
 
-    if reason := _foreign(run.potcar_symbols):
-        return reason
+    if not run.ionic_steps:
+        return NO_STEP
+    if not all(len(title.split()) > 1 for title in run.potcar_symbols):
+        return "it does not name its POTCARs; give the file as VASP wrote it"
     if setting("ML_LMLFF"):
         return "ML_LMLFF: energies of a machine-learned force field; calculate it without"
     if setting("IBRION") == 0 and (setting("NSW") or 0) > 0:
         return "IBRION = 0: molecular dynamics; give a relaxation or a static run"
-    if (charge := setting("ICHARG") or 0) >= 10:
-        return f"ICHARG = {charge}: not self-consistent; give the run whose charge density it took"
+    if not is_self_consistent(run):
+        return f"ICHARG = {setting('ICHARG')}: not self-consistent; give the run whose charge density it took"
     if setting("LSORBIT") or setting("LNONCOLLINEAR"):
         return "LSORBIT or LNONCOLLINEAR: not collinear as the Materials Project's; calculate it without"
     cutoff = run.parameters.get("ENMAX") or run.incar.get("ENCUT") or run.parameters.get("ENCUT")
@@ -70,7 +84,18 @@ def refusal(run: "Vasprun", path: Path) -> str | None:
     electrons, neutral = run.parameters.get("NELECT"), _valence_electrons(path)
     if electrons is not None and neutral is not None and abs(electrons - neutral) > MAX_CHARGE:
         return f"NELECT = {electrons:g}, neutral is {neutral:g}: the cell is charged; calculate it without NELECT"
+    if not run.converged:
+        return "the run is not converged; give one that is"
     return None
+
+
+def is_self_consistent(run: "Vasprun") -> bool:
+    """Whether the charge density was not kept fixed, as it is for bands and densities of states."""
+    return (_setting(run, "ICHARG") or 0) < 10
+
+
+def _setting(run: "Vasprun", key: str) -> Any:
+    return run.parameters.get(key, run.incar.get(key))  # the INCAR has only what was set
 
 
 def has_ionic_step(path: Path) -> bool:

@@ -1,17 +1,10 @@
 """The replay step: finished calculations from elsewhere in the place of VASP, as folders, archives or tables."""
 
 import dataclasses
-import hashlib
 import json
 import logging
-import os
-import re
-import tarfile
-import tempfile
-import zipfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,23 +13,17 @@ from miad.core.errors import MiadError
 from miad.core.files import open_text
 from miad.core.sound import unread
 from miad.core.unreadable import of_crystals
+from miad.dft.archives import check_size, unpacked
 from miad.dft.calculation import Calculation, label, plain_entry, read_calculations, relaxed_by_dft, write_calculations
-from miad.dft.comparable import has_ionic_step, refusal, sound
+from miad.dft.comparable import NO_STEP, foreign, has_ionic_step, is_self_consistent, refusal, sound
+from miad.dft.run_files import RunFile, grouped, is_archive
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
 log = logging.getLogger("miad")
-# Folders of stages; the folder above them names the crystal. Numbers of stages are short: relax_2 is a stage,
-# relax_mp-149 is a crystal.
-_STAGE = re.compile(
-    r"(?:(?:pre|double|mp|gga|pbe)[-_ ]?){0,4}(?:relax|static|scf|opt)[-_. ]?\d{0,2}(?:\.\d{1,2})?", re.IGNORECASE
-)
-# The stage may also stand behind: custodian's double relaxation leaves vasprun.xml.relax1.gz and vasprun.xml.relax2.gz.
-_FILE = re.compile(r"(?P<name>.*?)[._-]?vasprun[^/]*?\.xml([._-](relax|static)\d*)?(\.gz|\.bz2|\.xz)?", re.IGNORECASE)
-_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
-_OF_CUSTODIAN = re.compile(r"(error\.\d+|custodian\.chk.*)\.tar\.gz")  # set aside before a run was corrected
+SAME_ENERGY = 1e-3  # eV/atom; runs of one crystal that differ by more are perhaps of two
 
 
 def run(runs: Path, *, crystals: Path, calculations: Path | None = None) -> None:
@@ -88,12 +75,7 @@ def read_runs(path: Path) -> list[Calculation]:
     """
     if not path.exists():
         raise MiadError(f"{path} does not exist. Give a folder, an archive or a table of finished calculations.")
-    if path.is_file() and not path.name.endswith(_ARCHIVES):
-        found = _from_table(path)
-    else:
-        with _unpacked(path) as places:
-            runs = _grouped(places)
-            found = [_final(name, files, path) for name, files in track(sorted(runs.items()), what="runs read")]
+    found = _from_table(path) if path.is_file() and not is_archive(path) else _from_files(path)
     for name, count in Counter(one.crystal_id for one in found).items():
         if count > 1:
             raise MiadError(f"{path} holds several calculations of {name}. Leave one of them, or give them own ids.")
@@ -105,116 +87,96 @@ def read_runs(path: Path) -> list[Calculation]:
     return found
 
 
-def fingerprint(path: Path) -> str | None:
-    """Names, sizes and times of the files in a folder that hold runs, as one hash; None if it is no folder.
+def _from_files(path: Path) -> list[Calculation]:
+    """The calculations of a folder or an archive."""
+    several: list[str] = []
+    with unpacked(path) as content:
+        runs = grouped(content.places)
+        found = [_final(name, files, path, several) for name, files in track(sorted(runs.items()), what="runs read")]
+    lost = {name: reason for name, reason in content.broken.items() if name not in runs}
+    for reason in content.broken.values():
+        log.warning("%s", reason)
+    if several:
+        log.warning(
+            "%d crystals have several runs that could count; of each the last by name does, e.g. %s",
+            len(several),
+            several[0],
+        )
+    found += [Calculation(name, failure=f"replay: {reason}", source=path.name) for name, reason in lost.items()]
+    return sorted(found, key=lambda one: one.crystal_id)
 
-    Snakemake takes a folder for as old as its own entry: a run that is edited or added further down would go unseen.
+
+@dataclass(frozen=True)
+class _Parsed:
+    """A run that was read, and what decides whether it is the one that counts."""
+
+    file: RunFile
+    calculation: Calculation
+    is_static: bool
+    is_self_consistent: bool = True
+
+    @property
+    def rank(self) -> tuple[bool, bool, list[tuple[int, int, str]]]:
+        return self.is_self_consistent, self.is_static, self.file.order
+
+
+def _final(name: str, files: list[RunFile], source: Path, several: list[str]) -> Calculation:
+    """The calculation whose energy counts: the last self-consistent static one, else the last relaxation.
+
+    The last is that by name: relax_2 comes after relax_1. If that one is broken or not converged there is no energy:
+    that of an earlier stage would be of another cell. Crystals with several such runs are noted in `several`.
     """
-    if not path.is_dir():
-        return None
-    read = [one for one in _files(path) if _is_run(one.name) or _is_archive(one)]
-    looks = [(str(one.relative_to(path)), one.stat().st_size, int(one.stat().st_mtime)) for one in read]
-    return hashlib.sha256(json.dumps(looks, allow_nan=False).encode()).hexdigest()
+    able = [file for file in files if not file.is_other]
+    if not able:
+        reason = "it has only runs of bands, densities of states or phonons; give its relaxation or static run"
+        return Calculation(name, failure=f"replay: {reason}", source=source.name)
+    parsed = [_parse(name, file, source) for file in [file for file in able if file.is_static] or able]
+    if mixed := _mixed(name, parsed):
+        return Calculation(name, failure=f"replay: {mixed}", source=source.name)
+    last = max(parsed, key=lambda one: one.rank)
+    if last.is_static and sum(one.rank[:2] == last.rank[:2] for one in parsed) > 1:
+        several.append(f"{name}: {last.calculation.source}")
+    return last.calculation
 
 
-@contextmanager
-def _unpacked(path: Path) -> Iterator[list[Path]]:
-    """The folders that hold the runs; each archive, also those inside a folder, is unpacked into one of its own."""
-    archives = [path] if path.is_file() else [one for one in _files(path) if _is_archive(one)]
-    with tempfile.TemporaryDirectory(prefix="miad-replay-") as name:
-        places = [] if path.is_file() else [path]
-        for number, archive in enumerate(archives):
-            stem = next(archive.name.removesuffix(end) for end in _ARCHIVES if archive.name.endswith(end))
-            # Files that lie in no folder there are named by the archive.
-            _unpack(archive, Path(name) / str(number) / stem.removesuffix(".tar"))
-            places.append(Path(name) / str(number))
-        yield places
-
-
-def _is_archive(path: Path) -> bool:
-    return path.name.endswith(_ARCHIVES) and not _OF_CUSTODIAN.fullmatch(path.name)
-
-
-def _is_run(name: str) -> bool:
-    return _FILE.fullmatch(Path(name).name) is not None
-
-
-def _files(folder: Path) -> list[Path]:
-    """All files below a folder, also behind links to folders, each folder once."""
-    found, seen = [], {os.path.realpath(folder)}
-    for place, folders, names in os.walk(folder, followlinks=True):
-        # Before it is walked: os.walk reads the list after this.
-        folders[:] = [one for one in sorted(folders) if os.path.realpath(os.path.join(place, one)) not in seen]
-        seen.update(os.path.realpath(os.path.join(place, one)) for one in folders)
-        found += [Path(place) / name for name in names]
-    return sorted(path for path in found if path.is_file())
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack the vasprun.xml files of an archive, and nothing outside of the folder."""
-    try:
-        if archive.name.endswith(".zip"):
-            with zipfile.ZipFile(archive) as content:
-                for name in filter(_is_run, content.namelist()):
-                    content.extract(name, folder)
-            return
-        with tarfile.open(archive) as content:
-            content.extractall(folder, (one for one in content if one.isfile() and _is_run(one.name)), filter="data")
-    except (OSError, tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise MiadError(f"{archive} cannot be unpacked ({error}). Get it again, or leave it out.") from error
-
-
-def _grouped(places: list[Path]) -> dict[str, list[Path]]:
-    """{id: its vasprun files}; the id is the text before `vasprun` in the name, or else the last folder but stages."""
-    runs: dict[str, list[Path]] = {}
-    for place in places:
-        for path in _files(place):
-            match = _FILE.fullmatch(path.name)
-            if match is None:
-                continue
-            folders = [part for part in path.relative_to(place).parts[:-1] if not _STAGE.fullmatch(part)]
-            name = match["name"] or (folders[-1] if folders else "run")
-            runs.setdefault(name, []).append(path)
-    return runs
-
-
-def _final(name: str, files: list[Path], source: Path) -> Calculation:
-    """The calculation whose energy counts: the static one if there is one, else the last relaxation.
-
-    If that one is broken or not converged there is no energy: that of an earlier stage would be of another cell.
-    """
-    static = [path for path in files if "static" in f"{path.parent.name} {path.name}".lower()]
-    parsed = [_parse(name, path, source) for path in static or files]
-    formulas = sorted({one.crystal.reduced_formula for _, one in parsed if one.entry is not None})
+def _mixed(name: str, parsed: list[_Parsed]) -> str | None:
+    """Reason why runs of one name are not of one crystal, or None."""
+    made = sorted((one for one in parsed if one.calculation.entry is not None), key=lambda one: one.rank)
+    formulas = sorted({one.calculation.crystal.reduced_formula for one in made})
     if len(formulas) > 1:
-        reason = f"replay: files named {name} are of {', '.join(formulas)}; give each crystal a folder of its own"
-        return Calculation(name, failure=reason, source=source.name)
-    # Among equals the last name: relax_2 comes after relax_1.
-    return max(parsed, key=lambda one: one[0])[1]
+        return f"files named {name} are of {', '.join(formulas)}; give each crystal a folder of its own"
+    # The last of each home; the same run may be there twice, unpacked and packed.
+    homes = {one.file.home: one.calculation for one in made}
+    energies = [one.entry["energy"] / one.crystal.num_atoms for one in homes.values() if one.entry]
+    if len(homes) > 1 and max(energies) - min(energies) > SAME_ENERGY:
+        first, *_, last = homes
+        return f"{first} and {last} differ in energy; are they two crystals? Give each a folder with a name of its own"
+    return None
 
 
-def _parse(name: str, path: Path, source: Path) -> tuple[tuple[bool, str], Calculation]:
-    """A calculation, and its rank: static ones first, then the later name."""
+def _parse(name: str, file: RunFile, source: Path) -> _Parsed:
+    """Read one run; whatever is wrong with it is the reason of its failure."""
     from pymatgen.io.vasp.outputs import Vasprun
 
+    path = file.path
     known: dict[str, Any] = {"source": f"{source.name}: {path.parent.name}/{path.name}"}
     try:
+        check_size(path)
         run = Vasprun(path, parse_dos=False, parse_eigen=False, parse_potcar_file=False)
+        known |= {"vasp_version": run.vasp_version.strip(), "potcars": run.potcar_symbols}
+        kind = {"is_static": run.parameters.get("NSW", 0) == 0, "is_self_consistent": is_self_consistent(run)}
+        refused = foreign(run.potcar_symbols) or refusal(run, path)
+        if refused is not None:
+            failed = Calculation(name, failure=f"replay: {path.name}: {refused}", **known)
+            return _Parsed(file, failed, **kind)
         entry = cast("ComputedStructureEntry", run.get_computed_entry(inc_structure=True, entry_id=name))
-        is_converged, refused = run.converged, refusal(run, path)
+        plain = plain_entry(name, entry.structure.as_dict(), entry.energy, entry.parameters, run.potcar_symbols)
+        return _Parsed(file, sound(Calculation(name, entry=plain, **known), is_pbe=True), **kind)
     except Exception as error:  # the parser fails on broken files in as many ways as files can be broken
-        reason = f"replay: {path.name} cannot be read ({type(error).__name__}: {str(error)[:200]})"
+        reason = f"replay: {path.name} cannot be read ({type(error).__name__}: {error})"
         if isinstance(error, IndexError) and not has_ionic_step(path):
-            reason = f"replay: {path.name} has no ionic step; give a run that is finished"
-        return (False, str(path)), Calculation(name, failure=reason, **known)
-    known |= {"vasp_version": run.vasp_version.strip(), "potcars": run.potcar_symbols}
-    rank = run.parameters.get("NSW", 0) == 0, str(path)
-    if refused is not None:
-        return rank, Calculation(name, failure=f"replay: {path.name}, {refused}", **known)
-    if not is_converged:
-        return rank, Calculation(name, failure="replay: the run is not converged", **known)
-    plain = plain_entry(name, entry.structure.as_dict(), entry.energy, entry.parameters, run.potcar_symbols)
-    return rank, sound(Calculation(name, entry=plain, **known))
+            reason = f"replay: {path.name}: {NO_STEP}"
+        return _Parsed(file, Calculation(name, failure=reason, **known), is_static=file.is_static)
 
 
 def _from_table(path: Path) -> list[Calculation]:

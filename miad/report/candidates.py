@@ -1,13 +1,13 @@
 """Candidates: the S.U.N. crystals of a run as a list and as CIF, and the ledger of all its samples."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
-from miad.core.files import atomic_folder, atomic_path
+from miad.core.files import atomic_folder, atomic_path, file_name, plain_name
+from miad.core.sound import fault
 from miad.core.tabular import Rows, write_csv
 from miad.report.outcomes import read_row
 from miad.sun.verdict import SampleVerdicts, read_verdicts
@@ -124,21 +124,23 @@ def ledger_line(crystal: Crystal, name: str, sample: SampleVerdicts, protocol: s
     }
 
 
-def candidate_line(crystal: Crystal, line: dict[str, Any], file_name: str) -> dict[str, Any]:
+def candidate_line(crystal: Crystal, line: dict[str, Any], cif: str) -> dict[str, Any]:
     """One S.U.N. crystal in the columns of the candidates; density in g/cm³."""
     return {
         **{key: line[key] for key in CANDIDATE_COLUMNS if key in line},
         "chemical_system": crystal.chemical_system,
         "space_group": space_group(crystal),
         "density": float(crystal.structure.density),
-        "cif": file_name,
+        "cif": cif,
     }
 
 
 def space_group(crystal: Crystal) -> str | None:
-    """Symbol and number, e.g. `Fm-3m (225)`; None where spglib finds none."""
+    """Symbol and number, e.g. `Fm-3m (225)`; None where spglib finds none, or the crystal is not sound."""
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer, SymmetryUndeterminedError
 
+    if fault(crystal):  # a cell that is no number ends spglib, and the whole program with it
+        return None
     try:
         symmetry = SpacegroupAnalyzer(crystal.structure, symprec=SYMPREC)
         return f"{symmetry.get_space_group_symbol()} ({symmetry.get_space_group_number()})"
@@ -147,20 +149,10 @@ def space_group(crystal: Crystal) -> str | None:
 
 
 def cif_names(crystals: Iterable[Crystal], several: bool) -> list[str]:
-    """File names of crystals: the id, and the calculator that relaxed it where a run has several.
-
-    No two are the same: ids of others may differ in nothing but what file names cannot have.
-    """
-    names: dict[str, None] = {}
-    for crystal in crystals:
-        stem = f"{crystal.crystal_id}_{crystal.calculator}" if several else crystal.crystal_id
-        stem = re.sub(r"[^A-Za-z0-9._+-]+", "_", stem).strip(".")
-        name, number = f"{stem}.cif", 1
-        while name in names:
-            number += 1
-            name = f"{stem}_{number}.cif"
-        names[name] = None
-    return list(names)
+    """File names of crystals: the id, and the calculator that relaxed it where a run has several."""
+    return [
+        f"{file_name(one.crystal_id)}{'_' + plain_name(str(one.calculator)) if several else ''}.cif" for one in crystals
+    ]
 
 
 def write_parquet(path: Path, columns: dict[str, Any], rows: Rows) -> None:

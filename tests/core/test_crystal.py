@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pymatgen.core import DummySpecies, Lattice, Structure
 
-from miad.core.crystal import Crystal, Failure, from_line, read_crystals, to_line, write_crystals
+from miad.core.crystal import Crystal, Failure, from_line, read_crystals, shortened, to_line, write_crystals
 from miad.core.errors import MiadError
 
 NACL = Structure(Lattice.cubic(4.0), ["Na", "Cl"], [[0, 0, 0], [0.5, 0.5, 0.5]])
@@ -154,3 +154,11 @@ def test_partly_occupied_sites_are_refused():
 def test_sites_that_hold_no_element_are_refused():
     with pytest.raises(MiadError, match="no element"):
         Crystal.from_structure("a", Structure(Lattice.cubic(3.6), [DummySpecies("X")], [[0, 0, 0]]))
+
+
+def test_reasons_are_short_and_keep_their_ends():
+    failure = Failure("relax", "VASP said:\n" + "word " * 200 + "calculate it again")
+    assert len(str(failure)) < 300 and "\n" not in failure.reason
+    assert failure.reason.startswith("VASP said: word") and failure.reason.endswith("calculate it again")
+    assert shortened(failure.reason) == failure.reason and Failure("relax", failure.reason) == failure
+    assert len(shortened("x" * 1000)) == 280 and shortened("as it is") == "as it is"

@@ -17,7 +17,16 @@ from safetensors.numpy import save_file
 
 from miad.core import files
 from miad.core.errors import MiadError
-from miad.core.files import atomic_folder, atomic_path, checksum, is_out_of_space, open_text, verify, write_text
+from miad.core.files import (
+    atomic_folder,
+    atomic_path,
+    checksum,
+    file_name,
+    is_out_of_space,
+    open_text,
+    verify,
+    write_text,
+)
 from tests.builders import ROOT
 
 
@@ -159,3 +168,41 @@ def test_json_that_is_written_never_holds_nan_or_infinity():
                 if said.get("allow_nan") != "False":
                     loose.append(str(path.relative_to(ROOT)))
     assert set(loose) <= set(allowed) and loose.count("miad/dft/calculation.py") == 1, loose
+
+
+HOSTILE = [
+    "",
+    ".",
+    "..",
+    "../../x",
+    "/etc/x",
+    "a/b",
+    "a\\b",
+    "a b",
+    "-rf",
+    ".hidden",
+    "ä",
+    "a\0b",
+    "a\nb",
+    "\ud800",
+    "x" * 300,
+]
+
+
+@pytest.mark.parametrize("identity", HOSTILE)
+def test_a_file_name_is_one_harmless_part_of_a_path(identity, tmp_path):
+    name = file_name(identity)
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-~")
+    assert 0 < len(name) <= 100 and name[0] not in ".-~" and (tmp_path / name).parent == tmp_path
+    (tmp_path / name).mkdir()
+    assert name == file_name(identity) and [one.name for one in tmp_path.iterdir()] == [name]
+
+
+def test_file_names_of_two_ids_are_never_the_same():
+    ids = [*HOSTILE, "a_b", "a.b", "etc_x", file_name("a b"), file_name("")]
+    assert len({file_name(one) for one in ids}) == len(ids)
+
+
+@pytest.mark.parametrize("identity", ["miad-000-00001", "mp-149", "a.b+c_d", "_x"])
+def test_plain_ids_name_their_files_themselves(identity):
+    assert file_name(identity) == identity

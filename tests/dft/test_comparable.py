@@ -12,7 +12,7 @@ from miad.dft.comparable import sound
 from miad.dft.replay import read_runs, run
 from tests.builders.vasp_stand_in import potcars
 from tests.builders.vasp_stand_in.chain import SENT
-from tests.dft.test_replay import write_run
+from tests.builders.vasp_stand_in.runs import write_run
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_force_field_of_vasp_is_no_dft(vasprun, tmp_path):
 def test_a_run_without_an_ionic_step_fails_alone(vasprun, tmp_path):
     start, rest = vasprun.split("<calculation>", 1)
     found = replay(tmp_path, odd=start + rest.rsplit("</calculation>", 1)[1], good=vasprun)
-    assert found["odd"].failure.startswith("replay: vasprun.xml has no ionic step")
+    assert found["odd"].failure.startswith("replay: vasprun.xml: it has no ionic step")
     assert found["good"].failure is None
 
 
@@ -134,3 +134,41 @@ def test_a_cell_that_is_no_number_is_a_failure():
     broken = calculated(-6.8, [])
     broken.entry["structure"]["lattice"]["matrix"][0][0] = float("nan")
     assert sound(broken).failure.startswith("replay: a lattice vector or coordinate is not a finite number")
+
+
+@pytest.mark.parametrize("where", ["basis", "positions"])
+@pytest.mark.parametrize("odd", ["nan", "*********"])
+@pytest.mark.filterwarnings("ignore:Float overflow")
+def test_a_run_with_a_cell_or_coordinate_that_is_no_number_never_reaches_spglib(
+    vasprun, where, odd, tmp_path, monkeypatch
+):
+    def refuse(*arguments, **keywords):
+        raise AssertionError("spglib was asked")
+
+    monkeypatch.setattr("pymatgen.symmetry.analyzer.SpacegroupAnalyzer", refuse)
+    text = re.sub(rf'(<varray name="{where}" ><v>\s*)\S+', rf"\g<1>{odd}", vasprun)
+    found = replay(tmp_path, odd=text, good=vasprun)
+    assert found["odd"].entry is None and found["odd"].failure.startswith("replay: ")
+    assert found["good"].failure is None
+
+
+def test_a_run_that_does_not_name_its_pseudopotentials_is_refused(vasprun, tmp_path):
+    found = replay(tmp_path, odd=re.sub(r"<c>\s*PAW_PBE[^<]*</c>", "<c>      </c>", vasprun), good=vasprun)
+    assert "does not name its POTCARs" in found["odd"].failure and found["good"].failure is None
+
+
+def test_the_pseudopotentials_are_asked_once(vasprun, tmp_path, monkeypatch):
+    asked = []
+    for module in ("comparable", "replay"):
+        monkeypatch.setattr(f"miad.dft.{module}.foreign", lambda potcars: asked.append(potcars))
+    replay(tmp_path, good=vasprun)
+    assert len(asked) == 1
+
+
+def test_the_stage_of_a_failure_is_said():
+    assert sound(calculated(500.0, []), "static").failure.startswith("static: no crystal has an energy")
+
+
+def test_a_long_reason_is_shortened():
+    reason = Calculation("a", failure="replay: " + "x" * 1000 + "; give another").failure
+    assert len(reason) < 300 and reason.startswith("replay: xxx") and reason.endswith("; give another")

@@ -3,23 +3,22 @@
 import gzip
 import json
 import os
+import re
 import shutil
 import tarfile
 import zipfile
 from pathlib import Path
 
 import pytest
-from pymatgen.core import Structure
-from pymatgen.io.vasp.inputs import Kpoints, Poscar, Potcar
-from pymatgen.io.vasp.sets import MPRelaxSet, MPStaticSet
 
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
-from miad.dft.calculation import NOT_DFT, Calculation
-from miad.dft.replay import fingerprint, read_runs, replayed, run
+from miad.dft.calculation import NOT_DFT, Calculation, write_calculations
+from miad.dft.replay import read_runs, replayed, run
+from miad.dft.run_files import fingerprint
 from tests.builders.vasp_stand_in import potcars
 from tests.builders.vasp_stand_in.chain import SENT
-from tests.builders.vasp_stand_in.outputs import Outputs, Step
+from tests.builders.vasp_stand_in.runs import write_run
 
 
 @pytest.fixture(scope="module")
@@ -27,27 +26,6 @@ def pseudopotentials(tmp_path_factory):
     folder = tmp_path_factory.mktemp("potcars")
     potcars.write(folder)
     return folder / "POT_GGA_PAW_PBE"
-
-
-def write_run(folder: Path, structure: Structure, energy: float, pseudopotentials: Path, is_static: bool) -> None:
-    """VASP's outputs of one ionic step at a given energy, eV per cell, written by the stand-in."""
-    import numpy as np
-
-    inputs = (MPStaticSet if is_static else MPRelaxSet)(structure)
-    symbols = [MPRelaxSet.CONFIG["POTCAR"][symbol] for symbol in Poscar(inputs.structure).site_symbols]
-    packed = [(pseudopotentials / f"POTCAR.{symbol}.gz").read_bytes() for symbol in symbols]
-    text = "".join(gzip.decompress(one).decode() for one in packed)
-    folder.mkdir(parents=True)
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        outputs = Outputs(inputs.incar, Kpoints.gamma_automatic((2, 2, 2)), Potcar.from_str(text), inputs.structure, 5)
-        cell = inputs.structure
-        count = len(cell)
-        outputs.add(Step(energy, np.zeros((count, 3)), np.zeros((3, 3)), cell.lattice.matrix, cell.frac_coords))
-        outputs.finish(has_wavefunctions=True)
-    finally:
-        os.chdir(before)
 
 
 @pytest.fixture(scope="module")
@@ -272,3 +250,62 @@ def test_two_calculations_of_one_id_are_refused(tmp_path):
     """The last one would win unseen."""
     with pytest.raises(MiadError, match="several calculations of a"):
         read_runs(table(tmp_path, entry(), entry(energy=-7.0)))
+
+
+# ------------------------------------------------------------------------------------------------ several of a crystal
+
+
+def test_the_last_static_run_counts_and_it_is_said(pseudopotentials, tmp_path, caplog):
+    for stage, energy in (("static_2", -6.7), ("static_10", -6.9), ("relax_1", -7.0)):
+        write_run(tmp_path / "mp-1" / stage, SENT["NaCl"], energy, pseudopotentials, stage.startswith("static"))
+    (found,) = read_runs(tmp_path)
+    assert found.entry["energy"] == pytest.approx(-6.9) and "static_10" in found.source
+    assert "1 crystals have several runs that could count" in caplog.text and "mp-1" in caplog.text
+
+
+def test_a_run_with_a_fixed_density_does_not_stand_before_a_relaxation(runs, tmp_path):
+    shutil.copytree(runs / "sample-2", tmp_path / "mp-1")
+    text = (tmp_path / "mp-1" / "vasprun.xml").read_text()
+    line = re.sub(r'(name="(ICHARG|NSW)">)[^<]*', lambda match: match[1] + {"ICHARG": "11", "NSW": "0"}[match[2]], text)
+    (tmp_path / "mp-1" / "vasprun_zz.xml").write_text(line)
+    (found,) = read_runs(tmp_path)
+    assert found.failure is None and found.entry["energy"] == pytest.approx(-6.8)
+
+
+def test_only_bands_are_no_energy(runs, tmp_path):
+    shutil.copytree(runs / "sample-2", tmp_path / "mp-1" / "bands")
+    (found,) = read_runs(tmp_path)
+    assert found.entry is None and "only runs of bands" in found.failure
+
+
+def test_two_crystals_of_one_name_are_never_one(pseudopotentials, runs, tmp_path):
+    write_run(tmp_path / "a" / "mp-1", SENT["NaCl"], -6.8, pseudopotentials, True)
+    write_run(tmp_path / "b" / "mp-1", SENT["NaCl"], -6.0, pseudopotentials, True)
+    (found,) = read_runs(tmp_path)
+    assert found.entry is None and "a/mp-1 and b/mp-1 differ in energy" in found.failure
+    shutil.rmtree(tmp_path / "b" / "mp-1")
+    shutil.copytree(tmp_path / "a" / "mp-1", tmp_path / "b" / "mp-1")  # the same run twice is one
+    assert read_runs(tmp_path)[0].failure is None
+
+
+def test_a_broken_archive_is_one_failed_crystal(runs, tmp_path):
+    shutil.copytree(runs / "sample-2", tmp_path / "mp-1")
+    (tmp_path / "mp-2.zip").write_bytes(b"no zip")
+    sound, broken = read_runs(tmp_path)
+    assert sound.failure is None and broken.crystal_id == "mp-2" and "cannot be unpacked" in broken.failure
+
+
+def test_odd_lines_of_calculations_fail_alone(tmp_path):
+    lines = [Calculation("a", entry={"energy": -1.0}), Calculation("b", entry="text"), Calculation("c", potcars=[3])]
+    lines[2] = Calculation("c", entry={"energy": -6.8, "structure": SENT["NaCl"].as_dict()}, potcars=[3])
+    write_calculations(tmp_path / "odd.jsonl", lines)
+    found = read_runs(tmp_path / "odd.jsonl")
+    assert len(found) == 3 and all("the entry cannot be read" in one.failure for one in found)
+
+
+@pytest.mark.parametrize("name", ["../../precious", "/etc/x", "", "a b"])
+def test_names_of_entries_stay_names(name, tmp_path):
+    (tmp_path / "in").mkdir()
+    path = table(tmp_path / "in", entry(entry_id="b"), {**entry(), "data": {"crystal_id": name or " "}})
+    run(path, crystals=tmp_path / "in" / "out.jsonl")
+    assert sorted(one.name for one in tmp_path.rglob("*")) == ["entries.json", "in", "out.jsonl"]

@@ -1,6 +1,7 @@
 """Exports, read back as the programs that they are for read them."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import ase.io
@@ -171,3 +172,18 @@ def test_a_candidate_without_a_crystal_is_named(home, tmp_path):
             out=tmp_path,
             run="miad",
         )
+
+
+@pytest.mark.parametrize("most", [1000, 1])
+def test_ids_of_others_never_lead_out_of_the_folder(most, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "MAX_FILES", most)
+    names = ("../../precious", "/etc/precious", "", "..", "a/b", "plain")
+    export.write_generated(tmp_path / "run" / "export", [salt(name, 11, 17, 5.6) for name in names])
+    if most == 1:
+        with zipfile.ZipFile(tmp_path / "run" / "export" / "generated.zip") as archive:
+            written = [Path(name) for name in archive.namelist()]
+    else:
+        written = [one.relative_to(tmp_path / "run" / "export") for one in tmp_path.rglob("*") if one.is_file()]
+    assert len(set(written)) == len(names) and Path("generated/plain.cif") in written
+    assert all(one.parts[0] == "generated" and len(one.parts) == 2 and ".." not in one.parts for one in written)
+    assert [one.name for one in tmp_path.iterdir()] == ["run"]

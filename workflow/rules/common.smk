@@ -15,7 +15,7 @@ from miad.config import layout
 from miad.config.resolve import is_read, read_config
 from miad.config.sections import Relax, Sun, build, settings_json
 from miad.core.errors import MiadError
-from miad.dft.replay import fingerprint
+from miad.dft.run_files import fingerprint
 from miad.preflight.checks import check_runs, frames_compared, own_files
 from miad.train.checkpoint import KEPT
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from io import TextIOWrapper
 from pathlib import Path
 
-from miad.dft.vasp.stage import all_attempts
+from miad.dft.vasp.attempts import all_attempts
 
 log = logging.getLogger("miad")
 _START = re.compile(r"executed on\s.*\sdate\s+(.+)")

@@ -1,12 +1,10 @@
 """The vasp step: DFT double relaxation of one chunk of the queue, continued where an earlier job ended."""
 
-import io
 import json
 import logging
 import shutil
 import signal
 import sys
-import tarfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,22 +12,18 @@ from typing import TYPE_CHECKING, Any
 from miad.config.sections import Vasp
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
-from miad.core.files import atomic_path, write_text
+from miad.core.files import file_name, write_text
+from miad.core.sound import fault
 from miad.dft.calculation import Calculation, plain_entry, write_calculations
+from miad.dft.comparable import sound
 from miad.dft.replay import replayed
+from miad.dft.vasp.archive import corrections, notes, pack
+from miad.dft.vasp.attempts import attempts, vain_start
+from miad.dft.vasp.ending import Ending, OutOfTime, ParserFailed, StageFailed, traceback_file
 from miad.dft.vasp.flow import STAGES, stages, use_potcars
 from miad.dft.vasp.hours import core_hours
 from miad.dft.vasp.site import problems, without_potcar
-from miad.dft.vasp.stage import (
-    OutOfTime,
-    StageFailed,
-    all_attempts,
-    attempts,
-    custodian_errors,
-    locked,
-    run_stage,
-    vain_start,
-)
+from miad.dft.vasp.stage import locked, run_stage
 from miad.dft.vasp.store import open_store, task_document
 from miad.machine import slurm
 from miad.machine.progress import track
@@ -40,8 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("miad")
 KEY = "key"  # in the folder of a crystal: id of its last job, by which the calculation is recognised
 FAILED = "failed.json"  # in the same folder: why a stage failed for good, and under what settings
-NOTES = ("corrections.json", "core_hours.json")  # in an archive
-_VAIN = 3  # crystals in a row for which VASP did not even start, so that the site is at fault
 # If any of these changes, a crystal that failed for good is tried again.
 _MATTERS = ("command", "gamma_command", "potcars", "functional", "parallel", "max_errors", "max_attempts", "scratch")
 
@@ -57,7 +49,8 @@ def run(settings: Vasp, *, queue: Path, calculations: Path, folder: Path, chunk:
         chunk: which of vasp.num_chunks chunks, from 0
 
     Raises:
-        MiadError: VASP or a pseudopotential is missing, or the walltime ended; running again goes on.
+        MiadError: VASP or a pseudopotential is missing, the walltime ended, or the first crystals all failed alike
+            through no fault of theirs; running again goes on.
     """
     crystals = read_crystals(queue)[chunk :: settings.num_chunks]
     if settings.replay is not None or not crystals:
@@ -67,13 +60,14 @@ def run(settings: Vasp, *, queue: Path, calculations: Path, folder: Path, chunk:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that VASP does not outlive us
     deadline = _deadline(settings)
     use_potcars(settings)
-    _check(settings, crystals)
-    done = []
+    _check(settings, [one for one in crystals if fault(one) is None])
+    done: list[Calculation] = []
     for crystal in track(crystals, what="crystals calculated"):
         try:
-            with locked(folder / "locks" / f"{crystal.crystal_id}.lock"):
+            with locked(folder / "locks" / f"{file_name(crystal.crystal_id)}.lock"):
                 done.append(calculate(crystal, settings, folder, deadline))
-            _check_started(done, len(crystals), folder / "work")
+            _check_started(done, min(settings.max_alike, len(crystals)), folder / "work")
+            _check_parsed(done, settings.max_alike, folder / "work")
         except OutOfTime:
             raise MiadError(
                 f"the walltime ends with {len(done)} of {len(crystals)} crystals of chunk {chunk} finished. Run the"
@@ -88,23 +82,31 @@ def calculate(crystal: Crystal, settings: Vasp, folder: Path, deadline: float | 
     Raises:
         OutOfTime: the walltime ends first.
     """
+    if reason := fault(crystal):  # the symmetry of a cell that is no number is not asked for: spglib ends the program
+        return Calculation(crystal.crystal_id, failure=f"inputs: {reason}")
     unknown = without_potcar(settings, crystal.chemical_system.split("-"))
     if unknown:
         reason = f"inputs: {settings.functional} has no pseudopotential of MPRelaxSet for {unknown[0]}"
         return Calculation(crystal.crystal_id, failure=reason)
-    work, source = folder / "work" / crystal.crystal_id, f"work/{crystal.crystal_id}"
-    store = open_store(settings, folder / "store" / f"{crystal.crystal_id}.json")
+    name = file_name(crystal.crystal_id)
+    work, archive = folder / "work" / name, folder / "archive" / f"{name}.tar.gz"
     try:
-        static = _static_document(crystal, settings, work, store, deadline)
+        store = open_store(settings, folder / "store" / f"{name}.json")
+        try:
+            static = _static_document(crystal, settings, work, store, deadline)
+        finally:
+            store.close()
     except StageFailed as error:
-        spent, found = core_hours(work), _corrections(work)
-        return Calculation(crystal.crystal_id, None, str(error), corrections=found, core_hours=spent, source=source)
-    finally:
-        store.close()
-    archive = folder / "archive" / f"{crystal.crystal_id}.tar.gz"
-    if work.exists():
-        pack(work, archive, static, _corrections(work), settings.keep_wavefunctions)
-    return as_calculation(crystal.crystal_id, static, archive)
+        spent, found = core_hours(work), corrections(work)
+        known: dict[str, Any] = {"corrections": found, "core_hours": spent, "source": f"work/{name}"}
+        return Calculation(crystal.crystal_id, failure=str(error), **known)
+    try:
+        if work.exists():
+            pack(work, archive, static, settings.keep_wavefunctions)
+        return sound(as_calculation(crystal.crystal_id, static, archive), "static")
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        reason = f"parse: static: the task document is not as expected ({type(error).__name__}: {error})"
+        return Calculation(crystal.crystal_id, failure=reason, source=f"work/{name}")
 
 
 def _static_document(
@@ -125,6 +127,10 @@ def _static_document(
         if stage in waiting:
             try:
                 run_stage(jobs[stage], work / stage, previous, settings, store, deadline)
+            except ParserFailed as error:
+                place = traceback_file(work / stage)
+                where = f"outputs and traceback are kept in {place.parent.name}/{place.name}"
+                raise ParserFailed(f"parse: {stage}: {error}; {where}; run again once the parser is mended") from error
             except StageFailed as error:
                 reason = f"{stage}: {error}"
                 write_text(
@@ -149,32 +155,8 @@ def as_calculation(identity: str, static: dict[str, Any], archive: Path) -> Calc
         potcars=potcars,
         # A job store may be shared by several folders of results, the archive is in the one that calculated.
         source=f"archive/{archive.name}" if archive.is_file() else "job store",
-        **_notes(archive),
+        **notes(archive),
     )
-
-
-def pack(work: Path, archive: Path, static: dict[str, Any], corrections: list[str], keep_wavefunctions: bool) -> None:
-    """Move a finished calculation into its archive: inputs and outputs of all stages.
-
-    Pseudopotentials, which are licensed, stay out; their titles and hashes are in POTCAR.spec.json.
-    """
-    dropped = ("POTCAR", "scratch_link") if keep_wavefunctions else ("POTCAR", "scratch_link", "WAVECAR", "CHG")
-
-    def chosen(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-        return None if Path(member.name).name.startswith(dropped) else member
-
-    spec = static["calcs_reversed"][0]["input"]["potcar_spec"]
-    records = {**dict(zip(NOTES, (corrections, core_hours(work)), strict=True)), "POTCAR.spec.json": spec}
-    with atomic_path(archive) as temporary, tarfile.open(temporary, "w:gz", compresslevel=1) as file:
-        for path in sorted(work.iterdir()):
-            if path.is_dir():
-                file.add(path, arcname=f"{work.name}/{path.name}", filter=chosen)
-        for name, record in records.items():
-            member, content = tarfile.TarInfo(f"{work.name}/{name}"), json.dumps(record, allow_nan=False).encode()
-            member.size = len(content)
-            file.addfile(member, io.BytesIO(content))
-    # Renamed first: a folder that is half removed by a kill must not be packed once more.
-    shutil.rmtree(work.rename(work.with_name(f".done-{work.name}")))
 
 
 def clear_others(work: Path, key: str) -> None:
@@ -183,24 +165,6 @@ def clear_others(work: Path, key: str) -> None:
     if work.exists() and (not (work / KEY).is_file() or (work / KEY).read_text(encoding="utf-8") != key):
         log.warning("%s was begun for another structure or with other pseudopotentials: it is removed", work)
         shutil.rmtree(work)
-
-
-def _notes(archive: Path) -> dict[str, Any]:
-    """Corrections and core-hours, as noted when an archive was packed; empty if there is no archive."""
-    found: dict[str, Any] = {}
-    if not archive.is_file():
-        return found
-    with tarfile.open(archive) as file:
-        for member in file:
-            name = Path(member.name).name
-            if name in NOTES and (content := file.extractfile(member)) is not None:
-                found[name.removesuffix(".json")] = json.load(content)
-    return found
-
-
-def _corrections(work: Path) -> list[str]:
-    """Errors that custodian found in all attempts at all stages, `stage: error`, in order."""
-    return [f"{stage}: {error}" for stage, attempt in all_attempts(work) for error in custodian_errors(attempt)]
 
 
 def _check_failed_before(work: Path, settings: Vasp, stage: str) -> None:
@@ -236,19 +200,39 @@ def _deadline(settings: Vasp) -> float | None:
     return time.monotonic() + left
 
 
-def _check_started(done: list[Calculation], num_crystals: int, work: Path) -> None:
+def _check_started(done: list[Calculation], num_first: int, work: Path) -> None:
     """Stop where VASP does not run at all; its crystals are forgotten, so that a mended site tries them again."""
-    if len(done) != min(_VAIN, num_crystals):
+    if len(done) != num_first:
         return
-    said = [vain_start(work / one.crystal_id / STAGES[0]) for one in done]
+    folders = [work / file_name(one.crystal_id) for one in done]
+    said = [vain_start(folder / STAGES[0]) for folder in folders]
     if None in said:
         return
-    for one in done:
-        shutil.rmtree(work / one.crystal_id)
+    for folder in folders:
+        shutil.rmtree(folder)
     raise MiadError(
         f"VASP wrote no output for any of the first {len(done)} crystals. It said: {said[-1] or 'nothing'}. See whether"
         " vasp.command runs on this node (module, licence, launcher, memory), then run the workflow again."
     )
+
+
+def _check_parsed(done: list[Calculation], num_first: int, work: Path) -> None:
+    """Stop where a parser fails alike on crystal after crystal and none came out right; nothing is lost by it."""
+    if len(done) < num_first or any(one.entry is not None for one in done):
+        return
+    last = [_parser_error(work / file_name(one.crystal_id)) for one in done[-num_first:]]
+    if None in last or len(set(last)) > 1:
+        return
+    raise MiadError(
+        f"the parser of VASP's outputs fails alike on {num_first} crystals and none came out right ({last[0]}). Mend"
+        f" it: see the tracebacks in {work}, and the versions of pymatgen, emmet-core and atomate2. Then run the"
+        " workflow again: the outputs are parsed again, VASP is not run for them."
+    )
+
+
+def _parser_error(work: Path) -> str | None:
+    """Type and place of the error of Python that ended the last attempt at a crystal, if one did."""
+    return next((where for stage in STAGES if (where := Ending.of(work / stage).where)), None)
 
 
 def _check(settings: Vasp, crystals: list[Crystal]) -> None:

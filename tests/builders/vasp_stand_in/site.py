@@ -46,6 +46,7 @@ class Site:
             "parallel": {},
             "max_errors": 5,
             "max_attempts": 3,
+            "max_alike": 3,
             "walltime": None,
             "walltime_buffer": 0.0,
             "scratch": None,

@@ -10,17 +10,9 @@ import pytest
 from pymatgen.io.vasp.sets import MPRelaxSet
 
 from miad.core.errors import MiadError
-from miad.dft.vasp.stage import (
-    ENDING,
-    Ending,
-    _run,
-    attempts,
-    contcar_of,
-    crashes,
-    custodian_errors,
-    locked,
-    set_aside,
-)
+from miad.dft.vasp.attempts import attempts, contcar_of, crashes, set_aside
+from miad.dft.vasp.ending import ENDING, Ending, custodian_errors
+from miad.dft.vasp.stage import _run, locked
 from tests.builders import ROOT
 from tests.builders.vasp_stand_in.chain import SENT
 

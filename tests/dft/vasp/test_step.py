@@ -10,15 +10,17 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pymatgen.core import Structure
 
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
-from miad.dft.calculation import NOT_DFT, corrected, label, read_calculations
+from miad.dft.calculation import NOT_DFT, Calculation, corrected, label, read_calculations
 from miad.dft.vasp import step as vasp
+from miad.dft.vasp.attempts import attempts
+from miad.dft.vasp.ending import Ending
 from miad.dft.vasp.flow import STAGES, stages
-from miad.dft.vasp.stage import attempts
 from miad.dft.vasp.store import open_store, task_document
 from tests.builders import ROOT
 from tests.builders.vasp_stand_in import potcars
@@ -330,3 +332,135 @@ def test_a_vasp_that_never_starts_is_not_the_crystals_fault(tmp_path):
     with pytest.raises(MiadError, match=r"no output for any of the first 2 crystals\. It said: no licence here"):
         job.run()
     assert not (tmp_path / "0.jsonl").exists() and not list((tmp_path / "vasp" / "work").iterdir())
+
+
+# ------------------------------------------------------------------------------------------------ a parser that fails
+
+
+def test_a_parser_that_fails_is_not_the_crystals_fault(vasp_site, tmp_path):
+    """VASP has finished; it is not run again, whatever becomes of the parser."""
+
+    def broken(*arguments, **keywords):
+        raise KeyError("a key of another version")
+
+    job = Job(tmp_path, vasp_site, {"NaCl": CRYSTALS["NaCl"]})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("atomate2.vasp.jobs.base.get_vasp_task_document", broken)
+        with pytest.raises(MiadError, match=r"fails alike on 1 crystals .*KeyError in test_step\.py, line \d+"):
+            job.run(max_alike=1)
+        assert not (tmp_path / "0.jsonl").exists()
+        first = job.calls
+        done = job.run(max_alike=3)  # more than there are: it keeps a row
+    assert first == [("NaCl", "relax_1")] and job.calls == first
+    assert done["NaCl"].failure.startswith("parse: relax_1: KeyError in test_step.py, line ")
+    assert len(done["NaCl"].failure) < 300 and done["NaCl"].failure.endswith("once the parser is mended")
+    traceback = tmp_path / "vasp" / "work" / "NaCl" / "relax_1.traceback.txt"
+    assert "Traceback" in traceback.read_text() and "a key of another version" in traceback.read_text()
+    assert not (tmp_path / "vasp" / "work" / "NaCl" / vasp.FAILED).exists()
+    assert job.run()["NaCl"].failure is None
+    assert job.calls == [("NaCl", stage) for stage in STAGES]
+
+
+def test_a_job_stops_only_where_the_first_crystals_all_fail_alike(tmp_path):
+    done = [Calculation(name, failure="parse: why") for name in "abc"]
+
+    def says(**where: str) -> bool:
+        for name, text in where.items():
+            (tmp_path / name / "relax_2").mkdir(parents=True, exist_ok=True)
+            Ending("unparsed", "why", text).write(tmp_path / name / "relax_2")
+        try:
+            vasp._check_parsed(done, 3, tmp_path)
+        except MiadError as error:
+            return "KeyError in a.py" in str(error)
+        return False
+
+    assert not says(a="KeyError in a.py", b="KeyError in a.py")  # c failed otherwise
+    assert not says(c="TypeError in b.py")
+    assert says(c="KeyError in a.py")
+    done[0] = Calculation("a", entry={"energy": -1.0})
+    assert not says()
+
+
+# ------------------------------------------------------------------------------------------------ one alone
+
+
+HOSTILE = [
+    "../../precious",
+    "/etc/precious",
+    "",
+    ".",
+    "..",
+    "a/../../precious",
+    "-rf",
+    "x" * 300,
+    "ä",
+    "a\nb",
+    "a\x00b",
+]
+
+
+@pytest.mark.parametrize("identity", HOSTILE)
+def test_an_id_never_leads_out_of_the_folder(identity, tmp_path, monkeypatch):
+    """`clear_others` removes a folder, `locked`, the store and the stages write."""
+    kept = tmp_path / "vasp" / "precious", tmp_path / "precious", tmp_path / "vasp" / "work" / "other"
+    for folder in kept:
+        folder.mkdir(parents=True)
+        (folder / "thesis").write_text("years")
+
+    def fail(job, folder, *arguments):
+        folder.mkdir(parents=True)
+        raise vasp.StageFailed("enough")
+
+    monkeypatch.setattr(vasp, "run_stage", fail)
+    crystal = Crystal.from_structure(identity, CRYSTALS["NaCl"])
+    done = vasp.calculate(crystal, Site(tmp_path).vasp(), tmp_path / "vasp", None)
+    assert done.crystal_id == identity and done.failure == "relax_1: enough"
+    assert all((folder / "thesis").read_text() == "years" for folder in kept)
+    (work,) = [one for one in (tmp_path / "vasp" / "work").iterdir() if one.name != "other"]
+    assert (work / "relax_1").is_dir()
+    assert {one.name for one in tmp_path.iterdir()} == {"vasp", "precious"}
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_a_cell_that_is_no_number_never_reaches_spglib(odd, tmp_path):
+    crystal = Crystal.from_structure("a", CRYSTALS["NaCl"])
+    broken = crystal.replace(lattice=np.full((3, 3), odd))
+    done = vasp.calculate(broken, Site(tmp_path).vasp(), tmp_path / "vasp", None)
+    assert done.failure.startswith("inputs: a lattice vector or coordinate is not a finite number")
+    assert list(tmp_path.iterdir()) == []
+
+
+def document(**changes) -> dict:
+    """What is read of the task document of a static stage."""
+    spec = [{"titel": f"PAW_PBE {symbol} 01Jan2000"} for symbol in ("Na_pv", "Cl")]
+    known = {
+        "calcs_reversed": [{"input": {"potcar_spec": spec}, "vasp_version": "6.4.2"}],
+        "entry": {"parameters": {"run_type": "GGA"}},
+        "structure": CRYSTALS["NaCl"].as_dict(),
+        "output": {"energy": -6.8},
+    }
+    return {**known, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"output": {"energy": float("nan")}}, "static: the energy is no finite number"),
+        ({"output": {"energy": 900.0}}, "static: no crystal has an energy of 450 eV/atom"),
+        ({"output": {}}, "parse: static: the task document is not as expected (KeyError"),
+        ({"calcs_reversed": []}, "parse: static: the task document is not as expected (IndexError"),
+    ],
+)
+def test_results_of_vasp_pass_the_gate_and_fail_alone(changes, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(vasp, "_static_document", lambda *arguments: document(**changes))
+    crystal = Crystal.from_structure("a", CRYSTALS["NaCl"])
+    done = vasp.calculate(crystal, Site(tmp_path).vasp(), tmp_path / "vasp", None)
+    assert done.entry is None and done.failure.startswith(said)
+    monkeypatch.setattr(vasp, "_static_document", lambda *arguments: document())
+    assert vasp.calculate(crystal, Site(tmp_path).vasp(), tmp_path / "vasp", None).entry["energy"] == -6.8
+
+
+def test_a_damaged_archive_costs_its_notes_alone(tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(b"torn")
+    found = vasp.as_calculation("a", document(), tmp_path / "a.tar.gz")
+    assert found.entry["energy"] == -6.8 and found.core_hours is None
