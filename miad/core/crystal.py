@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 MIRAGE = 0  # the atom type of placeholders; real atoms carry their atomic number
 NUM_SPECIES = 100  # classes of the diffusion: mirage and the elements 1…99
+HEAVIEST = 118  # atomic number of the last element
+MAX_NUMBER = 1e6  # Å, eV/atom, …; what is larger in a crystal that did not fail is an error of its writer
+MAX_ID = 200  # characters; ids become names of files
+MAX_REASON = 300  # characters of a reason of failure
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,8 @@ class Crystal:
         return dataclasses.replace(self, **changes)
 
     def failed(self, step: str, reason: str) -> "Crystal":
-        """A copy that carries why it dropped out; the first failure is kept."""
-        return self if self.failure else self.replace(failure=Failure(step, reason))
+        """A copy that carries why it dropped out, in 300 characters; the first failure is kept."""
+        return self if self.failure else self.replace(failure=Failure(step, printable(reason, MAX_REASON)))
 
     @property
     def num_atoms(self) -> int:
@@ -146,6 +150,14 @@ class Crystal:
         )
 
 
+def printable(text: str, most: int = MAX_ID) -> str:
+    """A text on one line that every file can hold: white space as single spaces, what cannot be shown as `\\x1b`."""
+    line = " ".join(text.split())
+    text = "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in line)
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+ID = "crystal_id"
 _FIELDS = {field.name for field in dataclasses.fields(Crystal)}
 _ARRAYS = ("lattice", "frac_coords", "atomic_numbers")
 # Types of the other fields as JSON has them.
@@ -198,7 +210,19 @@ def from_line(line: str) -> Crystal:
         record[name] = _checked(name, record[name])
     if record.get("failure") is not None:
         record["failure"] = _failure(record["failure"])
+    else:
+        _check_numbers(record)
     return Crystal(**record)
+
+
+def _check_numbers(record: dict[str, Any]) -> None:
+    """Refuse what no crystal has that did not fail: atoms of no element, and absurd numbers; NaN is not known yet."""
+    if odd := [z for z in record["atomic_numbers"].tolist() if not 1 <= z <= HEAVIEST]:
+        raise ValueError(f"atomic_numbers have {odd[0]}, which is no element")
+    for name, value in record.items():
+        numbers = np.abs(value) if name in _ARRAYS or isinstance(value, float) else 0.0
+        if (numbers > MAX_NUMBER).any() if isinstance(numbers, np.ndarray) else numbers > MAX_NUMBER:
+            raise ValueError(f"{name} has a number above {MAX_NUMBER:g}")
 
 
 def _whole_numbers(values: Any) -> np.ndarray:
@@ -217,6 +241,8 @@ def _checked(name: str, value: Any) -> Any:
             raise ValueError(f"{name} is {value}")
     if type(value) not in types:
         raise ValueError(f"{name} is {value!r:.80}")
+    if isinstance(value, str) and not (value.isprintable() and len(value) <= MAX_ID and (value or name != ID)):
+        raise ValueError(f"{name} is {value!r:.80}; texts are printable, of at most {MAX_ID} characters")
     return value
 
 
@@ -227,6 +253,7 @@ def _failure(value: Any) -> Failure:
         parts = dict(zip(("step", "reason"), value.split(": ", 1), strict=True))
     if not isinstance(parts, dict) or [type(parts.get(name)) for name in ("step", "reason")] != [str, str]:
         raise ValueError(f"failure is {value!r:.80}, expected step and reason")
+    _ = "".join(parts.values()).encode()  # a ValueError for half a surrogate pair, which no file can hold
     return Failure(**parts)
 
 
