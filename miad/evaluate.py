@@ -41,6 +41,7 @@ def run(
     settings: str | None = None,
     val: Path | None = None,
     test: Path | None = None,
+    column: str | None = None,
 ) -> None:
     """Evaluate crystals of any origin: the table, the ledger and the candidates in one folder.
 
@@ -48,8 +49,8 @@ def run(
     same settings, in the same folder, is not relaxed again: judging anew takes seconds.
 
     Args:
-        crystals: extended XYZ, CIF, a folder or zip of CIFs, CSV with a cif column, pymatgen JSON or JSON lines,
-            plain or gzipped
+        crystals: extended XYZ, CIF, a folder or zip of CIFs, CSV or Parquet with a column of crystals, JSON of pymatgen,
+            pandas or OPTIMADE, JSON lines; plain or gzipped
         train: crystals that count as known, in any of these formats
         hull: reference energies: a table of `miad hull`, CSV or JSON of entries, a URL, or mp-2023-02-07
         out: folder for the results
@@ -64,6 +65,8 @@ def run(
         settings: config file (./config.yaml if left out), or JSON of its sections hull, relax, sun and report
         val: crystals of the validation split, for protocols that count them as known
         test: crystals of the test split, likewise
+        column: of a table of crystals, the column that holds them; cif, structure, LeMatStructs or cif_string, if left
+            out
 
     Raises:
         MiadError: no readable sample or known crystal, energies of another frame than the hull, no known calculator.
@@ -81,6 +84,7 @@ def run(
         run=name,
         generated=generated,
         energy_frame=energy_frame,
+        column=column,
         hull=out / "entries.csv.gz",
         calculator=calculator,
         relaxed_frame=frames_compared(judging, relaxation).get(calculator),

@@ -22,15 +22,29 @@ NUM_SPECIES = 100  # classes of the diffusion: mirage and the elements 1…99
 HEAVIEST = 118  # atomic number of the last element
 MAX_NUMBER = 1e6  # Å, eV/atom, …; what is larger in a crystal that did not fail is an error of its writer
 MAX_ID = 200  # characters; ids become names of files
-MAX_REASON = 300  # characters of a reason of failure
+MAX_REASON = 280  # characters of a reason; with its step it stays under 300
+
+
+def shortened(text: str, most: int = MAX_REASON) -> str:
+    """The text on one line that every file can hold, what cannot be shown as `\\x1b`; of a long one the middle is left
+    out: what failed stands first, what to do stands last.
+    """
+    line = " ".join(text.split())
+    text = "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in line)
+    end = most // 3
+    return text if len(text) <= most else f"{text[: most - end - 3]} … {text[-end:]}"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The step at which a crystal dropped out, and the reason in words."""
+    """The step at which a crystal dropped out, and the reason in words, shortened where it is long."""
 
     step: str
     reason: str
+
+    def __post_init__(self) -> None:
+        """Messages of other programs, which many reasons quote, may be of any length."""
+        object.__setattr__(self, "reason", shortened(self.reason))
 
     def __str__(self) -> str:
         """`step: reason`, as tables and messages have it."""
@@ -85,8 +99,8 @@ class Crystal:
         return dataclasses.replace(self, **changes)
 
     def failed(self, step: str, reason: str) -> "Crystal":
-        """A copy that carries why it dropped out, in 300 characters; the first failure is kept."""
-        return self if self.failure else self.replace(failure=Failure(step, printable(reason, MAX_REASON)))
+        """A copy that carries why it dropped out; the first failure is kept."""
+        return self if self.failure else self.replace(failure=Failure(step, reason))
 
     @property
     def num_atoms(self) -> int:
@@ -148,13 +162,6 @@ class Crystal:
             atomic_numbers=np.array([site.specie.Z for site in structure], dtype=int),
             **known,
         )
-
-
-def printable(text: str, most: int = MAX_ID) -> str:
-    """A text on one line that every file can hold: white space as single spaces, what cannot be shown as `\\x1b`."""
-    line = " ".join(text.split())
-    text = "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in line)
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 ID = "crystal_id"
@@ -253,7 +260,8 @@ def _failure(value: Any) -> Failure:
         parts = dict(zip(("step", "reason"), value.split(": ", 1), strict=True))
     if not isinstance(parts, dict) or [type(parts.get(name)) for name in ("step", "reason")] != [str, str]:
         raise ValueError(f"failure is {value!r:.80}, expected step and reason")
-    _ = "".join(parts.values()).encode()  # a ValueError for half a surrogate pair, which no file can hold
+    if not parts["step"].isprintable():
+        raise ValueError(f"failure is {value!r:.80}; its step is not printable")
     return Failure(**parts)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from miad.core.crystal import MAX_NUMBER, Crystal, printable, read_crystals
+from miad.core.crystal import MAX_ID, MAX_NUMBER, Crystal, read_crystals, shortened
 from miad.core.errors import MiadError
 from miad.core.files import open_text, refuse_stand_in
 from miad.io import parquet_rows
@@ -112,12 +112,14 @@ def name_of(path: Path) -> str:
 
 def _crystal(item: Item, crystal_id: str) -> Crystal:
     # A label is shown, never looked up: one that no text can hold, or of many lines, costs no crystal.
-    source_id = None if item.source_id is None else printable(item.source_id)
+    source_id = None if item.source_id is None else shortened(item.source_id, MAX_ID)
     try:
         structure = item.read()
         check_structure(structure)
         if max(np.abs(structure.lattice.matrix).max(), np.abs(structure.frac_coords).max()) > MAX_NUMBER:
             raise MiadError(f"its cell or its coordinates have numbers above {MAX_NUMBER:g}")
+        if not abs(energy := item.energies.known.get("energy_per_atom", 0.0)) <= MAX_NUMBER:
+            raise MiadError(f"its energy_per_atom is {energy:g}, no finite number")
         return Crystal.from_structure(crystal_id, structure, source_id=source_id, **item.energies.known)
     except MiadError as error:
         empty = Crystal(crystal_id, np.eye(3), np.zeros((0, 3)), np.zeros(0, dtype=int), source_id=source_id)

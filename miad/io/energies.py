@@ -1,6 +1,7 @@
 """Energies that a record of an input carries: which one is read, and which others are there that are not."""
 
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from miad.core.crystal import MAX_NUMBER, printable
+from miad.core.crystal import shortened
 from miad.core.energy_frames import CORRECTED
 
 log = logging.getLogger("miad")
@@ -42,12 +43,13 @@ class Energies:
 
 
 def number(value: Any) -> float | None:
-    """A finite number that may be an energy; None for an empty or odd value."""
+    """A number, also NaN or infinity, which fails its crystal; None for an empty value or a word."""
     try:
-        found = float(value)
-    except (TypeError, ValueError, OverflowError):
+        return None if isinstance(value, bool | np.bool_) else float(value)
+    except OverflowError:
+        return math.inf
+    except (TypeError, ValueError):
         return None
-    return None if isinstance(value, bool | np.bool_) or not abs(found) <= MAX_NUMBER else found
 
 
 def energies_of(record: Mapping[str, Any], num_atoms: int | None = None) -> Energies:
@@ -72,7 +74,7 @@ def energies_of(record: Mapping[str, Any], num_atoms: int | None = None) -> Ener
     if found is None:
         return Energies({}, None, unread, odd)
     texts = {"energy_frame": frame, "calculator": record.get("calculator")}
-    known = {name: printable(str(text)) if text else None for name, text in texts.items()}
+    known = {name: shortened(str(text), 200) if text else None for name, text in texts.items()}
     return Energies({PER_ATOM: found, **known}, str(used), unread)
 
 

@@ -91,7 +91,7 @@ def literal(text: str) -> Any:
 
 def _of_pymatgen(record: Mapping[str, Any]) -> "Structure":
     if "sites" in record and record.get("lattice") is None:
-        raise MiadError("it is a molecule: it has sites but no lattice")
+        raise MiadError("it is a molecule, or torn: it has sites but no lattice")
     if not {"lattice", "sites"} <= set(record):
         raise MiadError("it has neither a structure nor lattice and sites")
     from pymatgen.core import Lattice

@@ -93,7 +93,15 @@ def read_scaler(path: Path) -> Scaler:
         ) from error
 
 
-def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, run: str | None = None) -> None:
+def run(
+    settings: Metrics,
+    *,
+    samples: list[Path],
+    test: Path,
+    metrics: Path,
+    run: str | None = None,
+    column: str | None = None,
+) -> None:
     """Compute the metrics of appendix E for the samples of one run, or for anybody's crystals.
 
     Args:
@@ -102,12 +110,13 @@ def run(settings: Metrics, *, samples: list[Path], test: Path, metrics: Path, ru
         test: crystals of the test split, likewise; their descriptions are kept beside the file
         metrics: JSON to write
         run: its name in the table; the name of the first file, if left out
+        column: of tables of samples, the column that holds the crystals, as of `miad evaluate`
 
     Raises:
         MiadError: an unreadable file, or no samples.
     """
     name = run or name_of(samples[0])
-    given: list[Crystal] = [crystal for path in samples for crystal in read_any(path, name)]
+    given: list[Crystal] = [crystal for path in samples for crystal in read_any(path, name, column)]
     if not given:
         raise MiadError(f"{', '.join(map(str, samples))} holds no samples. Sample first.")
     scaler = read_scaler(Path(settings.scaler)) if settings.scaler else None

@@ -131,7 +131,7 @@ def test_deuterium_and_tritium_are_hydrogen(tmp_path: Path) -> None:
     assert sorted(crystals[2].atomic_numbers) == [1, 3]
 
 
-@pytest.mark.parametrize("energy", ["none", "nan", '"1 2"', '""'])
+@pytest.mark.parametrize("energy", ["none", '"1 2"', '""'])
 def test_an_odd_energy_is_none(tmp_path: Path, energy: str) -> None:
     (tmp_path / "a.extxyz").write_text(xyz().replace(' pbc="', f' energy={energy} pbc="', 1))
     crystals = read_any(tmp_path / "a.extxyz", "a")
@@ -255,10 +255,18 @@ def test_ids_of_frames_are_kept_as_they_are_written(tmp_path: Path, identity: st
     assert [one.source_id for one in read_any(tmp_path / "a.xyz", "a")] == [identity, "1 2"]
 
 
-@pytest.mark.parametrize("energy", ["N/A", '"1 2"', "nan"])
+@pytest.mark.parametrize("energy", ["N/A", '"1 2"'])
 def test_an_odd_energy_is_no_energy(tmp_path: Path, energy: str) -> None:
     (tmp_path / "a.xyz").write_text(xyz(energies=True).replace("energy=-24.0", f"energy={energy}"))
     assert [one.energy_per_atom for one in read_any(tmp_path / "a.xyz", "a")] == [None, -3.0]
+
+
+@pytest.mark.parametrize(("energy", "value"), [("nan", "nan"), ("inf", "inf"), ("1e400", "inf")])
+def test_an_energy_that_is_not_finite_fails_its_crystal_by_name(tmp_path: Path, energy: str, value: str) -> None:
+    (tmp_path / "a.xyz").write_text(xyz(energies=True).replace("energy=-24.0", f"energy={energy}"))
+    bad, good = read_any(tmp_path / "a.xyz", "a")
+    assert (str(bad.failure), good.failure) == (f"read: its energy_per_atom is {value}, no finite number", None)
+    assert (bad.source_id, bad.num_atoms) == ("salt-7", 0)
 
 
 @pytest.mark.parametrize("name", ["ID", "Material_ID", "Name", "", "Unnamed: 0"])
