@@ -49,8 +49,8 @@ def run(
     same settings, in the same folder, is not relaxed again: judging anew takes seconds.
 
     Args:
-        crystals: extended XYZ, CIF, a folder or zip of CIFs, CSV or Parquet with a column of crystals, JSON of pymatgen,
-            pandas or OPTIMADE, JSON lines; plain or gzipped
+        crystals: extended XYZ, CIF, a folder or zip of CIFs, CSV or Parquet with a column of crystals, JSON of
+            pymatgen, pandas or OPTIMADE, JSON lines; plain or gzipped
         train: crystals that count as known, in any of these formats
         hull: reference energies: a table of `miad hull`, CSV or JSON of entries, a URL, or mp-2023-02-07
         out: folder for the results

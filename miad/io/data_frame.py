@@ -36,7 +36,7 @@ def rows(content: Any, columns: Collection[str]) -> list[Row]:
         return _of_split(content["columns"], content.get("index"), data)
     if isinstance(data, list) and isinstance(content.get("schema"), Mapping):
         return [(row.get("index") if isinstance(row, Mapping) else None, row) for row in data]
-    if isinstance(data, list | Mapping) and {"meta", "links"} & set(content):
+    if isinstance(data, list) or (isinstance(data, Mapping) and "attributes" in data):
         return _of_optimade(content, data if isinstance(data, list) else [data])
     if isinstance(content.get("entries"), list):
         return [(None, row) for row in content["entries"]]
