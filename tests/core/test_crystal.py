@@ -32,7 +32,7 @@ def test_a_line_keeps_every_field_to_the_last_digit():
         atomic_numbers=np.array([0, 1, 99, 8]),
         source_id="mp-007", energy_per_atom=-1 / 3, calculator="chgnet 0.3.0", energy_frame="mp2020",
         initial_energy_per_atom=0.1 + 0.2, num_steps=0, rms_displacement=1e-300, volume_change=-0.0, converged=False,
-        e_above_hull=0.0, is_unique=True, is_novel=False, failure=Failure("relax", "“quoted”: it\nbroke"),
+        e_above_hull=0.0, is_unique=True, is_novel=False, failure=Failure("relax", "“quoted”: it broke"),
     )  # fmt: skip
     line = to_line(full)
     assert "\n" not in line
@@ -154,3 +154,17 @@ def test_partly_occupied_sites_are_refused():
 def test_sites_that_hold_no_element_are_refused():
     with pytest.raises(MiadError, match="no element"):
         Crystal.from_structure("a", Structure(Lattice.cubic(3.6), [DummySpecies("X")], [[0, 0, 0]]))
+
+
+def test_a_reason_is_one_printable_line_under_300_characters():
+    failure = crystal().failed("read", "first words\nof \ud800 many " + "x" * 5000 + " then the remedy").failure
+    assert failure.reason.startswith("first words of \\ud800 many") and failure.reason.endswith("then the remedy")
+    assert len(str(failure)) < 300
+    assert from_line(to_line(crystal().replace(failure=failure))).failure == failure
+
+
+def test_what_failed_may_have_any_atoms_and_numbers():
+    odd = crystal().replace(atomic_numbers=np.array([0, 119]), lattice=np.eye(3) * 1e200)
+    assert from_line(to_line(odd.failed("sample", "odd"))).num_atoms == 2
+    with pytest.raises(ValueError, match="no element"):
+        from_line(to_line(odd))

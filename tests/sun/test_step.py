@@ -159,3 +159,16 @@ def test_no_samples_make_no_rates(files: dict) -> None:
     record = json.loads(files["row"].read_text())["protocols"]["strict"]
     assert set(record["counts"].values()) == {0}
     assert record["rates"]["sun"] == {"value": None, "low": None, "high": None}
+
+
+def test_a_known_crystal_is_named_by_its_own_id_and_ours(files: dict) -> None:
+    """Where a reference came with the id of its data base, people look it up by that."""
+    named = caesium_chloride("train-0-17").replace(source_id="mp-1234")
+    write_crystals(files["train"], [named, caesium_chloride("train-0-18", a=3.9)])
+    run(sun_settings(), **files)
+    known = [read["protocols"]["strict"]["known_as"] for read in map(json.loads, files["verdicts"].open())]
+    assert "mp-1234 (train-0-17)" in known
+    write_crystals(files["train"], [caesium_chloride("train-0-17")])
+    run(sun_settings(), **files)
+    known = [read["protocols"]["strict"]["known_as"] for read in map(json.loads, files["verdicts"].open())]
+    assert "train-0-17" in known and "mp-1234 (train-0-17)" not in known
