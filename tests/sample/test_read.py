@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from miad.__main__ import main
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.hull.convex import Entry, HullTable, write_table
@@ -59,3 +60,12 @@ def test_a_potential_of_another_frame_than_the_hull_is_refused_only_if_it_is_nee
     assert not files["given"].exists()
     read.run(source(tmp_path, **{**KNOWN, "energy_frame": "uncorrected"}), **flags)
     assert len(read_crystals(files["given"])) == 3
+
+
+def test_a_column_of_a_table_is_read_by_the_command_line(tmp_path: Path, files: dict) -> None:
+    table = "id,other\n" + "".join(f'{n},"{one.structure.to(fmt="cif")}"\n' for n, one in enumerate(toy.crystals(2)))
+    (tmp_path / "t.csv").write_text(table)
+    flags = [f"--{name}={path}" for name, path in files.items()]
+    assert main(["read", str(tmp_path / "t.csv"), *flags, "--run=t", "--column=other"]) == 0
+    assert [one.source_id for one in read_crystals(files["given"])] == ["0", "1"]
+    assert main(["read", str(tmp_path / "t.csv"), *flags, "--run=t"]) == MiadError.EXIT_CODE
