@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from miad.core.crystal import Crystal, write_crystals
+from miad.core.crystal import MAX_ID, Crystal, shortened, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
 from miad.dft.calculation import Calculation, label, plain_entry, read_calculations, relaxed_by_dft, write_calculations
@@ -173,7 +173,7 @@ def _grouped(places: list[Path]) -> dict[str, list[Path]]:
                 continue
             folders = [part for part in path.relative_to(place).parts[:-1] if not _STAGE.fullmatch(part)]
             name = match["name"] or (folders[-1] if folders else "run")
-            runs.setdefault(name, []).append(path)
+            runs.setdefault(shortened(name, MAX_ID) or "run", []).append(path)
     return runs
 
 
@@ -239,7 +239,8 @@ def _from_entry(entry: Any, number: int, path: Path) -> Calculation:
     if not isinstance(data, dict):
         found = f"number {number}, from 0, is no ComputedStructureEntry: {str(entry)[:60]!r}"
         raise MiadError(f"{path}: {found}. Leave it out.")
-    name = str(data.get("crystal_id") or entry.get("entry_id") or data.get("material_id") or f"entry-{number}")
+    name = data.get("crystal_id") or entry.get("entry_id") or data.get("material_id") or ""
+    name = shortened(str(name), MAX_ID) or f"entry-{number}"
     for key in ("structure", "energy"):
         if entry.get(key) is None:
             return Calculation(name, failure=f"replay: the entry has no {key}", source=path.name)

@@ -20,6 +20,7 @@ import numpy as np
 from miad.core.crystal import MAX_ID, MAX_NUMBER, Crystal, read_crystals, shortened
 from miad.core.errors import MiadError
 from miad.core.files import open_text, refuse_stand_in
+from miad.core.sound import fault
 from miad.io import parquet_rows
 from miad.io.cif import check_structure, in_file, in_folder, in_zip, refuse
 from miad.io.csv_rows import Table
@@ -77,7 +78,8 @@ def read_any(path: Path, name: str, column: str | None = None) -> list[Crystal]:
     crystals, energies = [], []
     try:
         if is_ours(path):
-            return read_crystals(path)
+            found = read_crystals(path)
+            return [one.failed(STEP, reason) if (reason := fault(one)) else one for one in found]
         for number, item in enumerate(track(_items(path, column), what=f"crystals of {path.name}")):
             crystals.append(_crystal(item, f"{name}-0-{number}"))
             energies.append(item.energies)
