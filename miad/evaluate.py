@@ -36,8 +36,8 @@ class Options:
     same settings, in the same folder, is not relaxed again: judging anew takes seconds.
 
     Args:
-        crystals: extended XYZ, CIF, a folder or zip of CIFs, CSV with a cif column, pymatgen JSON or JSON lines,
-            plain or gzipped
+        crystals: extended XYZ, CIF, a folder or zip of CIFs, CSV or Parquet with a column of crystals, JSON of
+            pymatgen, pandas or OPTIMADE, JSON lines; plain or gzipped
         train: crystals that count as known, in any of these formats
         hull: reference energies: a table of `miad hull`, CSV or JSON of entries, a URL, or mp-2023-02-07
         out: folder for the results
@@ -55,6 +55,8 @@ class Options:
         settings: config file (./config.yaml if left out), or JSON of its sections hull, relax, sun and report
         val: crystals of the validation split, for protocols that count them as known
         test: crystals of the test split, likewise
+        column: of a table of crystals, the column that holds them; cif, structure, LeMatStructs or cif_string, if left
+            out
     """
 
     crystals: Path
@@ -74,6 +76,7 @@ class Options:
     settings: str | None = None
     val: Path | None = None
     test: Path | None = None
+    column: str | None = None
 
     @property
     def name(self) -> str:
@@ -133,6 +136,7 @@ def _read(given: Options, settings: Settings) -> None:
         run=given.name,
         generated=given.generated,
         energy_frame=given.energy_frame,
+        column=given.column,
         hull=given.out / "entries.csv.gz",
         calculator=given.calculator,
         relaxed_frame=frames_compared(settings.sun, settings.relax).get(given.calculator),

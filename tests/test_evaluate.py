@@ -239,7 +239,7 @@ def test_known_crystals_are_read_once(tmp_path: Path, flags: dict, monkeypatch) 
     flags["train"].write_text(rock_salt("k").structure.to(fmt="cif"))
     reading, read = evaluate.read_any, []
     for module in (evaluate, evaluate.read):
-        monkeypatch.setattr(module, "read_any", lambda path, name: read.append(path.name) or reading(path, name))
+        monkeypatch.setattr(module, "read_any", lambda path, *more: read.append(path.name) or reading(path, *more))
     evaluate.run(tmp_path / "theirs.extxyz", **flags)
     evaluate.run(tmp_path / "theirs.extxyz", **flags)
     assert read == ["theirs.extxyz", "known.cif", "theirs.extxyz"]

@@ -124,7 +124,7 @@ def read_runs(config: dict, main: dict) -> dict[str, dict]:
     """
     runs = {}
     for name, entry in (checked(config).get("external") or {}).items():
-        named = {key: entry.get(key) for key in ("crystals", "generated", "energy_frame")}
+        named = {key: entry.get(key) for key in ("crystals", "generated", "energy_frame", "column")}
         changes = {
             "sample": {**named, "num_shards": 1, "epoch": None},
             "relax": {**main["relax"], "calculators": [entry.get("calculator") or "chgnet"]},

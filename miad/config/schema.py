@@ -57,12 +57,11 @@ class External(BaseModel):
     """Crystals of another program."""
 
     model_config = STRICT
-    crystals: Text = Field(
-        description="Extended XYZ, CIF, folder or zip of CIFs, CSV with cif, pymatgen JSON, JSON lines."
-    )
+    crystals: Text = Field(description="Extended XYZ, CIF, folder or zip of CIFs, CSV, Parquet, JSON or JSON lines.")
     calculator: Annotated[Text, Field(description="Relaxes them; not used if all carry energies.")] = LeftOpen
     energy_frame: Annotated[Frame, Field(description="Frame of the energies that they carry.")] = LeftOpen
     generated: Annotated[Text, Field(description="The same crystals before relaxation.")] = LeftOpen
+    column: Annotated[Text, Field(description="Of a table, the column that holds the crystals.")] = LeftOpen
 
 
 @functools.cache

@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 
 MIRAGE = 0  # the atom type of placeholders; real atoms carry their atomic number
 NUM_SPECIES = 100  # classes of the diffusion: mirage and the elements 1…99
+HEAVIEST = 118  # atomic number of the last element
+MAX_NUMBER = 1e6  # Å, eV/atom, …; what is larger in a crystal that did not fail is an error of its writer
+MAX_ID = 200  # characters; ids become names of files
 MAX_REASON = 280  # characters of a reason; with its step it stays under 300
 
 
 def shortened(text: str, most: int = MAX_REASON) -> str:
-    """The text on one line; of a long one the middle is left out: what failed stands first, what to do stands last."""
-    text = " ".join(text.split())
+    """The text on one line that every file can hold, what cannot be shown as `\\x1b`; of a long one the middle is left
+    out: what failed stands first, what to do stands last.
+    """
+    line = " ".join(text.split())
+    text = "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in line)
     end = most // 3
     return text if len(text) <= most else f"{text[: most - end - 3]} … {text[-end:]}"
 
@@ -158,6 +164,7 @@ class Crystal:
         )
 
 
+ID = "crystal_id"
 _FIELDS = {field.name for field in dataclasses.fields(Crystal)}
 _ARRAYS = ("lattice", "frac_coords", "atomic_numbers")
 # Types of the other fields as JSON has them.
@@ -210,7 +217,19 @@ def from_line(line: str) -> Crystal:
         record[name] = _checked(name, record[name])
     if record.get("failure") is not None:
         record["failure"] = _failure(record["failure"])
+    else:
+        _check_numbers(record)
     return Crystal(**record)
+
+
+def _check_numbers(record: dict[str, Any]) -> None:
+    """Refuse what no crystal has that did not fail: atoms of no element, and absurd numbers; NaN is not known yet."""
+    if odd := [z for z in record["atomic_numbers"].tolist() if not 1 <= z <= HEAVIEST]:
+        raise ValueError(f"atomic_numbers have {odd[0]}, which is no element")
+    for name, value in record.items():
+        numbers = np.abs(value) if name in _ARRAYS or isinstance(value, float) else 0.0
+        if (numbers > MAX_NUMBER).any() if isinstance(numbers, np.ndarray) else numbers > MAX_NUMBER:
+            raise ValueError(f"{name} has a number above {MAX_NUMBER:g}")
 
 
 def _whole_numbers(values: Any) -> np.ndarray:
@@ -229,6 +248,8 @@ def _checked(name: str, value: Any) -> Any:
             raise ValueError(f"{name} is {value}")
     if type(value) not in types:
         raise ValueError(f"{name} is {value!r:.80}")
+    if isinstance(value, str) and not (value.isprintable() and len(value) <= MAX_ID and (value or name != ID)):
+        raise ValueError(f"{name} is {value!r:.80}; texts are printable, of at most {MAX_ID} characters")
     return value
 
 
@@ -239,6 +260,8 @@ def _failure(value: Any) -> Failure:
         parts = dict(zip(("step", "reason"), value.split(": ", 1), strict=True))
     if not isinstance(parts, dict) or [type(parts.get(name)) for name in ("step", "reason")] != [str, str]:
         raise ValueError(f"failure is {value!r:.80}, expected step and reason")
+    if not parts["step"].isprintable():
+        raise ValueError(f"failure is {value!r:.80}; its step is not printable")
     return Failure(**parts)
 
 

@@ -27,6 +27,12 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
 _ODD = re.compile(r"[^A-Za-z0-9._+-]+")
 # Errors of a full disk, an exhausted quota and a limit on file sizes; safetensors has them in words only.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# How files begin that stand in the place of data, and what to do about them.
+_STAND_INS = {
+    rb"(\xef\xbb\xbf)?\s*version https://git-lfs": "the pointer of Git LFS to a file. Get the file: git lfs pull.",
+    rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?<(!doctype\s+)?html": "a page of the web. Download the file itself.",
+    rb"\xff\xfe|\xfe\xff": "text in UTF-16. Convert it: iconv --from-code=UTF-16 --to-code=UTF-8.",
+}
 
 
 def file_name(identity: str) -> str:
@@ -196,14 +202,23 @@ def open_text(path: Path) -> io.TextIOWrapper:
     """Open a text file for reading, plain or gzipped (told by its first bytes, not its name); skips a byte order mark.
 
     Raises:
-        MiadError: the file does not exist or is a folder; on reading, if it is a gzip bomb.
+        MiadError: the file does not exist, is a folder, or a stand-in for data; on reading, if it is a gzip bomb.
     """
     path = Path(path)
     if not path.is_file():
         raise MiadError(f"{path} does not exist or is not a file. Check the path.")
+    refuse_stand_in(path)
     with path.open("rb") as probe:
         is_gzip = probe.read(2) == b"\x1f\x8b"
     return io.TextIOWrapper(Unpacked(path), encoding="utf-8-sig") if is_gzip else path.open(encoding="utf-8-sig")
+
+
+def refuse_stand_in(path: Path) -> None:
+    """Refuse what a download or an export left in the place of data: a pointer of Git LFS, a web page, UTF-16."""
+    with path.open("rb") as file:
+        start = file.read(1024)
+    if found := next((told for pattern, told in _STAND_INS.items() if re.match(pattern, start, re.IGNORECASE)), None):
+        raise MiadError(f"{path} is {found}")
 
 
 def text_lines(path: Path) -> Iterator[tuple[int, str]]:

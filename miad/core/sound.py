@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from miad.core.cells import closest_distance
-from miad.core.crystal import Crystal
+from miad.core.crystal import MAX_NUMBER, Crystal
 
 ELEMENTS = range(1, 119)  # atomic numbers
 MIN_VOLUME = 0.1  # Å³ per cell; smaller ones are flat. Source: structural validity of CDVAE, arXiv:2110.06197
@@ -52,11 +52,12 @@ def unread(crystal_id: str, step: str, reason: str, source_id: str | None = None
 
 
 def odd_number(crystal: Crystal) -> str | None:
-    """Name and value of a number of a crystal that is not finite, as a reason; None if all are."""
+    """Name and value of a number of a crystal that is not finite or huge, as a reason; None if all are sound."""
     for name in NUMBERS:
         value = getattr(crystal, name)
-        if value is not None and not math.isfinite(value):
-            return f"its {name} is {value}, no finite number"
+        if value is not None and not abs(value) <= MAX_NUMBER:
+            what = f"above {MAX_NUMBER:g}" if math.isfinite(value) else "no finite number"
+            return f"its {name} is {value}, {what}"
     return None
 
 
@@ -95,6 +96,8 @@ def fault(crystal: Crystal, *, min_volume: float = 0.0, min_fill: float = 0.0, m
         return "it has no atoms"
     if not is_finite(crystal):
         return NOT_FINITE
+    if max(np.abs(crystal.lattice).max(), np.abs(crystal.frac_coords).max()) > MAX_NUMBER:
+        return f"a lattice vector or coordinate is above {MAX_NUMBER:g}"
     if names := foreign_elements(crystal):
         return f"it contains {', '.join(names)}, which is no element"
     volume = crystal.volume

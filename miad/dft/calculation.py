@@ -12,6 +12,7 @@ from miad.core.crystal import Crystal, shortened
 from miad.core.energy_frames import CORRECTED, adjustments
 from miad.core.errors import MiadError
 from miad.core.files import text_lines, write_text
+from miad.io.json_crystals import structure_of
 
 if TYPE_CHECKING:
     from pymatgen.entries.computed_entries import ComputedStructureEntry
@@ -62,10 +63,8 @@ class Calculation:
     @property
     def crystal(self) -> Crystal:
         """The final structure of a calculation that has an entry."""
-        from pymatgen.core import Structure
-
         assert self.entry is not None
-        structure = Structure.from_dict(self.entry["structure"])
+        structure = structure_of(self.entry["structure"])
         return Crystal.from_structure(self.crystal_id, structure, source_id=self.crystal_id)
 
     @property
@@ -112,15 +111,16 @@ def corrected(calculation: Calculation) -> "ComputedStructureEntry":
     Raises:
         ValueError: MP2020 does not apply; the message says why.
     """
-    from monty.json import MontyDecoder
     from pymatgen.entries.compatibility import CompatibilityError
+    from pymatgen.entries.computed_entries import ComputedStructureEntry
 
-    entry = MontyDecoder().process_decoded(calculation.entry)
-    # Corrections that came with the entry are replaced, never added to.
-    entry.energy_adjustments = []
+    record = calculation.entry or {}
     try:
-        entry.energy_adjustments = adjustments(entry, check_potcar=True)
-    except (CompatibilityError, KeyError, ValueError) as error:
+        # By hand, and without the corrections that came with the entry: they are replaced, never added to.
+        structure, parameters = structure_of(record["structure"]), record["parameters"]
+        entry = ComputedStructureEntry(structure, record["energy"], parameters=parameters, entry_id=record["entry_id"])
+        entry.energy_adjustments = list(adjustments(entry, check_potcar=True))
+    except (CompatibilityError, MiadError, KeyError, ValueError) as error:
         raise ValueError(f"MP2020 does not apply: {error}") from error
     return entry
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from miad.core.crystal import Crystal, write_crystals
+from miad.core.crystal import MAX_ID, Crystal, shortened, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
 from miad.core.sound import unread
@@ -202,7 +202,8 @@ def _from_entry(entry: Any, number: int, path: Path) -> Calculation:
     if not isinstance(data, dict):
         found = f"number {number}, from 0, is no ComputedStructureEntry: {str(entry)[:60]!r}"
         raise MiadError(f"{path}: {found}. Leave it out.")
-    name = str(data.get("crystal_id") or entry.get("entry_id") or data.get("material_id") or f"entry-{number}")
+    name = data.get("crystal_id") or entry.get("entry_id") or data.get("material_id") or ""
+    name = shortened(str(name), MAX_ID) or f"entry-{number}"
     for key in ("structure", "energy"):
         if entry.get(key) is None:
             return Calculation(name, failure=f"replay: the entry has no {key}", source=path.name)
@@ -211,6 +212,8 @@ def _from_entry(entry: Any, number: int, path: Path) -> Calculation:
         titles = parameters.get("potcar_symbols") or [spec["titel"] for spec in parameters.get("potcar_spec") or []]
         plain = plain_entry(name, entry["structure"], entry["energy"], parameters, titles)
         return sound(Calculation(name, entry=plain, potcars=titles, source=path.name))
+    except MiadError as error:
+        return Calculation(name, failure=f"replay: the entry cannot be read: {error}", source=path.name)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         reason = f"replay: the entry cannot be read ({type(error).__name__}: {str(error)[:200]})"
         return Calculation(name, failure=reason, source=path.name)

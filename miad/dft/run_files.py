@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from miad.core.crystal import MAX_ID, shortened
+
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # Folders of stages; the folder above them names the crystal. Numbers of stages are short: relax_2 is a stage,
 # relax_mp-149 is a crystal. Folders of FireWorks (launcher_2024-…) are crystals.
@@ -119,7 +121,7 @@ def _run_file(path: Path, folders: tuple[str, ...], match: re.Match[str]) -> Run
     is_other = any(stage["other"] for stage in stages)
     return RunFile(
         path=path,
-        name=match["name"] or (home[-1] if home else "run"),
+        name=shortened(match["name"] or (home[-1] if home else ""), MAX_ID) or "run",
         home="/".join(home),
         is_static=not is_other and any(_STATIC.search(stage[0]) for stage in stages),
         is_other=is_other,

@@ -1,4 +1,4 @@
-"""Crystals of other programs: extended XYZ, CIF, folders and zips of CIF, CSV, pymatgen's JSON, and our JSON lines.
+"""Crystals of other programs: extended XYZ, CIF, folders and zips of CIF, tables, JSON, and our JSON lines.
 
 An item that cannot be read stays in the list as a failed crystal with its reason: 10,000 samples stay 10,000 in the
 denominator.
@@ -7,7 +7,6 @@ denominator.
 import itertools
 import json
 import logging
-import math
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,13 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miad.core.crystal import Crystal, read_crystals
+from miad.core.crystal import MAX_ID, Crystal, read_crystals, shortened
 from miad.core.errors import MiadError
-from miad.core.files import open_text
+from miad.core.files import open_text, refuse_stand_in
 from miad.core.sound import sound, unread
-from miad.io.cif import check_structure, in_file, in_folder, in_zip, parse_cif, refuse
+from miad.io import parquet_rows
+from miad.io.cif import check_structure, in_file, in_folder, in_zip, refuse
 from miad.io.csv_rows import Table
 from miad.io.data_frame import rows as rows_of
+from miad.io.energies import Energies, energies_of, tell
+from miad.io.json_crystals import CRYSTAL_NAMES, is_structure, reader
 from miad.io.xyz_frame import parse_frame
 from miad.machine.progress import track
 
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("miad")
 STEP = "read"
 ID_NAMES = ("crystal_id", "source_id", "material_id", "id", "name", "entry_id")
-FORMATS = "extended XYZ (.extxyz, .xyz), CIF, a folder or zip of CIFs, CSV with a cif column, pymatgen JSON, JSON lines"
+FORMATS = (
+    "extended XYZ (.extxyz, .xyz), CIF, a folder or zip of CIFs, CSV or Parquet with a column of crystals, JSON of"
+    " pymatgen, pandas or OPTIMADE, JSON lines"
+)
 
 
 @dataclass(frozen=True)
@@ -42,22 +47,21 @@ class Item:
     Attributes:
         source_id: the id that the input carries.
         read: gives the structure, or raises MiadError with the reason why there is none.
-        known: further fields of Crystal that the input carries.
-        has_vague_energy: whether there is an energy of which the input does not say how many atoms it is of.
+        energies: what the input says of energies.
     """
 
     source_id: str | None
     read: Callable[[], "Structure"]
-    known: dict[str, Any] = field(default_factory=dict)
-    has_vague_energy: bool = False
+    energies: Energies = field(default_factory=Energies)
 
 
-def read_any(path: Path, name: str) -> list[Crystal]:
+def read_any(path: Path, name: str, column: str | None = None) -> list[Crystal]:
     """All crystals of a file or folder, plain or gzipped, in its order.
 
     Args:
         path: the input, in one of FORMATS.
         name: of the set; crystals without an id of ours are called `{name}-0-{index}`.
+        column: of a table, the one that holds the crystals; if left out, the first there is of CRYSTAL_NAMES.
 
     Returns:
         One crystal per item of the input; those that cannot be read have no atoms and a `failure`. An energy that
@@ -69,13 +73,13 @@ def read_any(path: Path, name: str) -> list[Crystal]:
     path = Path(path)
     if not path.exists():
         raise MiadError(f"{path} does not exist. Check the path.")
-    crystals, is_vague = [], False
+    crystals, energies = [], []
     try:
         if is_ours(path):
             return [sound(one, STEP) for one in read_crystals(path)]
-        for number, item in enumerate(track(_items(path), what=f"crystals of {path.name}")):
+        for number, item in enumerate(track(_items(path, column), what=f"crystals of {path.name}")):
             crystals.append(_crystal(item, f"{name}-0-{number}"))
-            is_vague |= item.has_vague_energy
+            energies.append(item.energies)
     except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
         raise MiadError(
             f"{path} is damaged, or no text in UTF-8 ({type(error).__name__}: {error}). Get it again, or convert it:"
@@ -83,15 +87,20 @@ def read_any(path: Path, name: str) -> list[Crystal]:
         ) from error
     if not crystals:
         raise MiadError(f"{path} holds no crystals. Known formats are {FORMATS}.")
-    if is_vague:  # to guess would be worse than to relax
-        log.warning("%s: `energy` is not read: of an atom, or of the cell? Name it energy_per_atom (eV/atom).", path)
+    tell(path, energies)
     return crystals
 
 
-def _items(path: Path) -> Iterable[Item]:
+def _items(path: Path, column: str | None) -> Iterable[Item]:
     suffix = "folder" if path.is_dir() else Path(path.name.lower().removesuffix(".gz")).suffix
-    if suffix not in READERS:
+    if suffix not in READERS and suffix not in TABLES:
         raise MiadError(f"{path} is in no known format. Known are {FORMATS}; plain or gzipped.")
+    if suffix != "folder":
+        refuse_stand_in(path)
+    if suffix in TABLES:
+        return TABLES[suffix](path, column)
+    if column is not None:
+        raise MiadError(f"--column {column} is of tables (CSV, Parquet, JSON), and {path} is none. Leave it out.")
     return READERS[suffix](path)
 
 
@@ -101,12 +110,15 @@ def name_of(path: Path) -> str:
 
 
 def _crystal(item: Item, crystal_id: str) -> Crystal:
+    # A label is shown, never looked up: one that no text can hold, or of many lines, costs no crystal.
+    source_id = None if item.source_id is None else shortened(item.source_id, MAX_ID)
     try:
         structure = item.read()
         check_structure(structure)
-        return sound(Crystal.from_structure(crystal_id, structure, source_id=item.source_id, **item.known), STEP)
+        crystal = Crystal.from_structure(crystal_id, structure, source_id=source_id, **item.energies.known)
     except MiadError as error:
-        return unread(crystal_id, STEP, str(error), item.source_id)
+        return unread(crystal_id, STEP, str(error), source_id)
+    return sound(crystal, STEP)
 
 
 def is_ours(path: Path) -> bool:
@@ -127,48 +139,48 @@ def _identity(record: Mapping[str, Any]) -> str | None:
     return next((str(lower[key]) for key in ID_NAMES if lower.get(key) not in (None, "")), None)
 
 
-def _number(value: Any) -> float | None:
-    """A number, also NaN or infinity, which the gate of `sound` refuses by name; None for an empty value or a word."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-    except (TypeError, ValueError):
+def _column(path: Path, header: list[str], column: str | None) -> str | None:
+    """The column of crystals; None where the crystals are spread over columns as OPTIMADE names them."""
+    given = [name for name in ([column] if column else CRYSTAL_NAMES) if name in header]
+    if given:
+        if given[1:]:
+            log.warning("%s: the crystals of column `%s` are read, not those of `%s`.", path, given[0], given[1])
+        return given[0]
+    if column is None and is_structure(dict.fromkeys(header)):
         return None
+    raise MiadError(
+        f"{path} has no column {column or ', '.join(CRYSTAL_NAMES)}; it has {', '.join(map(str, header))[:500]}. Name"
+        " the one with the crystals: --column."
+    )
 
 
-def _energy(record: Mapping[str, Any], energy: Any, num_atoms: int = 1) -> dict[str, Any]:
-    """Energy fields of a Crystal, of an energy (eV) of so many atoms; none if that is no number."""
-    number = _number(energy)
-    if number is None:
-        return {}
-    named = {name: str(record[name]) if record.get(name) else None for name in ("energy_frame", "calculator")}
-    return {"energy_per_atom": number / num_atoms, **named}
-
-
-def _item(record: Mapping[str, Any], identity: str | None, read: Callable[[], "Structure"]) -> Item:
-    """An item of a record with named values; an energy that may be of an atom or of the cell is not taken."""
-    known = _energy(record, record.get("energy_per_atom")) or _energy_of_entry(record)
-    return Item(identity, read, known, not known and _number(record.get("energy")) is not None)
-
-
-def _energy_of_entry(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Of pymatgen's ComputedStructureEntry: eV of the whole cell, and a correction which, as in a hull, is MP2020's."""
-    if "correction" not in record or not isinstance(record.get("structure"), dict):
-        return {}
-    energy, correction = _number(record.get("energy")), _number(record["correction"]) or 0.0
-    sites = record["structure"].get("sites")
-    if energy is None or not sites:
-        return {}
-    return _energy({**record, "energy_frame": "mp2020"} if correction else record, energy + correction, len(sites))
-
-
-def _from_csv(path: Path) -> Iterator[Item]:
-    for _, record in Table(path, path.name).rows(["cif"], optional=None):
+def _from_csv(path: Path, column: str | None) -> Iterator[Item]:
+    table = Table(path, path.name)
+    found = _column(path, table.header([column] if column else CRYSTAL_NAMES), column)
+    for _, record in table.rows([found] if found else [], optional=None):
         # pandas writes its index as a first column without a name, and reads it as Unnamed: 0.
         name, first = next(iter(record.items()))
-        index = first if name in ("", "Unnamed: 0") else None
-        yield _item(record, _identity(record) or index or None, partial(parse_cif, record["cif"]))
+        yield _row(record, found, first if name in ("", "Unnamed: 0") else None)
+
+
+def _from_parquet(path: Path, column: str | None) -> Iterator[Item]:
+    found = _column(path, parquet_rows.header(path), column)
+    for record in parquet_rows.rows(path):
+        yield _row(record, found, record.get("__index_level_0__"))
+
+
+def _row(record: Mapping[str, Any], column: str | None, label: Any = None) -> Item:
+    """The item of a row; its label in the index is its id where it has none of its own."""
+    identity = _identity(record) or (None if label in (None, "") else str(label))
+    value = record[column] if column else record
+    if isinstance(value, Mapping):  # a crystal of pymatgen may carry its id with it
+        identity = identity or _identity(value) or _identity(_properties(value))
+    return Item(identity, reader(value), energies_of(record))
+
+
+def _properties(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = value.get("properties")
+    return found if isinstance(found, Mapping) else {}
 
 
 def _from_xyz(path: Path) -> Iterator[Item]:
@@ -200,78 +212,65 @@ def _frame(text: str) -> Item:
         info = key_val_str_to_dict(comment)
     except (ValueError, IndexError, KeyError):
         info = {}
-    known = _energy(info, info.get("energy_per_atom")) or _energy(info, info.get("energy"), max(int(head), 1))
     # As written: as numbers or truth values, the ids 007, 12e4 and F would become others.
     found = re.findall(rf'(?:^|\s)({"|".join(ID_NAMES)})=(?:"([^"]*)"|(\S+))', comment, re.IGNORECASE)
     identity = _identity({key: quoted or plain for key, quoted, plain in found})
-    return Item(identity, partial(parse_frame, text), known)
+    return Item(identity, partial(parse_frame, text), energies_of(info, int(head)))
 
 
-def _from_json(path: Path) -> Iterator[Item]:
-    """A list of pymatgen's dictionaries, a mapping from ids to them, a data frame of them, or a single one."""
+def _from_json(path: Path, column: str | None) -> Iterator[Item]:
+    """Records of pymatgen, pandas or OPTIMADE: a list, a data frame, a mapping from ids to them, or a single one."""
     with open_text(path) as text:
         try:
             content = json.load(text)
         except (ValueError, RecursionError) as error:
             raise MiadError(f"{path} is not JSON ({error}). Give pymatgen's Structure.as_dict, or a list.") from error
     try:
-        rows = rows_of(content)
+        found = rows_of(content, [column] if column else CRYSTAL_NAMES)
     except MiadError as error:
         raise MiadError(f"{path} is no whole data frame: {error}. Write it again with orient='records'.") from error
-    if rows is not None:
-        content = [_with_label(row, label) for label, row in rows]
-    elif isinstance(content, dict) and not _is_structure(content):
-        content = [{"crystal_id": key, **(value if isinstance(value, dict) else {})} for key, value in content.items()]
-    yield from map(_dictionary, content if isinstance(content, list) else [content])
+    for label, record in found:
+        yield _record(record, column, label)
 
 
-def _from_json_lines(path: Path) -> Iterator[Item]:
+def _from_json_lines(path: Path, column: str | None) -> Iterator[Item]:
     with open_text(path) as lines:
         for number, line in enumerate(lines, 1):
+            if line.isspace():
+                continue
             try:
-                yield _dictionary(json.loads(line))
+                record = json.loads(line)
             except (ValueError, RecursionError) as error:
                 raise MiadError(f"{path}, line {number} is not JSON ({error}). Correct or delete it.") from error
+            if not (isinstance(record, dict) and "x-optimade" in record):  # the head of OPTIMADE's lines
+                yield _record(record, column)
 
 
-def _with_label(row: Any, label: Any) -> Any:
-    """A row of a data frame; its label in the index is its id where it has none of its own."""
-    if label is None or not isinstance(row, dict) or _identity(row) is not None:
-        return row
-    return {**row, "crystal_id": label}
-
-
-def _is_structure(record: Mapping[str, Any]) -> bool:
-    return "structure" in record or {"lattice", "sites"} <= set(record)
-
-
-def _dictionary(record: Any) -> Item:
-    """A Structure, or what holds one under `structure`: a ComputedStructureEntry, a row of a data frame."""
-    record = record if isinstance(record, dict) else {}
-    if not _is_structure(record):
-        return Item(_identity(record), partial(refuse, "it has neither a structure nor lattice and sites"))
-    structure = record.get("structure", record)
-    properties = structure.get("properties") or {} if isinstance(structure, dict) else {}
-    identity = _identity(record) or _identity(properties)
-    return _item(record, identity, partial(_structure_of_dict, structure))
-
-
-def _structure_of_dict(record: Any) -> "Structure":
-    from pymatgen.core import Structure
-
-    try:
-        return Structure.from_dict(record)
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-        raise MiadError(f"its structure is unreadable ({type(error).__name__}: {str(error)[:200]})") from error
+def _record(record: Any, column: str | None, label: Any = None) -> Item:
+    """A crystal, or what holds one: a ComputedStructureEntry, a row of a data frame, a text."""
+    if not isinstance(record, Mapping):
+        return Item(None if label is None else str(label), reader(record))
+    name = next((one for one in ([column] if column else CRYSTAL_NAMES) if one in record), None)
+    if name is None and (column or not is_structure(record)):
+        reason = f"it has no value `{column}`" if column else "it has neither a structure nor lattice and sites"
+        return Item(_identity(record), partial(refuse, reason))
+    attributes = record.get("attributes")
+    known = {**attributes, **record} if isinstance(attributes, Mapping) else record
+    return _row(known, name, label)
 
 
 READERS: dict[str, Callable[[Path], Iterable[Item]]] = {
     "folder": lambda path: itertools.starmap(Item, in_folder(path)),
-    ".csv": _from_csv,
     ".cif": lambda path: itertools.starmap(Item, in_file(path)),
     ".zip": lambda path: itertools.starmap(Item, in_zip(path)),
     ".xyz": _from_xyz,
     ".extxyz": _from_xyz,
+}
+# Formats of records with named values, of which --column names the one that holds the crystals.
+TABLES: dict[str, Callable[[Path, str | None], Iterable[Item]]] = {
+    ".csv": _from_csv,
+    ".tsv": _from_csv,
+    ".parquet": _from_parquet,
     ".json": _from_json,
     ".jsonl": _from_json_lines,
 }

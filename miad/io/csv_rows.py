@@ -3,8 +3,11 @@
 import contextlib
 import csv
 import io
+import itertools
+import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +19,24 @@ from miad.core.files import open_text
 MAX_FIELD = 1 << 24  # characters; a longer field is a quote that was never closed
 MAX_MEMBER = 16 << 30  # bytes of an unpacked member of a zip
 _BROKEN = (csv.Error, UnicodeDecodeError, EOFError, OSError, RuntimeError, zlib.error, zipfile.BadZipFile)
+BEYOND = "\0beyond the header"  # key of the fields that a row has too many
+DELIMITERS = ",;\t|"
+
+
+def _reader(text: IO[str], wanted: Collection[str]) -> csv.DictReader:
+    """Rows of a table whose delimiter is told by its header, or by the line `sep=;` that Excel writes before it."""
+    first = text.readline(MAX_FIELD)
+    told = re.match(r"sep=(.)\s*$", first)
+    if told:
+        first = text.readline(MAX_FIELD)
+
+    def names(delimiter: str) -> list[str]:
+        return next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])
+
+    # The first of the best: a comma where nothing tells.
+    best = max(DELIMITERS, key=lambda one: (len(set(wanted) & set(names(one))), len(names(one))))
+    lines = itertools.chain([first], text)
+    return csv.DictReader(lines, restkey=BEYOND, delimiter=told[1] if told else best, skipinitialspace=True)
 
 
 @dataclass(frozen=True)
@@ -47,12 +68,14 @@ class Table:
         before = csv.field_size_limit(MAX_FIELD)
         try:
             with self._open() as text:
-                reader = csv.DictReader(text)
+                reader = _reader(text, columns)
                 header = self._checked(reader.fieldnames, columns)
                 names = header if optional is None else (*columns, *optional)
                 for row, record in enumerate(reader):
                     if row == limit:
                         return
+                    if any(record.get(BEYOND, ())):
+                        raise csv.Error("it has more fields than the header; text with a delimiter in it needs quotes")
                     yield row, {column: record.get(column) or "" for column in names}
         except _BROKEN as error:
             what = f"broken after row {row} ({type(error).__name__}: {error})"
@@ -61,6 +84,24 @@ class Table:
             csv.field_size_limit(before)
         if row < 0:
             raise MiadError(f"{self.path} has a header but no rows. Give a file with crystals.")
+
+    def header(self, wanted: Collection[str]) -> list[str]:
+        """The names of the columns; the delimiter is told by the `wanted` ones, of which any may be there or not.
+
+        Raises:
+            MiadError: as for `rows`, or a name stands twice, so that one column would hide the other.
+        """
+        before = csv.field_size_limit(MAX_FIELD)
+        try:
+            with self._open() as text:
+                header = list(self._checked(_reader(text, wanted).fieldnames, ()))
+        except _BROKEN as error:
+            raise MiadError(f"{self.path} cannot be read ({type(error).__name__}: {error}). Get it again.") from error
+        finally:
+            csv.field_size_limit(before)
+        if twice := sorted(name for name, count in Counter(map(str.lower, header)).items() if name and count > 1):
+            raise MiadError(f"{self.path} has several columns {', '.join(twice)}. Keep or rename one of each.")
+        return header
 
     def _checked(self, header: Collection[str] | None, columns: Collection[str]) -> Collection[str]:
         if not header:

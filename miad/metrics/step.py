@@ -89,6 +89,7 @@ def run(
     metrics: Path,
     crystals: Path | None = None,
     run: str | None = None,
+    column: str | None = None,
 ) -> None:
     """Compute the metrics of appendix E for the samples of one run, or for anybody's crystals.
 
@@ -99,12 +100,13 @@ def run(
         metrics: JSON to write
         crystals: CSV to write, one row per sample; beside the JSON, as {name}.crystals.csv, if left out
         run: its name in the table; the name of the first file, if left out
+        column: of tables of samples, the column that holds the crystals, as of `miad evaluate`
 
     Raises:
         MiadError: an unreadable file, or no samples.
     """
     name = run or name_of(samples[0])
-    given: list[Crystal] = [crystal for path in samples for crystal in read_any(path, name)]
+    given: list[Crystal] = [crystal for path in samples for crystal in read_any(path, name, column)]
     if not given:
         raise MiadError(f"{', '.join(map(str, samples))} holds no samples. Sample first.")
     reference = read_any(test, "test")

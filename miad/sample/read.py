@@ -30,14 +30,15 @@ def run(
     hull: Path | None = None,
     calculator: str | None = None,
     relaxed_frame: str | None = None,
+    column: str | None = None,
 ) -> None:
     """Read crystals of other programs in place of sampling.
 
     Crystals that all carry energies are taken as relaxed, and need not be relaxed again.
 
     Args:
-        source: extended XYZ, CIF, a folder or zip of CIFs, CSV with a cif column, pymatgen JSON or JSON lines,
-            plain or gzipped
+        source: extended XYZ, CIF, a folder or zip of CIFs, CSV or Parquet with a column of crystals, JSON of pymatgen,
+            pandas or OPTIMADE, JSON lines; plain or gzipped
         crystals: JSON lines to write: the crystals as generated, as far as the input tells, one line per attempted one
         given: JSON lines to write: the same ones as `miad relax` takes them, with the energies that they carry
         run: name of the run; crystals without an id of miad are called {run}-0-{index}
@@ -48,12 +49,14 @@ def run(
         hull: table of `miad hull`, whose energy frame has to be that of the relaxation
         calculator: name of the potential that will relax crystals without energies
         relaxed_frame: energy frame of this potential, if it has to be that of the hull
+        column: of a table of crystals, the column that holds them; cif, structure, LeMatStructs or cif_string, if left
+            out
 
     Raises:
         MiadError: no readable crystal, energies of a few only or without a frame, a potential of another frame than the
             hull, generated crystals beside relaxed ones without energies, or without their ids.
     """
-    ones = with_energies(with_frame(read_any(source, run), energy_frame))
+    ones = with_energies(with_frame(read_any(source, run, column), energy_frame))
     of_crystals(source, ones, ATTEMPTED).report(None, "Correct the file.")
     is_relaxed = carry_energies(ones)
     if generated and not is_relaxed:

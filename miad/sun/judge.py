@@ -1,5 +1,7 @@
 """Verdicts on samples under one protocol, and the counts and rates of the table."""
 
+from collections.abc import Mapping
+
 from miad.config.sections import Protocol
 from miad.core.crystal import Crystal
 from miad.core.sound import is_decoded, is_relaxed
@@ -18,7 +20,13 @@ RATES = {
 }
 
 
-def judge(crystals: list[Crystal], energies: list[float | None], matches: Matches, protocol: Protocol) -> list[Verdict]:
+def judge(
+    crystals: list[Crystal],
+    energies: list[float | None],
+    matches: Matches,
+    protocol: Protocol,
+    labels: Mapping[str, str] | None = None,
+) -> list[Verdict]:
     """Verdicts on all samples under one protocol, in their order.
 
     Args:
@@ -26,10 +34,11 @@ def judge(crystals: list[Crystal], energies: list[float | None], matches: Matche
         energies: energy above the hull of each, eV/atom; None if unknown.
         matches: duplicates and known crystals under the protocol's rule.
         protocol: the choices.
+        labels: {id of a known crystal: how it is named to people}; its id, where it has none.
     """
     representatives = _representatives(crystals, energies, matches, protocol)
     return [
-        _judge_one(crystal, energy if is_relaxed(crystal) else None, matches, protocol, representatives)
+        _judge_one(crystal, energy if is_relaxed(crystal) else None, matches, protocol, representatives, labels or {})
         for crystal, energy in zip(crystals, energies, strict=True)
     ]
 
@@ -52,11 +61,16 @@ def _representatives(
 
 
 def _judge_one(
-    crystal: Crystal, energy: float | None, matches: Matches, protocol: Protocol, representatives: set[str]
+    crystal: Crystal,
+    energy: float | None,
+    matches: Matches,
+    protocol: Protocol,
+    representatives: set[str],
+    labels: Mapping[str, str],
 ) -> Verdict:
-    identity = crystal.crystal_id
+    identity, twin = crystal.crystal_id, matches.known_as.get(crystal.crystal_id)
     is_compared = identity in matches.group
-    is_unique, is_novel = identity in representatives, is_compared and identity not in matches.known_as
+    is_unique, is_novel = identity in representatives, is_compared and twin is None
     is_stable, is_metastable = (
         protocol.is_below(energy, limit) for limit in (protocol.stable_below, protocol.metastable_below)
     )
@@ -84,7 +98,7 @@ def _judge_one(
         is_sun=is_stable and may_count,
         is_msun=is_metastable and may_count,
         group=matches.group.get(identity),
-        known_as=matches.known_as.get(identity),
+        known_as=None if twin is None else labels.get(twin, twin),
     )
 
 

@@ -113,7 +113,8 @@ def judge_run(
     train = splits["train"]
     reduced_path = train.with_name(f"{train.name.removesuffix('.gz').removesuffix('.jsonl')}.reduced.jsonl.gz")
     matches = matches_of(protocols, cells, references, settings.workers, reduced_path)
-    verdicts = {key: judge(crystals, energies, matches[key], protocol) for key, protocol in protocols.items()}
+    labels = {one.crystal_id: _label(one) for known in references.values() for one in known}
+    verdicts = {key: judge(crystals, energies, matches[key], protocol, labels) for key, protocol in protocols.items()}
     samples, ledger = [], []
     for i, (crystal, energy, point) in enumerate(zip(crystals, energies, points, strict=True)):
         of_sample = {key: ones[i] for key, ones in verdicts.items()}
@@ -212,6 +213,11 @@ def applicable(
             continue
         kept[name] = protocol
     return kept
+
+
+def _label(known: Crystal) -> str:
+    """A known crystal to people: the id of its data base, if it has one, and ours: `mp-1234 (train-0-17)`."""
+    return f"{known.source_id} ({known.crystal_id})" if known.source_id else known.crystal_id
 
 
 def matches_of(

@@ -36,7 +36,7 @@ class Verdict:
         is_sun: stable, unique and novel, and not barred (a crystal of one element, or not converged).
         is_msun: the same for metastable.
         group: id of the first of its duplicates.
-        known_as: id of the known crystal that it matches.
+        known_as: the known crystal that it matches: `mp-1234 (train-0-17)`, its own id where it has one, and ours.
     """
 
     reason: str

@@ -32,6 +32,18 @@ SALT = {
         ({"atomic_numbers": 11}, "atomic_numbers"),
         ({"failure": "oops"}, "failure is 'oops', expected step and reason"),
         ({"failure": {"step": "relax"}}, "expected step and reason"),
+        ({"crystal_id": ""}, "crystal_id is ''"),
+        ({"crystal_id": "a\nb"}, "printable"),
+        ({"crystal_id": "a\ud800"}, "printable"),
+        ({"source_id": "\x1b[31m"}, "printable"),
+        ({"crystal_id": "x" * 201}, "of at most 200 characters"),
+        ({"atomic_numbers": [0]}, "atomic_numbers have 0, which is no element"),
+        ({"atomic_numbers": [119]}, "atomic_numbers have 119"),
+        ({"atomic_numbers": [-1]}, "atomic_numbers have -1"),
+        ({"lattice": [[1e300, 0, 0], [0, 4, 0], [0, 0, 4]]}, "lattice has a number above 1e"),
+        ({"lattice": [[10**400, 0, 0], [0, 4, 0], [0, 0, 4]]}, "too large"),
+        ({"frac_coords": [[1e9, 0, 0]]}, "frac_coords has a number above"),
+        ({"energy_per_atom": -1e9}, "energy_per_atom has a number above"),
     ],
 )
 def test_fields_of_the_wrong_type_are_named(tmp_path, change, said):
@@ -58,7 +70,7 @@ def test_what_is_not_finite_is_not_known():
 PACKED = gzip.compress(b"one\n" * 1000)
 
 
-@pytest.mark.parametrize("content", [PACKED[:-20], PACKED + b"junk", b"\x1f\x8bno gzip", b"\xff\xfe\x00", b"ok\n\xff"])
+@pytest.mark.parametrize("content", [PACKED[:-20], PACKED + b"junk", b"\x1f\x8bno gzip", b"\xfc\xfe\x00", b"ok\n\xff"])
 def test_torn_or_undecodable_files_are_named(tmp_path, content):
     path = tmp_path / "torn.jsonl.gz"
     path.write_bytes(content)

@@ -225,7 +225,7 @@ def entry(**changes) -> dict:
     [
         ({"energy": None}, "the entry has no energy"),
         ({"structure": None}, "the entry has no structure"),
-        ({"structure": {"sites": 3}}, "the entry cannot be read (KeyError"),
+        ({"structure": {"sites": 3}}, "the entry cannot be read: it is a molecule, or torn"),
         ({"energy": "low"}, "the entry cannot be read (ValueError"),
         ({"parameters": {"potcar_spec": [None]}}, "the entry cannot be read (TypeError"),
         ({"parameters": ["GGA"]}, "the entry cannot be read (AttributeError"),

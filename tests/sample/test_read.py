@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from miad.__main__ import main
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.hull.convex import Entry, HullTable, write_table
@@ -89,3 +90,12 @@ def test_a_few_energies_among_many_crystals_are_refused(tmp_path: Path, files: d
     with pytest.raises(MiadError, match="1 of 3 crystals carry energies, the others do not"):
         read.run(mixed(tmp_path, [None, -3.0, None]), **files, run="theirs")
     assert not files["given"].exists()
+
+
+def test_a_column_of_a_table_is_read_by_the_command_line(tmp_path: Path, files: dict) -> None:
+    table = "id,other\n" + "".join(f'{n},"{one.structure.to(fmt="cif")}"\n' for n, one in enumerate(toy.crystals(2)))
+    (tmp_path / "t.csv").write_text(table)
+    flags = [f"--{name}={path}" for name, path in files.items()]
+    assert main(["read", str(tmp_path / "t.csv"), *flags, "--run=t", "--column=other"]) == 0
+    assert [one.source_id for one in read_crystals(files["given"])] == ["0", "1"]
+    assert main(["read", str(tmp_path / "t.csv"), *flags, "--run=t"]) == MiadError.EXIT_CODE

@@ -140,3 +140,10 @@ def test_absurd_cifs_are_refused_with_a_reason(tmp_path, text, said):
     (tmp_path / "a.cif").write_text(text, encoding="utf-8")
     [read] = any_format.read_any(tmp_path / "a.cif", "set")
     assert read.failure is not None and said in read.failure.reason
+
+
+def test_structures_of_others_are_decoded_by_hand():
+    """pymatgen's and monty's decoders import the modules that a file names; jobflow's own flows are ours."""
+    words = re.compile(r"\.from_dict\(|MontyDecoder|loadfn\(")
+    paths = [path for path in (ROOT / "miad").rglob("*.py") if words.search(path.read_text(encoding="utf-8"))]
+    assert {path.relative_to(ROOT / "miad").as_posix() for path in paths} == {"dft/vasp/flow.py"}

@@ -184,3 +184,16 @@ def test_known_crystals_of_which_too_many_cannot_be_read_are_refused(files: dict
     )
     with pytest.raises(MiadError, match=r"crystals cannot be read, more than 0\.1 of them: .*read: torn.*--train"):
         run(sun_settings(), **files)
+
+
+def test_a_known_crystal_is_named_by_its_own_id_and_ours(files: dict) -> None:
+    """Where a reference came with the id of its data base, people look it up by that."""
+    named = caesium_chloride("train-0-17").replace(source_id="mp-1234")
+    write_crystals(files["train"], [named, caesium_chloride("train-0-18", a=3.9)])
+    run(sun_settings(), **files)
+    known = [read["protocols"]["strict"]["known_as"] for read in map(json.loads, files["verdicts"].open())]
+    assert "mp-1234 (train-0-17)" in known
+    write_crystals(files["train"], [caesium_chloride("train-0-17")])
+    run(sun_settings(), **files)
+    known = [read["protocols"]["strict"]["known_as"] for read in map(json.loads, files["verdicts"].open())]
+    assert "train-0-17" in known and "mp-1234 (train-0-17)" not in known

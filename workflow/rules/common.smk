@@ -131,10 +131,11 @@ def frames_flag(wildcards):
 
 
 def flags_of_read(wildcards):
-    """The frame of the energies, and what would relax crystals without any: refused now if it does not fit the hull."""
+    """The frame of the energies, the column of crystals, and what would relax crystals without any: refused now if it does not fit the hull."""
     run = RUNS[wildcards.run]
     stated = run.sections["sample"]["energy_frame"]
     flags = [f"--energy-frame={stated}"] if stated else []
+    flags += [f"--column={column}" for column in [run.sections["sample"].get("column")] if column]
     for calculator, frame in frames_of(run).items():
         flags += [f"--calculator={calculator}", f"--relaxed-frame={frame}"]
     return flags
