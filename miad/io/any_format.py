@@ -20,7 +20,8 @@ import numpy as np
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
-from miad.io.cif import check_structure, in_file, in_folder, in_zip, parse_cif, refuse
+from miad.io.cif import check_structure, parse_cif
+from miad.io.cif_files import in_file, in_folder, in_zip, refuse
 from miad.io.csv_rows import Table
 from miad.io.data_frame import rows as rows_of
 from miad.io.xyz_frame import parse_frame
