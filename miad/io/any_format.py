@@ -20,11 +20,12 @@ import numpy as np
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
-from miad.io.cif import check_structure, parse_cif
-from miad.io.cif_files import in_file, in_folder, in_zip, refuse
+from miad.io.cif import check_structure, parse_cif, refuse
+from miad.io.cif_files import in_file, in_folder, in_zip
 from miad.io.csv_rows import Table
 from miad.io.data_frame import rows as rows_of
 from miad.io.xyz_frame import parse_frame
+from miad.machine.parallel import in_order
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("miad")
 STEP = "read"
+FEW = 4096  # crystals, which one process reads before others have started
 ID_NAMES = ("crystal_id", "source_id", "material_id", "id", "name", "entry_id")
 FORMATS = "extended XYZ (.extxyz, .xyz), CIF, a folder or zip of CIFs, CSV with a cif column, pymatgen JSON, JSON lines"
 
@@ -74,9 +76,10 @@ def read_any(path: Path, name: str) -> list[Crystal]:
     try:
         if is_ours(path):
             return read_crystals(path)
-        for number, item in enumerate(track(_items(path), what=f"crystals of {path.name}")):
-            crystals.append(_crystal(item, f"{name}-0-{number}"))
-            is_vague |= item.has_vague_energy
+        items = enumerate(track(_items(path), what=f"crystals of {path.name}"))
+        for crystal, is_vague_energy in in_order(partial(_read, name), items, few=FEW):
+            crystals.append(crystal)
+            is_vague |= is_vague_energy
     except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
         raise MiadError(
             f"{path} is damaged, or no text in UTF-8 ({type(error).__name__}: {error}). Get it again, or convert it:"
@@ -99,6 +102,11 @@ def _items(path: Path) -> Iterable[Item]:
 def name_of(path: Path) -> str:
     """Name of a set of crystals that was given none: that of its file, in letters, digits and `_`."""
     return re.sub(r"[^A-Za-z0-9_]+", "_", path.name.split(".")[0]) or "crystals"
+
+
+def _read(name: str, numbered: tuple[int, Item]) -> tuple[Crystal, bool]:
+    number, item = numbered
+    return _crystal(item, f"{name}-0-{number}"), item.has_vague_energy
 
 
 def _crystal(item: Item, crystal_id: str) -> Crystal:

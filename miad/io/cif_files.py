@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from miad.core.errors import MiadError
 from miad.core.files import Unpacked, open_text
-from miad.io.cif import parse_cif
+from miad.io.cif import MAX_CIF, parse_cif, refuse, too_large
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -87,11 +87,6 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
     return packed.decode("utf-8", errors="replace")
 
 
-def refuse(reason: str) -> "Structure":
-    """Take the place of what reads a crystal that cannot be read."""
-    raise MiadError(reason)
-
-
 def _stem(name: str) -> str:
     return name.removesuffix(".gz").removesuffix(".cif")
 
@@ -107,10 +102,15 @@ def _blocks(content: str, stem: str) -> Iterator[Named]:
     found = (one for one in FIELD_OR_HEAD.finditer(content) if one[1] is not None)
     heads = [(one.start(), one[1].strip()) for one in found]
     if len(heads) <= 1:
-        yield stem, partial(parse_cif, content)
+        yield stem, _reader(content)
         return
     blocks = [(start, end, name) for (start, name), (end, _) in itertools.pairwise([*heads, (len(content), "")])]
     # A block of journal or data base (data_global) is no crystal that failed, where others hold the crystals.
     blocks = [block for block in blocks if ATOM_SITES.search(content, *block[:2])] or blocks
     for start, end, name in blocks:
-        yield (name or None) if len(blocks) > 1 else stem, partial(parse_cif, content[start:end])
+        yield (name or None) if len(blocks) > 1 else stem, _reader(content[start:end])
+
+
+def _reader(text: str) -> Callable[[], "Structure"]:
+    """What reads a text; one that is refused for its size is not kept until then."""
+    return partial(parse_cif, text) if len(text) <= MAX_CIF else partial(refuse, too_large(text))

@@ -1,5 +1,6 @@
 """The symmetry operations of a CIF: as listed, or of the space group that it names, in whatever notation."""
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,6 +10,7 @@ import numpy as np
 from miad.core.errors import MiadError
 
 MAX_OPERATIONS = 2_000  # a space group has 192 in its conventional cell, eight times as many in 2 x 2 x 2
+MAX_SYMBOL = 120  # characters of a name or an operation
 METRIC_TOLERANCE = 0.02  # of the squares of the lengths: how well a cell fits a space group
 TRANSLATION_TOLERANCE = 1e-3  # 0.333 is meant as 1/3
 
@@ -38,23 +40,23 @@ def settings(values: Values, metric: np.ndarray) -> list[np.ndarray]:
     """
     hall, names, numbers = (_given(values, tags) for tags in (HALL, HERMANN_MAUGUIN, NUMBER))
     listed = [one for tag in LISTED for one in _column(values, tag)]
-    for tag in values:
-        if tag.startswith(("_space_group_ssg", "_cell_wave_vector", "_cell_modulation")):
-            raise MiadError("it is a modulated structure, which has no unit cell; miad cannot read it")
-        if tag.startswith("_space_group_magn") or tag in MAGNETIC:
-            return _fitting([_magnetic(values)], metric, "its magnetic space group")
+    tags = " ".join(values)
+    if "_space_group_ssg" in tags or "_cell_wave_vector" in tags or "_cell_modulation" in tags:
+        raise MiadError("it is a modulated structure, which has no unit cell; miad cannot read it")
+    if "_space_group_magn" in tags or "_space_group_symop_magn" in tags:
+        return _fitting([_magnetic(values)], metric, "its magnetic space group")
+    if len(listed) > MAX_OPERATIONS:
+        raise MiadError(_TOO_MANY.format(len(listed)))
     is_one = all(_plain(one) in ("p1", "1") for one in hall + names + numbers)
     if is_one and all(_plain(one) == "x,y,z" for one in listed):
         return [np.eye(4)[None]]
-    by_hall = [group for symbol in hall if (group := _of_hall(symbol)) is not None]
+    by_hall = [operations for symbol in hall if (operations := _of_hall(symbol)) is not None]
     by_name = [group for name in names if (group := _of_name(name))]
     by_number = [gemmi.get_spacegroup_reference_setting(int(one)) for one in numbers if _is_number(one)]
-    found = {group.number for group in [*sum(by_name, []), *by_number]} | {_number(one) for one in by_hall}
+    found = {group.number for group in [*itertools.chain(*by_name), *by_number]} | {_number(one) for one in by_hall}
     named = ", ".join([*names, *hall, *numbers])
     if len(found) > 1:
         raise MiadError(f"its space group is named in ways that contradict each other: {named[:80]}")
-    if len(listed) > MAX_OPERATIONS:
-        raise MiadError(_TOO_MANY.format(len(listed)))
     if listed:
         operations = _distinct(np.array([_operation(one) for one in dict.fromkeys(map(_plain, listed))]))
         number = _number(operations)
@@ -64,7 +66,7 @@ def settings(values: Values, metric: np.ndarray) -> list[np.ndarray]:
         return _fitting([operations], metric, "the list of its operations")
     if by_hall:
         return _fitting(by_hall[:1], metric, f"its space group {named[:80]}")
-    if names and not by_name or (hall and not names) or (numbers and not names and not by_number):
+    if (names and not by_name) or (hall and not names) or (numbers and not names and not by_number):
         raise MiadError(f"its space group {named[:80]} is unknown; list its symmetry operations")
     groups = by_name[0] if by_name else _origins(by_number[0])
     groups = [one for one in groups if all(one in other for other in by_name)]
@@ -72,7 +74,7 @@ def settings(values: Values, metric: np.ndarray) -> list[np.ndarray]:
 
 
 def _given(values: Values, tags: Iterable[str]) -> list[str]:
-    return [text for tag in tags for text in _column(values, tag)[:1] if text]
+    return [text[:MAX_SYMBOL] for tag in tags for text in _column(values, tag)[:1]]
 
 
 def _column(values: Values, tag: str) -> list[str]:
@@ -133,6 +135,8 @@ def _check_group(operations: np.ndarray) -> None:
 
 def _operation(text: str) -> np.ndarray:
     # gemmi knows 1/2, 1/3, 1/4 and 1/6; a supercell has other fractions too.
+    if len(text) > MAX_SYMBOL:
+        raise MiadError(f"its symmetry operation {text[:40]!r} is too long")
     decimals = re.sub(r"(\d+)/([1-9]\d*)", lambda found: f"{int(found[1]) / int(found[2]):.12f}", text)
     try:
         transform = gemmi.parse_triplet_as_ftransform(decimals)
@@ -141,8 +145,9 @@ def _operation(text: str) -> np.ndarray:
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = transform.mat.tolist(), transform.vec.tolist()
     rotation, shift = np.round(matrix[:3, :3]), np.round(matrix[:3, 3] * 24) / 24
-    if not np.array_equal(rotation, matrix[:3, :3]) or abs(round(np.linalg.det(rotation))) != 1:
-        raise MiadError(f"its symmetry operation {text[:40]!r} is none: it changes the volume")
+    is_whole = np.array_equal(rotation, matrix[:3, :3])
+    if not is_whole or abs(round(np.linalg.det(rotation))) != 1 or np.abs(rotation).max() > 99:
+        raise MiadError(f"its symmetry operation {text[:40]!r} is none: it changes the lengths of the cell")
     matrix[:3, 3] = np.where(np.abs(shift - matrix[:3, 3]) < TRANSLATION_TOLERANCE, shift, matrix[:3, 3])
     return matrix
 
