@@ -135,7 +135,7 @@ def _check_group(operations: np.ndarray) -> None:
 
 def _operation(text: str) -> np.ndarray:
     # gemmi knows 1/2, 1/3, 1/4 and 1/6; a supercell has other fractions too.
-    if len(text) > MAX_SYMBOL:
+    if len(text) > MAX_SYMBOL or re.search(r"(?<![.\d])\d{4}", text):  # gemmi counts no further
         raise MiadError(f"its symmetry operation {text[:40]!r} is too long")
     decimals = re.sub(r"(\d+)/([1-9]\d*)", lambda found: f"{int(found[1]) / int(found[2]):.12f}", text)
     try:
@@ -146,7 +146,7 @@ def _operation(text: str) -> np.ndarray:
     matrix[:3, :3], matrix[:3, 3] = transform.mat.tolist(), transform.vec.tolist()
     rotation, shift = np.round(matrix[:3, :3]), np.round(matrix[:3, 3] * 24) / 24
     is_whole = np.array_equal(rotation, matrix[:3, :3])
-    if not is_whole or abs(round(np.linalg.det(rotation))) != 1 or np.abs(rotation).max() > 99:
+    if not is_whole or abs(round(np.linalg.det(rotation))) != 1 or np.abs(matrix).max() > 99:
         raise MiadError(f"its symmetry operation {text[:40]!r} is none: it changes the lengths of the cell")
     matrix[:3, 3] = np.where(np.abs(shift - matrix[:3, 3]) < TRANSLATION_TOLERANCE, shift, matrix[:3, 3])
     return matrix
