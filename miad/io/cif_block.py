@@ -154,8 +154,8 @@ def _is_occupied(values: Values, num_sites: int) -> list[bool]:
 
 def _element(symbol: str, label: str, formula: dict[int, float]) -> int:
     """Atomic number of the element on a site, of its type, or else of its label."""
-    text = (symbol or label)[:MAX_SYMBOL]
-    found = (TYPE_SYMBOL if symbol else LABEL).fullmatch(text)
+    text = symbol or label
+    found = (TYPE_SYMBOL if symbol else LABEL).fullmatch(text) if len(text) <= MAX_SYMBOL else None
     letters = found[1] if found else text[:20]
     number, is_clear = _atomic_number(letters) if found else (0, True)
     if number and not is_clear and number not in formula:
