@@ -25,6 +25,7 @@ DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63
 # An element, and the charge or number behind it: Cs1+, O2-, Fe3. A label goes on as it likes, but names one element.
 TYPE_SYMBOL = re.compile(r"([A-Za-z]+)\d*(?:\.\d+)?[+-]?\d*")
 LABEL = re.compile(r"([A-Za-z]+)(?:[^A-Za-z,/+][^,/+]*|[+-]\d*)?")
+HEAD_WITH_SPACES = re.compile(r"^([ \t]*data_)\S*[ \t]+(?!_|loop_|#)\S.*$", re.IGNORECASE | re.MULTILINE)
 FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d*)?|\.\d+)?\s*)+")
 
 
@@ -34,6 +35,7 @@ def read_values(text: str) -> dict[str, list[str]]:
         text = text.translate(DASHES).removeprefix("\ufeff").encode("ascii", errors="replace").decode()
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = HEAD_WITH_SPACES.sub(r"\1x", text)  # a name, which the caller knows; in a text field it says nothing
     try:
         blocks = [_tags(block) for block in gemmi.cif.read_string(text)]
     except (RuntimeError, ValueError) as error:

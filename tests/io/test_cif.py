@@ -158,6 +158,8 @@ RIGHT = {
     "byte order mark and names": "\ufeff# M\u00fcller \u5f20\n" + SALT,
     "ends of lines of old programs": changed("\n", "\r").replace("loop_", FIELD.replace("\n", "\r") + "loop_"),
     "a block of the journal before": "data_global\n_journal_year 2001\n" + SALT,
+    "a name with spaces": changed("data_salt", "data_rock salt, 'halite"),
+    "a tag behind the name": changed("data_salt\n", "data_salt "),
     "formula unit and Z": changed("loop_", "_chemical_formula_sum 'Cl Na'\n_cell_formula_units_Z 4\nloop_"),
     "formula unit": changed("loop_", "_chemical_formula_sum 'Na Cl'\nloop_"),
     "formula of the cell and Z": changed("loop_", "_chemical_formula_sum 'Na4 Cl4'\n_cell_formula_units_Z 4\nloop_"),
