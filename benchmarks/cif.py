@@ -94,8 +94,10 @@ def main() -> None:
             if verdict not in ("identical", "refused by both"):
                 print(f"{table.name}, row {number * arguments.every}: {verdict}; {one!s:.200}", flush=True)
         counts = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
-        print(f"{table}: {counts}")
-        print(f"processor time: pymatgen {theirs:.1f} s, miad {ours:.1f} s: {theirs / ours:.1f} times as fast")
+        print(f"{table}: {counts}", flush=True)
+        print(
+            f"processor time: pymatgen {theirs:.1f} s, miad {ours:.1f} s: {theirs / ours:.1f} times as fast", flush=True
+        )
         before, start = processor_time(), time.monotonic()
         read_any(table, "benchmark")
         used, clock = processor_time() - before, time.monotonic() - start
