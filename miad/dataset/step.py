@@ -4,8 +4,7 @@ import difflib
 import importlib.resources
 import json
 import logging
-import multiprocessing
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from miad.io.cif import check_structure, parse_cif
 from miad.io.csv_rows import Table
 from miad.io.download import fetch, is_url
 from miad.io.published_data import DATA_SETS, SPLITS
-from miad.machine.cores import num_cores
+from miad.machine.parallel import in_order
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
@@ -260,8 +259,9 @@ def _convert(
         for row, record in table.rows(columns, optional=["material_id"], limit=last + 1)
         if row in splits
     )
-    failures = []
-    results = track(_map(reader, tasks, len(splits)), what=f"crystals of {table.path.name}", total=len(splits))
+    failures: list[tuple[str, str]] = []
+    crystals = in_order(reader, tasks, few=FEW if len(splits) <= FEW else 0)
+    results = track(crystals, what=f"crystals of {table.path.name}", total=len(splits))
     for row, split, crystal in results:
         if isinstance(crystal, Crystal):
             yield split, crystal
@@ -276,13 +276,3 @@ def _convert(
         failures.append((f"row {row}, {name}", reason))
     found = tally(table.path, "rows", "are left out", failures, len(splits))
     found.report(max_share, "Correct or delete these rows, or leave them out with dataset.exclude.")
-
-
-def _map(reader: _Reader, tasks: Iterable, count: int) -> Iterator[tuple[int, str, Crystal | str]]:
-    cores = num_cores()
-    if count <= FEW or cores == 1:
-        yield from map(reader, tasks)
-        return
-    # spawn: a fork of a process whose libraries run threads may hang
-    with multiprocessing.get_context("spawn").Pool(min(cores, 1 + count // 64)) as pool:
-        yield from pool.imap(reader, tasks, chunksize=32)

@@ -20,12 +20,14 @@ from miad.core.errors import MiadError
 from miad.core.files import open_text, refuse_stand_in
 from miad.core.sound import sound, unread
 from miad.io import parquet_rows
-from miad.io.cif import check_structure, in_file, in_folder, in_zip, refuse
+from miad.io.cif import check_structure, refuse
+from miad.io.cif_files import in_file, in_folder, in_zip
 from miad.io.csv_rows import Table
 from miad.io.data_frame import rows as rows_of
 from miad.io.energies import Energies, energies_of, tell
 from miad.io.json_crystals import CRYSTAL_NAMES, is_structure, reader
 from miad.io.xyz_frame import parse_frame
+from miad.machine.parallel import in_order
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("miad")
 STEP = "read"
+FEW = 4096  # crystals, which one process reads before others have started
 ID_NAMES = ("crystal_id", "source_id", "material_id", "id", "name", "entry_id")
 FORMATS = (
     "extended XYZ (.extxyz, .xyz), CIF, a folder or zip of CIFs, CSV or Parquet with a column of crystals, JSON of"
@@ -77,9 +80,10 @@ def read_any(path: Path, name: str, column: str | None = None) -> list[Crystal]:
     try:
         if is_ours(path):
             return [sound(one, STEP) for one in read_crystals(path)]
-        for number, item in enumerate(track(_items(path, column), what=f"crystals of {path.name}")):
-            crystals.append(_crystal(item, f"{name}-0-{number}"))
-            energies.append(item.energies)
+        items = enumerate(track(_items(path, column), what=f"crystals of {path.name}"))
+        for crystal, known in in_order(partial(_read, name), items, few=FEW):
+            crystals.append(crystal)
+            energies.append(known)
     except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
         raise MiadError(
             f"{path} is damaged, or no text in UTF-8 ({type(error).__name__}: {error}). Get it again, or convert it:"
@@ -107,6 +111,11 @@ def _items(path: Path, column: str | None) -> Iterable[Item]:
 def name_of(path: Path) -> str:
     """Name of a set of crystals that was given none: that of its file, in letters, digits and `_`."""
     return re.sub(r"[^A-Za-z0-9_]+", "_", path.name.split(".")[0]) or "crystals"
+
+
+def _read(name: str, numbered: tuple[int, Item]) -> tuple[Crystal, Energies]:
+    number, item = numbered
+    return _crystal(item, f"{name}-0-{number}"), item.energies
 
 
 def _crystal(item: Item, crystal_id: str) -> Crystal:

@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
-from miad.io import cif
+from miad.io import cif_files
 from miad.io.any_format import read_any
 from tests.builders.crystals import rock_salt
 from tests.builders.inputs import (
@@ -201,7 +201,7 @@ def test_a_bad_file_of_a_folder_costs_only_itself(tmp_path: Path, monkeypatch) -
     (folder / "bad.cif.gz").write_bytes(b"\x1f\x8bno gzip")
     (folder / "gone.cif").symlink_to("nowhere")
     (folder / "large.cif").write_text("#" * 5000)
-    monkeypatch.setattr(cif, "MAX_FILE", 4000)
+    monkeypatch.setattr(cif_files, "MAX_FILE", 4000)
     failures = {one.source_id: one.failure for one in read_any(folder, "f")}
     assert failures.keys() == {"bad", "gone", "large", "salt-7", "cscl-8"}
     assert {name for name, failure in failures.items() if failure is None} == {"salt-7", "cscl-8"}
