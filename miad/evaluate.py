@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import logging
 import tempfile
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from miad.config.sections import Hull, Relax, Report, Sun, from_record
 from miad.core.crystal import carry_energies, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
+from miad.core.json_text import as_json
 from miad.core.unreadable import Tally, of_crystals
 from miad.hull.convex import ConvexHull, HullTable, write_table
 from miad.hull.sources import read_source
@@ -182,9 +182,7 @@ def _judge(given: Options, settings: Settings, known: dict[str, Path]) -> None:
 def _relax(settings: Relax, out: Path, calculator: str) -> None:
     """Relax the crystals of the folder, unless it holds them relaxed with the same settings."""
     key = {"crystals": checksum(out / "given.jsonl", "sha256"), **dataclasses.asdict(settings)}
-    text = json.dumps(
-        {name: value for name, value in key.items() if name not in ("workers", "device")}, indent=1, allow_nan=False
-    )
+    text = as_json({name: value for name, value in key.items() if name not in ("workers", "device")}, indent=1)
     done = out / "relaxed.json"
     if done.is_file() and (out / "relaxed.jsonl").is_file() and done.read_text(encoding="utf-8") == text:
         log.info("%s holds these crystals, relaxed with these settings", out)
@@ -216,9 +214,8 @@ def _known(path: Path, out: Path, split: str, max_share: float) -> tuple[Path, T
         return path, of_crystals(path, [], sun.NOT_KNOWN)  # Alex-MP-20, for one, has no test split
     name = "known" if split == "train" else f"known_{split}"
     copy, source = out / f"{name}.jsonl.gz", out / f"{name}.json"
-    content = path.is_file() and json.dumps(
-        {"sha256": checksum(path, "sha256"), "miad": miad.__version__, "all": True}, allow_nan=False
-    )
+    made_of = {"sha256": checksum(path, "sha256"), "miad": miad.__version__, "all": True} if path.is_file() else None
+    content = made_of and as_json(made_of)
     is_copied = content and copy.is_file() and source.is_file() and source.read_text(encoding="utf-8") == content
     crystals = read_crystals(copy) if is_copied else read_any(path, name)
     tally = of_crystals(path, crystals, sun.NOT_KNOWN)

@@ -1,6 +1,5 @@
 """The map of results/: where each file of each step of each run lies. Rules write there, and the report reads there."""
 
-import json
 import string
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from miad.config.resolve import from_json, homes, is_read, kept_runs, read_config, read_runs, resolve
 from miad.core.errors import MiadError
+from miad.core.json_text import as_json
 
 # {step: {file: where it lies, as a pattern below the folder of all results}}. Logs and what a step keeps for itself
 # (checkpoints, archives of DFT) are not here: no other step reads them.
@@ -187,7 +187,7 @@ def record(step: str, runs: Iterable[Run], kept: Iterable[Run] = ()) -> str:
         sections = _picked(run.sections, SETTINGS_READ[step])
         return {"name": run.name, "sections": sections, "homes": run.homes, "epoch_of": run.epoch_of}
 
-    return json.dumps({"runs": [told(run) for run in runs], "kept": [told(run) for run in kept]}, allow_nan=False)
+    return as_json({"runs": [told(run) for run in runs], "kept": [told(run) for run in kept]})
 
 
 def _picked(sections: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:

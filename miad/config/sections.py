@@ -5,7 +5,6 @@ from there, so that each fact is written once and each step is rerun only when s
 The values and the reasons for them are in config.yaml, how they become the settings of each run in resolve.py.
 """
 
-import json
 import typing
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from miad.config.validation import STRICT, adapter, validated
+from miad.core.json_text import as_json
 
 Section = TypeVar("Section")
 # Types that several fields share.
@@ -409,7 +409,7 @@ def settings_json(run: dict, name: str) -> str:
 
     A field that has its default is left out, so that one which a later version adds does not train again.
     """
-    return json.dumps(without_defaults(build(run, SECTIONS[name])), sort_keys=True, allow_nan=False)
+    return as_json(without_defaults(build(run, SECTIONS[name])), sort_keys=True)
 
 
 def without_defaults(section: Any) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from miad.core.errors import MiadError
-from miad.core.files import text_lines, write_text
+from miad.core.files import write_text
+from miad.core.json_text import COMPACT, as_json, read_lines
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -192,7 +193,7 @@ def to_line(crystal: Crystal) -> str:
     """One line of JSON; fields that are not known yet are left out."""
     record = {name: plain(value) for name, value in vars(crystal).items()}
     kept = {name: value for name, value in record.items() if value is not None}
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return as_json(kept, **COMPACT)
 
 
 def from_line(line: str) -> Crystal:
@@ -273,15 +274,12 @@ def read_crystals(*paths: Path) -> list[Crystal]:
     """
     crystals: list[Crystal] = []
     seen: dict[str, str] = {}
+    remedy = (
+        "If a step wrote the file, delete it and rerun the step; crystals in another format are read by `miad evaluate`"
+        " and `miad read`."
+    )
     for path in paths:
-        for number, line in text_lines(path):
-            try:
-                crystal = from_line(line)
-            except (ValueError, TypeError, OverflowError, RecursionError) as error:
-                raise MiadError(
-                    f"{path}, line {number} is not a crystal of miad ({error}). If a step wrote the file, delete it"
-                    " and rerun the step; crystals in another format are read by `miad evaluate` and `miad read`."
-                ) from error
+        for number, crystal in read_lines(path, from_line, "is not a crystal of miad", remedy):
             if crystal.crystal_id in seen:
                 raise MiadError(
                     f"{path}, line {number}: the id {crystal.crystal_id} was already on"

@@ -1,32 +1,43 @@
 """Files: atomic writing, gzip by name, checksums, caches."""
 
 import contextlib
+import csv
 import errno
 import fcntl
 import glob
 import gzip
 import hashlib
 import io
-import json
-import logging
+import lzma
 import os
 import re
 import shutil
+import tarfile
 import tempfile
+import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 from miad.core.errors import MiadError
 
-log = logging.getLogger("miad")
-
-Kept = TypeVar("Kept")
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
 _ODD = re.compile(r"[^A-Za-z0-9._+-]+")
 # Errors of a full disk, an exhausted quota and a limit on file sizes; safetensors has them in words only.
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# Errors of reading a file that is torn, no text, or packed in a way that cannot be undone.
+DAMAGED = (
+    OSError,
+    EOFError,
+    UnicodeDecodeError,
+    RuntimeError,  # a zip with a password
+    NotImplementedError,  # a zip packed in a way that Python does not know
+    csv.Error,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 # How files begin that stand in the place of data, and what to do about them.
 _STAND_INS = {
     rb"(\xef\xbb\xbf)?\s*version https://git-lfs": "the pointer of Git LFS to a file. Get the file: git lfs pull.",
@@ -232,37 +243,11 @@ def text_lines(path: Path) -> Iterator[tuple[int, str]]:
         try:
             for number, line in enumerate(lines, 1):
                 yield number, line
-        except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+        except DAMAGED as error:
             raise MiadError(
                 f"{path} is damaged after line {number} ({error}). Delete it and rerun the step that wrote it, or get"
                 " it again."
             ) from error
-
-
-def read_cache(path: Path | None, make: Callable[..., Kept]) -> dict[str, Kept]:
-    """Records by key, `make(*values)`, from what `write_cache` wrote, if anything; a MiadError if a line is damaged."""
-    kept: dict[str, Kept] = {}
-    if path is None or not Path(path).exists():
-        return kept
-    for number, line in text_lines(path):
-        try:
-            key, *values = json.loads(line)
-            kept[key] = make(*values)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise MiadError(f"{path}, line {number} is damaged ({error}). Delete the file; it is made anew.") from error
-    return kept
-
-
-def write_cache(path: Path, kept: Mapping[str, Sequence[Any]]) -> None:
-    """Write {key: values} as JSON lines `[key, *values]`; where the folder is read-only a warning takes its place."""
-    try:
-        write_text(
-            path, "".join(json.dumps([key, *values], allow_nan=False) + "\n" for key, values in sorted(kept.items()))
-        )
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise
-        log.warning("%s cannot be written; what it would keep is worked out anew each time", path)
 
 
 def checksum(path: Path, kind: str) -> str:

@@ -2,7 +2,6 @@
 
 import difflib
 import importlib.resources
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ import numpy as np
 from miad.config.sections import Dataset
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
-from miad.core.files import open_text, verify
+from miad.core.files import verify
+from miad.core.json_text import read_json
 from miad.core.sound import finite, sound
 from miad.core.unreadable import tally
-from miad.io.cif import check_structure, parse_cif
+from miad.io.cif import parse_cif
 from miad.io.csv_rows import Table
 from miad.io.download import fetch, is_url
 from miad.io.published_data import DATA_SETS, SPLITS
@@ -75,14 +75,10 @@ def standardise(structure: "Structure") -> "Structure":
     Returns:
         A new Structure; its lattice is rebuilt from (a, b, c, α, β, γ) by pymatgen's `Lattice.from_parameters`.
 
-    Raises:
-        MiadError: it is no crystal of elements that miad knows, or a site is partly occupied.
-
     Source: the preparation of CDVAE (Xie et al., arXiv:2110.06197), which DiffCSP and MiAD share.
     """
     from pymatgen.core import Lattice, Structure
 
-    check_structure(structure)
     plain = Structure(structure.lattice, [site.specie.Z for site in structure], structure.frac_coords)
     reduced = plain.get_primitive_structure().get_reduced_structure()
     lattice = Lattice.from_parameters(*reduced.lattice.parameters)
@@ -144,14 +140,12 @@ def _read(settings: Dataset) -> dict[str, list[Crystal]]:
 
 def _references(settings: Dataset) -> dict[str, float]:
     path = _local(settings, "references")
-    try:
-        with open_text(path) as text:
-            energies = {str(element): finite(energy) for element, energy in json.load(text).items()}
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise MiadError(f"{path} is not JSON of the form {{element: eV/atom}} ({error}). Correct it.") from error
-    if odd := [element for element, energy in energies.items() if energy is None]:
+    energies = read_json(path, "Give the form {element: eV/atom}.")
+    if not isinstance(energies, dict):
+        raise MiadError(f"{path} is not JSON of the form {{element: eV/atom}}. Correct it.")
+    if odd := [element for element, energy in energies.items() if finite(energy) is None]:
         raise MiadError(f"{path}: the energy of {odd[0]} is no number. Correct it.")
-    return {element: energy for element, energy in energies.items() if energy is not None}
+    return {element: float(energy) for element, energy in energies.items()}
 
 
 def _kept(table: Table, settings: Dataset) -> list[int]:

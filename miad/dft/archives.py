@@ -1,10 +1,8 @@
 """Archives of finished calculations, unpacked within bounds: their size, their number of files, their depth."""
 
-import lzma
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,24 +10,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from miad.core.errors import MiadError
-from miad.core.files import is_out_of_space
+from miad.core.files import DAMAGED, is_out_of_space
 from miad.dft.run_files import ARCHIVES, files_in, is_archive, is_hidden, is_run
 
 MAX_DEPTH = 3  # archives within archives within an archive
 MAX_FILES = 100_000
 MIN_BYTES = 1 << 30  # what any archive may unpack to
 RATIO = 100  # unpacked over packed bytes beyond that; vasprun.xml has 5 to 20, an archive made to fill disks a thousand
-_BROKEN = (
-    OSError,
-    EOFError,
-    RuntimeError,  # with a password
-    NotImplementedError,  # packed in a way that Python does not know
-    ValueError,
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
 
 
 @dataclass
@@ -90,7 +77,7 @@ def unpacked(path: Path) -> Iterator[Unpacked]:
                 if depth > MAX_DEPTH:
                     raise ValueError(f"archives lie more than {MAX_DEPTH} deep in each other")
                 _unpack(archive, place / inside, budget)
-            except _BROKEN as error:
+            except (*DAMAGED, ValueError) as error:
                 if is_out_of_space(error):
                     raise
                 if archive == path:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from miad.core.crystal import Crystal, shortened
 from miad.core.energy_frames import CORRECTED, adjustments
 from miad.core.errors import MiadError
-from miad.core.files import text_lines, write_text
+from miad.core.files import write_text
+from miad.core.json_text import as_json, read_lines
 from miad.io.json_crystals import structure_of
 
 if TYPE_CHECKING:
@@ -178,10 +179,7 @@ def label(calculations: Iterable[Calculation]) -> str:
 
 def write_calculations(path: Path, calculations: Iterable[Calculation]) -> None:
     """Write JSON lines atomically."""
-    write_text(
-        path,
-        "".join(json.dumps(dataclasses.asdict(one), sort_keys=True, allow_nan=False) + "\n" for one in calculations),
-    )
+    write_text(path, "".join(as_json(dataclasses.asdict(one), sort_keys=True) + "\n" for one in calculations))
 
 
 def read_calculations(path: Path) -> list[Calculation]:
@@ -190,12 +188,8 @@ def read_calculations(path: Path) -> list[Calculation]:
     Raises:
         MiadError: a line is not a calculation; names the file and the line.
     """
-    found = []
-    for number, line in text_lines(path):
-        try:
-            found.append(Calculation(**json.loads(line)))
-        except (ValueError, TypeError, RecursionError) as error:
-            raise MiadError(
-                f"{path}, line {number} is not a calculation ({error}). Delete the file and run again."
-            ) from error
-    return found
+
+    def made(line: str) -> Calculation:
+        return Calculation(**json.loads(line))
+
+    return [one for _, one in read_lines(path, made, "is not a calculation", "Delete the file and run again.")]

@@ -1,7 +1,6 @@
 """The dft-energies step: raw DFT energies corrected, put on the hull and judged, over all attempted samples."""
 
 import dataclasses
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from miad.config.sections import Dft, Sun
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
+from miad.core.json_text import read_json
 from miad.core.tabular import write_csv
 from miad.dft.calculation import (
     DFT,
@@ -90,7 +90,7 @@ def run(
             stand-in energies.
     """
     done = {one.crystal_id: one for path in calculations for one in read_calculations(path)}
-    planned = json.loads(plan.read_text(encoding="utf-8"))
+    planned = read_json(plan, "Delete it and run triage again.")
     title = label(done.values())
     if title != DFT:
         problem = "no crystal has an energy" if title == NO_ENERGY else "the energies are not DFT"

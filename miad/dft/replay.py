@@ -1,7 +1,6 @@
 """The replay step: finished calculations from elsewhere in the place of VASP, as folders, archives or tables."""
 
 import dataclasses
-import json
 import logging
 from collections import Counter
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from miad.core.crystal import MAX_ID, Crystal, shortened, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import open_text
+from miad.core.json_text import read_json
 from miad.core.sound import unread
 from miad.core.unreadable import of_crystals
 from miad.dft.archives import check_size, unpacked
@@ -185,11 +185,7 @@ def _from_table(path: Path) -> list[Calculation]:
         head = text.read(200).lstrip()
     if head.startswith("{") and '"core_hours"' in head:
         return [sound(one) for one in read_calculations(path)]
-    try:
-        with open_text(path) as text:
-            content = json.load(text)
-    except ValueError as error:
-        raise MiadError(f"{path} is not readable as JSON ({error}). Give a list of ComputedStructureEntry.") from error
+    content = read_json(path, "Give a list of ComputedStructureEntry.")
     entries = content.get("entries", []) if isinstance(content, dict) else content
     if not isinstance(entries, list):
         raise MiadError(f"{path} holds no list of entries. Give a list of ComputedStructureEntry.")
@@ -212,8 +208,6 @@ def _from_entry(entry: Any, number: int, path: Path) -> Calculation:
         titles = parameters.get("potcar_symbols") or [spec["titel"] for spec in parameters.get("potcar_spec") or []]
         plain = plain_entry(name, entry["structure"], entry["energy"], parameters, titles)
         return sound(Calculation(name, entry=plain, potcars=titles, source=path.name))
-    except MiadError as error:
-        return Calculation(name, failure=f"replay: the entry cannot be read: {error}", source=path.name)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        reason = f"replay: the entry cannot be read ({type(error).__name__}: {str(error)[:200]})"
+        reason = f"replay: the entry cannot be read ({type(error).__name__}: {error})"
         return Calculation(name, failure=reason, source=path.name)

@@ -1,13 +1,13 @@
 """Files of finished calculations: which they are, and of which crystal and stage each is, by its name."""
 
 import hashlib
-import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from miad.core.crystal import MAX_ID, shortened
+from miad.core.json_text import as_json
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 # Folders of stages; the folder above them names the crystal. Numbers of stages are short: relax_2 is a stage,
@@ -90,7 +90,7 @@ def fingerprint(path: Path) -> str | None:
         return None
     read = [one for one in files_in(path) if is_run(one.name) or is_archive(one)]
     looks = [(str(one.relative_to(path)), one.stat().st_size, int(one.stat().st_mtime)) for one in read]
-    return hashlib.sha256(json.dumps(looks, allow_nan=False).encode()).hexdigest()
+    return hashlib.sha256(as_json(looks).encode()).hexdigest()
 
 
 def grouped(places: list[Path]) -> dict[str, list[RunFile]]:

@@ -1,6 +1,5 @@
 """The dft step, triage: choose the crystals for DFT, estimate the cost, and give each other one its reason."""
 
-import json
 import logging
 from collections.abc import Collection
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 
 from miad.config.sections import Dft, Vasp
 from miad.core.crystal import Crystal, read_crystals, write_crystals
-from miad.core.files import write_text
+from miad.core.json_text import write_json
 from miad.core.seeding import seed_of
 from miad.core.tabular import write_csv
 from miad.dft.cost import core_hours
@@ -102,7 +101,7 @@ def run(settings: Dft, *, vasp: Vasp, ledger: Path, queue: Path, plan: Path, cos
         "core_hours_of": {identity: round(one, 3) for identity, one in hours.items()},
         "reasons": reasons,
     }
-    write_text(plan, json.dumps(record, indent=1, allow_nan=False) + "\n")
+    write_json(plan, record)
     numbers = len(chosen), len(crystals), record["core_hours"]
     log.info("%d of %d crystals go to DFT, about %.0f core-hours; why not the others: %s", *numbers, excluded)
 

@@ -1,9 +1,7 @@
 """Sources of reference energies: data set, tables, computed entries, Materials Project's published hull."""
 
 import csv
-import json
 import logging
-import zlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -13,7 +11,8 @@ from miad.config.sections import Hull
 from miad.core.crystal import Crystal
 from miad.core.energy_frames import CORRECTED, FRAMES
 from miad.core.errors import MiadError
-from miad.core.files import checksum, open_text, verify
+from miad.core.files import DAMAGED, checksum, open_text, verify
+from miad.core.json_text import read_json
 from miad.core.sound import finite
 from miad.hull.computed import computed_entry, family, of_one_family
 from miad.hull.convex import COLUMNS, Entry, HullTable, atom_fractions, lowest_entries, read_table
@@ -91,7 +90,7 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
     try:
         with open_text(path) as text:
             rows = list(csv.DictReader(text))
-    except (csv.Error, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+    except DAMAGED as error:
         raise MiadError(f"{path} is no readable CSV in UTF-8 ({error}). Save it again as that.") from error
     columns = list(rows[0]) if rows else []
     if rows and set(COLUMNS) <= set(columns):
@@ -154,7 +153,7 @@ def from_json(path: Path, settings: Hull) -> HullTable:
     Entries of another functional than `hull.functional` are left out.
     """
     frame = _agreed_frame(settings, None, str(path))
-    records = _json(path, "Give pymatgen's computed entries, or a CSV.")
+    records = read_json(path, "Give pymatgen's computed entries, or a CSV.")
     if isinstance(records, dict):
         records = records["entries"] if isinstance(records.get("entries"), list) else list(records.values())
     if not isinstance(records, list):
@@ -173,20 +172,12 @@ def _id_of(record: Any) -> str:
     return f" ({record['entry_id']})" if isinstance(record, dict) and record.get("entry_id") else ""
 
 
-def _json(path: Path, remedy: str) -> Any:
-    with open_text(path) as text:
-        try:
-            return json.load(text)
-        except ValueError as error:
-            raise MiadError(f"{path} is not JSON ({error}). {remedy}") from error
-
-
 def _references(settings: Hull) -> dict[str, float]:
     """{element: eV/atom} from `hull.references`: numbers, or computed entries of the elements."""
     if settings.references is None:
         return {}
     path = _local(settings.references, None, "hull.references")
-    records = _json(path, "hull.references needs {element: eV/atom}.")
+    records = read_json(path, "hull.references needs {element: eV/atom}.")
     if not isinstance(records, dict):
         raise MiadError(f"{path} is no JSON of {{element: eV/atom}}. Correct hull.references.")
     return {symbol: _reference(value, f"{path}, {symbol}") for symbol, value in records.items()}

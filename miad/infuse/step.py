@@ -16,6 +16,7 @@ from miad.config.sections import Mirage
 from miad.core.crystal import NUM_SPECIES, Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path
+from miad.core.json_text import as_json
 from miad.core.sound import fault
 
 if TYPE_CHECKING:
@@ -134,6 +135,4 @@ def run(settings: Mirage, *, train: Path, val: Path, infused_train: Path, infuse
     for target, (_, crystals) in splits.items():
         tensors = to_tensors(crystals, settings.num_atoms or largest)
         with atomic_path(target) as temporary:
-            save_file(
-                tensors, temporary, metadata={"mirage": json.dumps(dataclasses.asdict(settings), allow_nan=False)}
-            )
+            save_file(tensors, temporary, metadata={"mirage": as_json(dataclasses.asdict(settings))})

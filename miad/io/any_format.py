@@ -8,7 +8,6 @@ import itertools
 import json
 import logging
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from miad.core.crystal import MAX_ID, Crystal, read_crystals, shortened
 from miad.core.errors import MiadError
-from miad.core.files import open_text, refuse_stand_in
+from miad.core.files import DAMAGED, open_text, refuse_stand_in
+from miad.core.json_text import read_json
 from miad.core.sound import sound, unread
 from miad.io import parquet_rows
 from miad.io.cif import check_structure, refuse
@@ -84,7 +84,7 @@ def read_any(path: Path, name: str, column: str | None = None) -> list[Crystal]:
         for crystal, known in in_order(partial(_read, name), items, few=FEW):
             crystals.append(crystal)
             energies.append(known)
-    except (EOFError, OSError, UnicodeDecodeError, zlib.error) as error:
+    except DAMAGED as error:
         raise MiadError(
             f"{path} is damaged, or no text in UTF-8 ({type(error).__name__}: {error}). Get it again, or convert it:"
             " iconv --to-code=utf-8."
@@ -229,11 +229,7 @@ def _frame(text: str) -> Item:
 
 def _from_json(path: Path, column: str | None) -> Iterator[Item]:
     """Records of pymatgen, pandas or OPTIMADE: a list, a data frame, a mapping from ids to them, or a single one."""
-    with open_text(path) as text:
-        try:
-            content = json.load(text)
-        except (ValueError, RecursionError) as error:
-            raise MiadError(f"{path} is not JSON ({error}). Give pymatgen's Structure.as_dict, or a list.") from error
+    content = read_json(path, "Give pymatgen's Structure.as_dict, or a list.")
     try:
         found = rows_of(content, [column] if column else CRYSTAL_NAMES)
     except MiadError as error:

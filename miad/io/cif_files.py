@@ -3,14 +3,13 @@
 import itertools
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from miad.core.errors import MiadError
-from miad.core.files import Unpacked, open_text
+from miad.core.files import DAMAGED, Unpacked, open_text
 from miad.io.cif import MAX_CIF, parse_cif, refuse, too_large
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def in_file(path: Path) -> Iterator[Named]:
         with open_text(path) as text:
             text.reconfigure(errors="replace")
             content = text.read()
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGED as error:
         raise MiadError(f"{path} cannot be read ({error}). Get it again, or remove it.") from error
     yield from _blocks(content, _stem(path.name))
 
@@ -82,7 +81,7 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
         if info.filename.lower().endswith(".gz"):
             with Unpacked(Path(info.filename), packed) as unpacked:
                 packed = unpacked.read()
-    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, zlib.error) as error:
+    except DAMAGED as error:
         raise MiadError(f"its file cannot be unpacked ({error})") from error
     return packed.decode("utf-8", errors="replace")
 

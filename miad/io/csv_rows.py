@@ -6,7 +6,6 @@ import io
 import itertools
 import re
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -14,11 +13,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from miad.core.errors import MiadError
-from miad.core.files import open_text
+from miad.core.files import DAMAGED, open_text
 
 MAX_FIELD = 1 << 24  # characters; a longer field is a quote that was never closed
 MAX_MEMBER = 16 << 30  # bytes of an unpacked member of a zip
-_BROKEN = (csv.Error, UnicodeDecodeError, EOFError, OSError, RuntimeError, zlib.error, zipfile.BadZipFile)
 BEYOND = "\0beyond the header"  # key of the fields that a row has too many
 DELIMITERS = ",;\t|"
 
@@ -77,7 +75,7 @@ class Table:
                     if any(record.get(BEYOND, ())):
                         raise csv.Error("it has more fields than the header; text with a delimiter in it needs quotes")
                     yield row, {column: record.get(column) or "" for column in names}
-        except _BROKEN as error:
+        except DAMAGED as error:
             what = f"broken after row {row} ({type(error).__name__}: {error})"
             raise MiadError(f"{self.path} is {what}. Get the file again, or repair it.") from error
         finally:
@@ -95,7 +93,7 @@ class Table:
         try:
             with self._open() as text:
                 header = list(self._checked(_reader(text, wanted).fieldnames, ()))
-        except _BROKEN as error:
+        except DAMAGED as error:
             raise MiadError(f"{self.path} cannot be read ({type(error).__name__}: {error}). Get it again.") from error
         finally:
             csv.field_size_limit(before)

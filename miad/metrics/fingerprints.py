@@ -10,7 +10,7 @@ import numpy as np
 
 from miad.core.cells import closest_distances
 from miad.core.crystal import Crystal, plain
-from miad.core.files import read_cache, write_cache
+from miad.core.json_text import read_cache, write_cache
 from miad.core.provenance import versions
 from miad.core.sound import MIN_VOLUME, fault, foreign_elements, is_decoded, is_finite
 from miad.machine.cores import num_cores

@@ -1,6 +1,5 @@
 """The older metrics of the paper's appendix E (Table 6): validity, coverage and distances of two properties."""
 
-import json
 import logging
 from collections import Counter
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from miad.config.sections import Metrics
 from miad.core.crystal import Crystal
 from miad.core.errors import MiadError
-from miad.core.files import write_text
+from miad.core.json_text import write_json
 from miad.core.provenance import versions
 from miad.core.statistics import wilson
 from miad.core.tabular import Rows, write_csv
@@ -127,7 +126,7 @@ def run(
     }
     lines = rows(given, made, settings.self_images)
     write_csv(crystals or metrics.with_suffix(".crystals.csv"), lines[0], lines)
-    write_text(metrics, json.dumps(record, indent=1, allow_nan=False) + "\n")
+    write_json(metrics, record)
     for metric, rate in record["rates"].items():
         log.info("%s: %d of %d", metric.replace("_", " "), rate["count"], rate["of"])
     for what, part in (("samples", made), ("test crystals", real)):

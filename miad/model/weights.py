@@ -11,6 +11,7 @@ from miad.config.sections import Diffusion, Mirage, Network, from_record
 from miad.config.validation import STRICT
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
+from miad.core.json_text import as_json
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +59,7 @@ def save(path: Path, weights: "dict[str, torch.Tensor]", model: Model) -> None:
     """Write `path` (safetensors) and, beside it for reading by eye, the same settings as .json."""
     from safetensors.torch import save_file
 
-    record = json.dumps(record_of(model), indent=1, allow_nan=False)
+    record = as_json(record_of(model), indent=1)
     with atomic_path(path) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary, {"miad": record})
     write_text(Path(path).with_suffix(".json"), record + "\n")

@@ -1,11 +1,11 @@
 """A journal of finished crystals beside an output that is not whole yet, from which a killed run continues."""
 
 import contextlib
-import json
 from pathlib import Path
 
 from miad.core.crystal import Crystal, from_line, to_line
 from miad.core.files import write_text
+from miad.core.json_text import as_json
 
 
 class Journal:
@@ -26,7 +26,7 @@ class Journal:
     def __init__(self, output: Path, key: dict) -> None:
         output = Path(output)
         self.path = output.parent / f".{output.name}.journal"
-        header = json.dumps(key, sort_keys=True, allow_nan=False)
+        header = as_json(key, sort_keys=True)
         self.finished = self._read(header)
         # Rewritten whole, so that the next line never joins a torn one.
         write_text(self.path, "".join(line + "\n" for line in (header, *map(to_line, self.finished.values()))))

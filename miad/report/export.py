@@ -1,6 +1,5 @@
 """Exports for other programs: candidates in four formats, and all samples for MatterGen and LeMat-GenBench."""
 
-import json
 import logging
 import re
 import zipfile
@@ -14,6 +13,7 @@ from miad.core.crystal import Crystal, read_crystals
 from miad.core.energy_frames import FRAMES, correction_per_atom
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path, write_text
+from miad.core.json_text import as_json
 from miad.core.sound import is_decoded, is_relaxed
 from miad.core.tabular import Rows, read_csv, write_csv
 from miad.report.candidates import CANDIDATE_COLUMNS, MAX_FILES, cif_names, to_cif, write_parquet
@@ -53,10 +53,8 @@ def run(*, candidates: Path, ledgers: list[Path], rows: list[Path], generated: l
         )
     chosen = [by_key[line["crystal_id"], line["calculator"]] for line in lines]
     write_extxyz(out / "candidates.extxyz", [to_atoms(one) for one in chosen])
-    write_text(
-        out / "candidates.json",
-        json.dumps([to_entry(one, line) for one, line in zip(chosen, lines, strict=True)], allow_nan=False),
-    )
+    entries = [to_entry(one, line) for one, line in zip(chosen, lines, strict=True)]
+    write_text(out / "candidates.json", as_json(entries))
     write_table(out / "candidates.parquet", chosen, lines)
     samples = read_crystals(*generated)
     decoded = [one for one in samples if is_decoded(one)]
@@ -136,10 +134,7 @@ def write_relaxed(out: Path, name: str, crystals: list[Crystal]) -> None:
     write_extxyz(out / f"relaxed_{name}.extxyz", [to_atoms(one) for one in crystals])
     with atomic_path(out / f"energies_{name}.npy") as temporary, temporary.open("wb") as file:
         np.save(file, np.array([uncorrected(one) * one.num_atoms for one in crystals]))
-    rows = [
-        {"material_id": one.crystal_id, "structure": json.dumps(one.structure.as_dict(), allow_nan=False)}
-        for one in crystals
-    ]
+    rows = [{"material_id": one.crystal_id, "structure": as_json(one.structure.as_dict())} for one in crystals]
     write_csv(out / f"relaxed_{name}.csv", ("material_id", "structure"), rows)
 
 

@@ -1,7 +1,6 @@
 """The sun step: stable, unique and novel crystals, counted over every attempted sample."""
 
 import dataclasses
-import json
 import logging
 from collections import Counter
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from miad.config.sections import Protocol, Relax, Sun
 from miad.core.crystal import Crystal, carry_energies, read_crystals, write_crystals
 from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
-from miad.core.files import write_text
+from miad.core.json_text import write_json
 from miad.core.provenance import versions
 from miad.core.sound import is_broken, is_decoded, is_relaxed, sound
 from miad.core.unreadable import Tally, of_crystals
@@ -46,7 +45,7 @@ class Judged:
         """Write the three files."""
         write_crystals(ledger, self.ledger)
         write_verdicts(verdicts, self.verdicts)
-        write_text(row, json.dumps(self.row, indent=1, allow_nan=False) + "\n")
+        write_json(row, self.row)
 
 
 def run(

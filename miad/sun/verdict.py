@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from miad.core.errors import MiadError
-from miad.core.files import text_lines, write_text
+from miad.core.files import write_text
+from miad.core.json_text import COMPACT, as_json, read_lines
 
 # Where a sample ends; the first that applies, in this order. A crystal that passes all ends as `sun`.
 REASONS = (
@@ -69,24 +69,16 @@ class SampleVerdicts:
 
 def write_verdicts(path: Path, samples: Iterable[SampleVerdicts]) -> None:
     """Write verdicts as JSON lines."""
-    records = (
-        json.dumps(dataclasses.asdict(one), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        for one in samples
-    )
-    write_text(path, "".join(record + "\n" for record in records))
+    write_text(path, "".join(as_json(dataclasses.asdict(one), **COMPACT) + "\n" for one in samples))
 
 
 def read_verdicts(path: Path) -> dict[str, SampleVerdicts]:
     """{crystal_id: verdicts of the sample} in the order of the file; a MiadError names a line that is damaged."""
-    samples = {}
-    for number, line in text_lines(path):
-        try:
-            record = json.loads(line)
-            protocols = {name: Verdict(**verdict) for name, verdict in record.pop("protocols").items()}
-            sample = SampleVerdicts(**record, protocols=protocols)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise MiadError(
-                f"{path}, line {number} holds no verdicts ({error!r}). Delete the file and run sun again."
-            ) from error
-        samples[sample.crystal_id] = sample
-    return samples
+    found = read_lines(path, _sample, "holds no verdicts", "Delete the file and run sun again.")
+    return {sample.crystal_id: sample for _, sample in found}
+
+
+def _sample(line: str) -> SampleVerdicts:
+    record = json.loads(line)
+    protocols = {name: Verdict(**verdict) for name, verdict in record.pop("protocols").items()}
+    return SampleVerdicts(**record, protocols=protocols)

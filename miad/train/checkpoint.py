@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from miad.core.crystal import plain
 from miad.core.files import atomic_path
+from miad.core.json_text import as_json
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +59,7 @@ class Progress:
 
 def fingerprint(record: dict, files: list[Path]) -> str:
     """A key that changes with the settings or the data."""
-    digest = hashlib.sha256(json.dumps(record, sort_keys=True, allow_nan=False).encode())
+    digest = hashlib.sha256(as_json(record, sort_keys=True).encode())
     for path in files:
         digest.update(Path(path).read_bytes())
     return digest.hexdigest()
@@ -67,7 +68,7 @@ def fingerprint(record: dict, files: list[Path]) -> str:
 def _as_json(progress: Progress) -> str:
     """The progress as JSON, which has no infinity: nothing is best yet."""
     rows = [{name: plain(value) for name, value in row.items()} for row in progress.rows]
-    return json.dumps(vars(progress) | {"best": plain(progress.best), "rows": rows}, allow_nan=False)
+    return as_json(vars(progress) | {"best": plain(progress.best), "rows": rows})
 
 
 def save(path: Path, progress: Progress, tensors: "dict[str, dict[str, torch.Tensor]]") -> None:

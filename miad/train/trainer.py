@@ -1,7 +1,6 @@
 """One session of a training: batches, checkpoints, curve and validation, for any process and network."""
 
 import dataclasses
-import json
 import logging
 import sys
 import time
@@ -14,6 +13,7 @@ from torch import Tensor, distributed
 
 from miad.config.sections import Train
 from miad.core.errors import MiadError
+from miad.core.json_text import as_json
 from miad.core.seeding import generator
 from miad.infuse.step import read_state, sizes
 from miad.machine.device import pick_device
@@ -83,9 +83,8 @@ class Trainer:
             theirs, ours = (dataclasses.asdict(getattr(one, section)) for one in (source, self.settings))
             if theirs != ours:
                 other = {key: value for key, value in theirs.items() if value != ours[key]}
-                said = json.dumps(other, allow_nan=False)
                 raise MiadError(
-                    f"train.start_from {path} was trained with {section}: {said}, unlike this run."
+                    f"train.start_from {path} was trained with {section}: {as_json(other)}, unlike this run."
                     f" Write them under {section} in config.yaml, or start from another model."
                 )
         self.network.load_state_dict(trained.state_dict())

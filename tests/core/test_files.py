@@ -1,7 +1,5 @@
 """Files are whole or absent, whoever dies when."""
 
-import ast
-import errno
 import gzip
 import hashlib
 import os
@@ -15,7 +13,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from miad.core import files
 from miad.core.errors import MiadError
 from miad.core.files import (
     atomic_folder,
@@ -27,7 +24,6 @@ from miad.core.files import (
     verify,
     write_text,
 )
-from tests.builders import ROOT
 
 
 def test_a_failing_block_leaves_the_old_file_and_no_litter(tmp_path):
@@ -139,35 +135,6 @@ def test_checksums_known_from_elsewhere(tmp_path):
     for unknown in ("crc32:00", "b1946ac92492d2347c6235b4d2611184", "sha1:00"):
         with pytest.raises(MiadError, match="unknown checksum"):
             verify(path, unknown, remedy="")
-
-
-def test_a_cache_in_a_folder_that_cannot_be_written_to_costs_nothing_but_time(tmp_path, monkeypatch, caplog):
-    def refuse(number):
-        def write(path, text):
-            raise OSError(number, "no")
-
-        return write
-
-    for number in (errno.EACCES, errno.EROFS):
-        monkeypatch.setattr(files, "write_text", refuse(number))
-        files.write_cache(tmp_path / "cells.jsonl.gz", {})
-        assert "cells.jsonl.gz cannot be written" in caplog.text
-    monkeypatch.setattr(files, "write_text", refuse(errno.ENOSPC))
-    with pytest.raises(OSError, match="no"):
-        files.write_cache(tmp_path / "cells.jsonl.gz", {})
-
-
-def test_json_that_is_written_never_holds_nan_or_infinity():
-    """Python writes NaN unless told otherwise, and no other reader of JSON takes it."""
-    allowed = {"miad/config/validation.py": "settings, checked", "miad/dft/calculation.py": "an entry, checked after"}
-    loose = []
-    for path in sorted((ROOT / "miad").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dumps", "json.dump"):
-                said = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
-                if said.get("allow_nan") != "False":
-                    loose.append(str(path.relative_to(ROOT)))
-    assert set(loose) <= set(allowed) and loose.count("miad/dft/calculation.py") == 1, loose
 
 
 HOSTILE = [

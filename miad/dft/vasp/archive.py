@@ -5,11 +5,11 @@ import json
 import logging
 import shutil
 import tarfile
-import zlib
 from pathlib import Path
 from typing import Any
 
-from miad.core.files import atomic_path
+from miad.core.files import DAMAGED, atomic_path
+from miad.core.json_text import as_json
 from miad.dft.vasp.attempts import all_attempts
 from miad.dft.vasp.ending import custodian_errors
 from miad.dft.vasp.hours import core_hours
@@ -35,7 +35,7 @@ def pack(work: Path, archive: Path, static: dict[str, Any], keep_wavefunctions: 
             if path.is_dir():
                 file.add(path, arcname=f"{work.name}/{path.name}", filter=chosen)
         for name, record in records.items():
-            member, content = tarfile.TarInfo(f"{work.name}/{name}"), json.dumps(record, allow_nan=False).encode()
+            member, content = tarfile.TarInfo(f"{work.name}/{name}"), as_json(record).encode()
             member.size = len(content)
             file.addfile(member, io.BytesIO(content))
     # Renamed first: a folder that is half removed by a kill must not be packed once more.
@@ -53,7 +53,7 @@ def notes(archive: Path) -> dict[str, Any]:
                 name = Path(member.name).name
                 if name in NOTES and (content := file.extractfile(member)) is not None:
                     found[name.removesuffix(".json")] = json.load(content)
-    except (OSError, EOFError, ValueError, tarfile.TarError, zlib.error) as error:
+    except (*DAMAGED, ValueError) as error:
         log.warning("%s cannot be read (%s): corrections and core-hours of the calculation are unknown", archive, error)
     return found
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from miad.core.crystal import shortened
 from miad.core.errors import MiadError
 from miad.core.files import open_text, write_text
+from miad.core.json_text import write_json
 
 ENDING = "stopped.json"  # in the folder of an attempt: its Ending; absent if it was killed, or finished
 # What a job of atomate2 calls up to the end of VASP; an error that passed through none of them came after it.
@@ -32,7 +33,7 @@ class Ending:
 
     def write(self, attempt: Path) -> None:
         """Keep it in the folder of the attempt."""
-        write_text(attempt / ENDING, json.dumps(dataclasses.asdict(self), allow_nan=False))
+        write_json(attempt / ENDING, dataclasses.asdict(self))
 
     @classmethod
     def of(cls, attempt: Path) -> "Ending":

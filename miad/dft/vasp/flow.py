@@ -1,13 +1,13 @@
 """The three stages of a calculation as jobs of jobflow, and the options of custodian for each."""
 
 import hashlib
-import json
 import os
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from miad.config.sections import Vasp
 from miad.core.crystal import Crystal
+from miad.core.json_text import as_json
 from miad.dft.vasp.site import scratch_folder
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def stages(crystal: Crystal, settings: Vasp) -> "list[Job]":
     """
     flow = maker(settings).make(crystal.structure)
     cell = [crystal.lattice.tolist(), crystal.frac_coords.tolist(), crystal.atomic_numbers.tolist()]
-    key = hashlib.sha256(json.dumps([cell, settings.functional], allow_nan=False).encode()).hexdigest()
+    key = hashlib.sha256(as_json([cell, settings.functional]).encode()).hexdigest()
     return [job for job, _ in with_fixed_ids(flow, key).iterflow()]
 
 
@@ -49,7 +49,7 @@ def with_fixed_ids(flow: "Flow", key: str) -> "Flow":
     """The flow with ids that follow from `key`; jobflow draws them at random."""
     from monty.json import MontyDecoder, MontyEncoder
 
-    text = json.dumps(flow, cls=MontyEncoder, allow_nan=False)
+    text = as_json(flow, cls=MontyEncoder)
     for stage, (job, _) in zip(STAGES, flow.iterflow(), strict=True):
         text = text.replace(job.uuid, str(uuid.uuid5(uuid.NAMESPACE_OID, f"{key} {stage}")))
     return MontyDecoder().decode(text)

@@ -4,11 +4,11 @@ import gzip
 import logging
 import re
 import tarfile
-import zlib
 from collections.abc import Iterable, Iterator
 from io import TextIOWrapper
 from pathlib import Path
 
+from miad.core.files import DAMAGED
 from miad.dft.vasp.attempts import all_attempts
 
 log = logging.getLogger("miad")
@@ -51,7 +51,7 @@ def spent(lines: Iterable[str]) -> tuple[str | None, float]:
                 start = match[1].strip()
             elif match := _CORES.search(line):
                 cores = int(match[1]) * int(match[2] or 1)
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (*DAMAGED, ValueError) as error:
         log.warning("an OUTCAR of %s ends early (%s); its time up to there counts", start, error)
     return start, cores * (ionic + electronic if elapsed is None else elapsed) / 3600
 
@@ -69,5 +69,5 @@ def _runs(folder: Path) -> Iterator[tuple[str, tuple[str | None, float]]]:
                     content = file.extractfile(member) if Path(member.name).name == "OUTCAR" else None
                     if content is not None:
                         yield str(archive), spent(TextIOWrapper(content, errors="replace"))
-        except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        except DAMAGED as error:
             log.warning("%s cannot be read (%s); the run in it is not counted", archive, error)

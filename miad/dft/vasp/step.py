@@ -1,6 +1,5 @@
 """The vasp step: DFT double relaxation of one chunk of the queue, continued where an earlier job ended."""
 
-import json
 import logging
 import shutil
 import signal
@@ -13,6 +12,7 @@ from miad.config.sections import Vasp
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.errors import MiadError
 from miad.core.files import file_name, write_text
+from miad.core.json_text import read_json, write_json
 from miad.core.sound import fault
 from miad.dft.calculation import Calculation, plain_entry, write_calculations
 from miad.dft.comparable import sound
@@ -133,9 +133,7 @@ def _static_document(
                 raise ParserFailed(f"parse: {stage}: {error}; {where}; run again once the parser is mended") from error
             except StageFailed as error:
                 reason = f"{stage}: {error}"
-                write_text(
-                    work / FAILED, json.dumps({"reason": reason, "settings": _relevant(settings)}, allow_nan=False)
-                )
+                write_json(work / FAILED, {"reason": reason, "settings": _relevant(settings)})
                 raise StageFailed(reason) from error
         previous = work / stage
     document = task_document(store, jobs["static"].uuid)
@@ -172,7 +170,7 @@ def _check_failed_before(work: Path, settings: Vasp, stage: str) -> None:
     path = work / FAILED
     if not path.is_file():
         return
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_json(path, "Delete it and run again.")
     if record["settings"] == _relevant(settings):
         raise StageFailed(record["reason"])
     log.info("%s failed under other settings (%s); it is tried again", work.name, record["reason"])

@@ -1,6 +1,5 @@
 """Candidates with their structures, a generation, and the provenance of all figures, as the page shows them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from miad.config.layout import Run
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.files import checksum
+from miad.core.json_text import as_json
 from miad.core.tabular import read_csv
 from miad.report.candidates import CANDIDATE_COLUMNS
 from miad.report.figures.space_groups import crystal_system
@@ -81,15 +81,14 @@ def provenance(runs: list[Run], outcomes: list[Outcome]) -> dict[str, Any]:
         "versions": {name: list(found) for name, found in versions.items()},
         "energies": [{**one.record, "run": one.run.name, "file": one.file} for one in outcomes],
         "changes": {run.name: _changes(run, main) for run in runs[1:]},
-        "config": json.dumps(main.sections, indent=1, ensure_ascii=False, allow_nan=False),
+        "config": as_json(main.sections, indent=1, ensure_ascii=False),
     }
 
 
 def _changes(run: Run, main: Run) -> list[str]:
     ours, theirs = flat(run.sections), flat(main.sections)
     return [
-        f"{key}: {json.dumps(ours.get(key), allow_nan=False)} instead of {json.dumps(theirs.get(key), allow_nan=False)}"
-        for key in sorted(varied(run, main))
+        f"{key}: {as_json(ours.get(key))} instead of {as_json(theirs.get(key))}" for key in sorted(varied(run, main))
     ]
 
 

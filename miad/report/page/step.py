@@ -1,7 +1,6 @@
 """The report as one HTML file that needs no network: tables, figures, candidates in 3D, provenance, warnings."""
 
 import base64
-import json
 import logging
 import re
 from importlib import resources
@@ -11,6 +10,7 @@ from typing import Any
 from miad.config.layout import Run, runs_of
 from miad.core.errors import MiadError
 from miad.core.files import write_text
+from miad.core.json_text import COMPACT, as_json
 from miad.core.provenance import versions
 from miad.core.tabular import Rows, interval_parts, rate_of, read_csv
 from miad.report import outcomes, sun_table, tables
@@ -118,7 +118,7 @@ def _candidates(runs: list[Run], results: Path) -> dict[str, Any]:
 
 def embedded(data: dict[str, Any]) -> str:
     """JSON that is safe within a script element, whatever the crystals are called."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = as_json(data, **COMPACT)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from miad.core.crystal import Crystal
-from miad.core.files import read_cache, write_cache
+from miad.core.json_text import read_cache, write_cache
 from miad.core.sound import fault
 
 if TYPE_CHECKING:
