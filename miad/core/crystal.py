@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 MIRAGE = 0  # the atom type of placeholders; real atoms carry their atomic number
 NUM_SPECIES = 100  # classes of the diffusion: mirage and the elements 1…99
-HEAVIEST = 118  # atomic number of the last element
+ELEMENTS = range(1, 119)  # atomic numbers
+PARTLY = "it has partly occupied sites; miad works on ordered crystals only"
+KNOWN_ELEMENTS = f"miad knows the elements 1 to {NUM_SPECIES - 1}"
 MAX_NUMBER = 1e6  # Å, eV/atom, …; what is larger in a crystal that did not fail is an error of its writer
 MAX_ID = 200  # characters; ids become names of files
 MAX_REASON = 280  # characters of a reason; with its step it stays under 300
@@ -145,16 +147,13 @@ class Crystal:
         """A Crystal of a pymatgen Structure of fully occupied sites.
 
         Raises:
-            MiadError: a site is partly occupied or holds no element.
+            MiadError: a site is partly occupied, or holds what is no element up to 99; the message is a reason that
+                begins with "it".
         """
-        from pymatgen.core import DummySpecies
-
         if not structure.is_ordered:
-            raise MiadError(
-                f"{crystal_id} has partly occupied sites; miad works on ordered crystals only. Leave it out."
-            )
-        if any(isinstance(site.specie, DummySpecies) for site in structure):
-            raise MiadError(f"{crystal_id} has a site that holds no element. Leave it out.")
+            raise MiadError(PARTLY)
+        if odd := sorted({site.specie.symbol for site in structure if not 0 < site.specie.Z < NUM_SPECIES}):
+            raise MiadError(f"it contains {', '.join(odd)}; {KNOWN_ELEMENTS}")
         return cls(
             crystal_id=crystal_id,
             lattice=np.array(structure.lattice.matrix, dtype=float),
@@ -225,7 +224,7 @@ def from_line(line: str) -> Crystal:
 
 def _check_numbers(record: dict[str, Any]) -> None:
     """Refuse what no crystal has that did not fail: atoms of no element, and absurd numbers; NaN is not known yet."""
-    if odd := [z for z in record["atomic_numbers"].tolist() if not 1 <= z <= HEAVIEST]:
+    if odd := [z for z in record["atomic_numbers"].tolist() if z not in ELEMENTS]:
         raise ValueError(f"atomic_numbers have {odd[0]}, which is no element")
     for name, value in record.items():
         numbers = np.abs(value) if name in _ARRAYS or isinstance(value, float) else 0.0

@@ -51,13 +51,10 @@ def correct(crystal: Crystal, frame: str, step: str) -> Crystal:
     )
 
 
-def correction_per_atom(structure: "Structure", parameters: dict[str, Any] | None = None) -> float:
-    """Correction that MP2020 adds to the energy, eV/atom.
+def correction_per_atom(structure: "Structure") -> float:
+    """Correction that MP2020 adds to the energy of a calculation with the Materials Project's settings, eV/atom.
 
-    Args:
-        structure: relaxed; whether oxygen is oxide, peroxide or superoxide is read from its bonds.
-        parameters: of the calculation, as pymatgen's entries hold them (`run_type`, `hubbards`, …); None: those of
-            the Materials Project, with +U where its input sets have it.
+    Whether oxygen is oxide, peroxide or superoxide is read from the bonds of the relaxed structure.
 
     Raises:
         CompatibilityError: pymatgen has no correction for such a calculation.
@@ -66,10 +63,8 @@ def correction_per_atom(structure: "Structure", parameters: dict[str, Any] | Non
     """
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
-    if parameters is None:
-        parameters = parameters_of(structure)
-    terms = adjustments(ComputedStructureEntry(structure, energy=0.0, parameters=parameters), check_potcar=False)
-    return float(sum(term.value for term in terms)) / len(structure)
+    entry = ComputedStructureEntry(structure, energy=0.0, parameters=parameters_of(structure))
+    return float(sum(term.value for term in adjustments(entry, check_potcar=False))) / len(structure)
 
 
 def adjustments(entry: "ComputedStructureEntry", *, check_potcar: bool) -> "Sequence[EnergyAdjustment]":

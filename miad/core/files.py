@@ -17,7 +17,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from miad.core.errors import MiadError
 
@@ -61,6 +61,11 @@ def file_name(identity: str) -> str:
 def plain_name(text: str) -> str:
     """The text with `_` for whatever a file name had better not hold; different texts may become the same."""
     return _ODD.sub("_", text).strip(".-_")
+
+
+def is_hidden(path: PurePath) -> bool:
+    """Whether a file is hidden, or in the folder of copies that macOS adds to archives, by its path."""
+    return any(part == "__MACOSX" or (part.startswith(".") and part not in (".", "..")) for part in path.parts)
 
 
 @contextlib.contextmanager

@@ -32,7 +32,7 @@ def read_json(path: Path, remedy: str) -> Any:
         try:
             return json.load(text)
         except (*DAMAGED, ValueError, RecursionError) as error:
-            raise MiadError(f"{path} is not JSON, or damaged ({error}). {remedy}") from error
+            raise MiadError(f"{path} is damaged, or not JSON ({error}). {remedy}") from error
 
 
 def read_lines(path: Path, make: Callable[[str], Made], otherwise: str, remedy: str) -> Iterator[tuple[int, Made]]:

@@ -1,4 +1,4 @@
-"""Soundness of a crystal, for every step: atoms of real elements, finite numbers, a cell with volume, atoms apart.
+"""Soundness of a crystal, for every step: atoms of real elements, finite numbers, a cell with volume.
 
 `sound` is the gate for crystals that come from outside. They enter at these places, and each asks the gate:
 
@@ -22,10 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from miad.core.cells import closest_distance
-from miad.core.crystal import MAX_NUMBER, Crystal
+from miad.core.crystal import ELEMENTS, MAX_NUMBER, Crystal
 
-ELEMENTS = range(1, 119)  # atomic numbers
 MIN_VOLUME = 0.1  # Å³ per cell; smaller ones are flat. Source: structural validity of CDVAE, arXiv:2110.06197
 BEFORE_RELAXATION = ("sample", "read", "dataset")  # steps whose failures mean that there is no crystal
 NOT_FINITE = "a lattice vector or coordinate is not a finite number"
@@ -83,14 +81,12 @@ def foreign_elements(crystal: Crystal, known: Container[int] = ELEMENTS) -> list
     return [Element.from_Z(z).symbol if z in ELEMENTS else f"Z={z}" for z in foreign]
 
 
-def fault(crystal: Crystal, *, min_volume: float = 0.0, min_fill: float = 0.0, min_distance: float = 0.0) -> str | None:
+def fault(crystal: Crystal, *, min_volume: float = 0.0) -> str | None:
     """Reason why a crystal is not sound, or None if it is.
 
     Args:
         crystal: without mirage atoms.
         min_volume: Å³ per cell; a cell without any volume is never sound.
-        min_fill: volume over the product of the edges, 1 for a rectangular cell.
-        min_distance: Å between any two atoms, periodic images included; 0 looks at no distance.
     """
     if not crystal.num_atoms:
         return "it has no atoms"
@@ -103,10 +99,6 @@ def fault(crystal: Crystal, *, min_volume: float = 0.0, min_fill: float = 0.0, m
     volume = crystal.volume
     if volume < min_volume or volume <= 0:
         return f"the cell has a volume of {volume:.3g} Å³"
-    if volume < min_fill * np.prod(np.linalg.norm(crystal.lattice, axis=1)):
-        return f"its cell is flat ({volume:.3g} Å³)"
-    if min_distance and (distance := closest_distance(crystal.lattice, crystal.frac_coords)) < min_distance:
-        return f"atoms closer than {min_distance} Å ({distance:.3f} Å)"
     return None
 
 

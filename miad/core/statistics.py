@@ -42,22 +42,22 @@ class Stratum:
     successes: int
 
 
-def wilson(successes: int, trials: int, confidence: float = CONFIDENCE) -> Rate:
-    """A binomial share with its Wilson score interval of two-sided coverage `confidence`; all None without trials.
+def wilson(successes: int, trials: int) -> Rate:
+    """A binomial share with its Wilson score interval of 95 %; all None without trials.
 
     Raises:
         ValueError: successes outside 0 … trials.
 
     Source: Wilson, J. Am. Stat. Assoc. 22, 209 (1927).
     """
-    return Rate(*_wilson(successes, trials, confidence)) if trials or successes else Rate(None, None, None)
+    return Rate(*_wilson(successes, trials)) if trials or successes else Rate(None, None, None)
 
 
-def _wilson(successes: int, trials: int, confidence: float) -> tuple[float, float, float]:
+def _wilson(successes: int, trials: int) -> tuple[float, float, float]:
     """Share and bounds of at least one trial."""
     if not 0 <= successes <= trials:
         raise ValueError(f"{successes} successes of {trials} trials")
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     share = successes / trials
     centre = share + z * z / (2 * trials)
     spread = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
@@ -83,7 +83,7 @@ def difference(first: Rate, second: Rate) -> Rate:
     return Rate(value, value - low, value + math.hypot(second.high - second.value, first.value - first.low))
 
 
-def paired_difference(pairs: Iterable[tuple[bool, bool]], confidence: float = CONFIDENCE) -> Rate:
+def paired_difference(pairs: Iterable[tuple[bool, bool]]) -> Rate:
     """Difference of two shares of the same samples (two calculators, two protocols), second minus first.
 
     Each pair says whether a sample succeeded in the first and in the second run.
@@ -96,8 +96,8 @@ def paired_difference(pairs: Iterable[tuple[bool, bool]], confidence: float = CO
     total = both + only_first + only_second + neither
     if total == 0:
         return Rate(None, None, None)
-    share, low, high = _wilson(both + only_first, total, confidence)
-    other, other_low, other_high = _wilson(both + only_second, total, confidence)
+    share, low, high = _wilson(both + only_first, total)
+    other, other_low, other_high = _wilson(both + only_second, total)
     margins = (both + only_first) * (only_second + neither) * (both + only_second) * (only_first + neither)
     excess = float(both * neither - only_first * only_second)
     if excess > 0:
@@ -111,7 +111,7 @@ def paired_difference(pairs: Iterable[tuple[bool, bool]], confidence: float = CO
     return Rate(value, value - span(other - other_low, high - share), value + span(other_high - other, share - low))
 
 
-def stratified(strata: Iterable[Stratum], confidence: float = CONFIDENCE) -> Rate:
+def stratified(strata: Iterable[Stratum]) -> Rate:
     """Share of all samples when only a random part of each stratum was examined.
 
     A stratum that was examined in full adds no sampling error beyond that of the samples themselves being a sample of
@@ -130,9 +130,9 @@ def stratified(strata: Iterable[Stratum], confidence: float = CONFIDENCE) -> Rat
     for part in parts:
         if not 0 < part.examined <= part.size:
             raise ValueError(f"a stratum of {part.size} samples of which {part.examined} were examined")
-    rates = [(part.size / total, *_wilson(part.successes, part.examined, confidence)) for part in parts]
+    rates = [(part.size / total, *_wilson(part.successes, part.examined)) for part in parts]
     value = sum(weight * share for weight, share, _, _ in rates)
-    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    z = NormalDist().inv_cdf(0.5 + CONFIDENCE / 2)
     between = z * z * sum(weight * (share - value) ** 2 for weight, share, _, _ in rates) / total
     low = math.sqrt(between + sum((weight * (share - low)) ** 2 for weight, share, low, _ in rates))
     high = math.sqrt(between + sum((weight * (high - share)) ** 2 for weight, share, _, high in rates))

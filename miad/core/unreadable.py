@@ -89,10 +89,10 @@ class Tally:
 def tally(
     where: Path | str, what: str, fate: str, failures: Iterable[tuple[str, str]], total: int, unread: int | None = None
 ) -> Tally:
-    """Count the failures (name, reason); reasons that differ in numbers or quoted words only are of one kind."""
+    """Count the failures (name, reason); reasons that differ in the name, numbers or quoted words are of one kind."""
     kinds: dict[str, tuple[int, str, str]] = {}
     for name, reason in failures:
-        kind = _VALUES.sub("…", reason)
+        kind = _VALUES.sub("…", re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "…", reason))
         number, reason, name = kinds.get(kind, (0, reason, name))
         kinds[kind] = number + 1, reason, name
     ordered = sorted(kinds.values(), key=lambda kind: -kind[0])

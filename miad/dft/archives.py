@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from miad.core.errors import MiadError
-from miad.core.files import DAMAGED, is_out_of_space
-from miad.dft.run_files import ARCHIVES, files_in, is_archive, is_hidden, is_run
+from miad.core.files import DAMAGED, is_hidden, is_out_of_space
+from miad.dft.run_files import ARCHIVES, files_in, is_archive, is_run
 
 MAX_DEPTH = 3  # archives within archives within an archive
 MAX_FILES = 100_000

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from miad.core.crystal import MAX_ID, shortened
+from miad.core.files import is_hidden
 from miad.core.json_text import as_json
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -26,7 +27,6 @@ _FILE = re.compile(
     re.IGNORECASE,
 )
 _OF_CUSTODIAN = re.compile(r"(error\.\d+|custodian\.chk.*)\.tar\.gz")  # set aside before a run was corrected
-_OF_SYSTEMS = ("__MACOSX",)  # copies that the archiver of macOS adds
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,6 @@ def is_run(name: str) -> bool:
 def is_archive(path: PurePath) -> bool:
     """Whether a file is an archive of runs by its name; custodian's archives of what it corrected are none."""
     return path.name.lower().endswith(ARCHIVES) and not _OF_CUSTODIAN.fullmatch(path.name)
-
-
-def is_hidden(path: PurePath) -> bool:
-    """Whether a file is a hidden one or a copy that an operating system made, e.g. ._vasprun.xml or one in __MACOSX."""
-    return any(part in _OF_SYSTEMS or (part.startswith(".") and part not in (".", "..")) for part in path.parts)
 
 
 def files_in(folder: Path) -> list[Path]:

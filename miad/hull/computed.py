@@ -1,6 +1,5 @@
 """Computed entries as pymatgen writes them: one functional family, elements without charges, finite energies."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -9,8 +8,7 @@ from miad.core.energy_frames import CORRECTED
 from miad.core.errors import MiadError
 from miad.core.sound import finite
 from miad.hull.convex import Entry, formula_of
-
-SPECIES = re.compile(r"([A-Z][a-z]?)([\d.]*[+-]|[+-][\d.]+)?(,.*)?")  # e.g. Fe, Fe3+, Fe+3, Fe2+,spin=5
+from miad.io.json_crystals import symbol
 
 T = TypeVar("T")
 
@@ -92,15 +90,13 @@ def _plain(run_type: str) -> str:
 
 def _amounts(composition: Mapping[str, Any]) -> dict[str, float]:
     """{element symbol: number of atoms}; charged species are their elements, and those of one element add up."""
-    from pymatgen.core import Element
-
     amounts: dict[str, float] = {}
     for name, given in composition.items():
-        species, amount = SPECIES.fullmatch(str(name)), finite(given)
-        if species is None or not Element.is_valid_symbol(species[1]) or amount is None or amount < 0:
-            raise MiadError(f"in its composition '{str(name)[:40]}: {str(given)[:40]}' is no element and amount")
+        element, amount = symbol(name), finite(given)
+        if amount is None or amount < 0:
+            raise MiadError(f"in its composition '{element}: {str(given)[:40]}' is no amount of an element")
         if amount:
-            amounts[species[1]] = amounts.get(species[1], 0.0) + amount
+            amounts[element] = amounts.get(element, 0.0) + amount
     if not amounts:
         raise MiadError("its composition is empty")
     return amounts

@@ -20,7 +20,7 @@ from miad.core.files import DAMAGED, open_text, refuse_stand_in
 from miad.core.json_text import read_json
 from miad.core.sound import sound, unread
 from miad.io import parquet_rows
-from miad.io.cif import check_structure, refuse
+from miad.io.cif import refuse
 from miad.io.cif_files import in_file, in_folder, in_zip
 from miad.io.csv_rows import Table
 from miad.io.data_frame import rows as rows_of
@@ -122,9 +122,7 @@ def _crystal(item: Item, crystal_id: str) -> Crystal:
     # A label is shown, never looked up: one that no text can hold, or of many lines, costs no crystal.
     source_id = None if item.source_id is None else shortened(item.source_id, MAX_ID)
     try:
-        structure = item.read()
-        check_structure(structure)
-        crystal = Crystal.from_structure(crystal_id, structure, source_id=source_id, **item.energies.known)
+        crystal = Crystal.from_structure(crystal_id, item.read(), source_id=source_id, **item.energies.known)
     except MiadError as error:
         return unread(crystal_id, STEP, str(error), source_id)
     return sound(crystal, STEP)

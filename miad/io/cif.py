@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING
 import gemmi
 import numpy as np
 
-from miad.core.crystal import NUM_SPECIES
 from miad.core.errors import MiadError
 from miad.io.cif_block import (
     MAX_ATOMS,
-    PARTLY,
     SITE_TOLERANCE,
     Sites,
     read_cell,
@@ -171,25 +169,3 @@ def _agrees(numbers: np.ndarray, formula: dict[int, float], units: list[float]) 
 def _composition(numbers: np.ndarray) -> str:
     counts = Counter(numbers.tolist())
     return " ".join(f"{gemmi.Element(one).name}{count}" for one, count in counts.items())
-
-
-def check_structure(structure: "Structure") -> None:
-    """Refuse a structure that is no crystal of the elements that miad knows.
-
-    Raises:
-        MiadError: no atoms, partly occupied, not finite, or with what is no element up to 99; a reason as above.
-    """
-    from pymatgen.core import DummySpecies
-
-    if not len(structure):
-        raise MiadError("it has no atoms")
-    if not structure.is_ordered:
-        raise MiadError(PARTLY)
-    if not (np.isfinite(structure.lattice.matrix).all() and np.isfinite(structure.frac_coords).all()):
-        raise MiadError("its cell or its coordinates are not finite numbers")
-    dummies = sorted({site.specie.symbol for site in structure if isinstance(site.specie, DummySpecies)})
-    if dummies:
-        raise MiadError(f"it contains {', '.join(dummies)}, which is not an element")
-    heavy = sorted({site.specie.symbol for site in structure if site.specie.Z >= NUM_SPECIES})
-    if heavy:
-        raise MiadError(f"it contains {', '.join(heavy)}; miad knows the elements 1 to {NUM_SPECIES - 1}")

@@ -10,12 +10,11 @@ from typing import Any
 import gemmi
 import numpy as np
 
-from miad.core.crystal import NUM_SPECIES
+from miad.core.crystal import KNOWN_ELEMENTS, NUM_SPECIES, PARTLY
 from miad.core.errors import MiadError
 from miad.io.cif_symmetry import MAX_SYMBOL, Values
 
 MAX_ATOMS = 400  # before reduction; the search for the primitive cell takes seconds there, a minute at 1000
-PARTLY = "it has partly occupied sites; miad works on ordered crystals only"
 SITE_TOLERANCE = 1e-4  # fractional; what lies closer is one site, as to pymatgen
 OCCUPANCY_TOLERANCE = 1e-8  # as to pymatgen
 MIN_THICKNESS, MAX_LENGTH = 0.01, 1e6  # Å, of a cell
@@ -165,7 +164,7 @@ def _element(symbol: str, label: str, formula: dict[int, float]) -> int:
     if not number:
         raise MiadError(f"its site {label[:20]} contains {letters[:20]}, which is not an element")
     if number >= NUM_SPECIES:
-        raise MiadError(f"it contains {letters.capitalize()}; miad knows the elements 1 to {NUM_SPECIES - 1}")
+        raise MiadError(f"it contains {letters.capitalize()}; {KNOWN_ELEMENTS}")
     return number
 
 

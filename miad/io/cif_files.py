@@ -9,7 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from miad.core.errors import MiadError
-from miad.core.files import DAMAGED, Unpacked, open_text
+from miad.core.files import DAMAGED, Unpacked, is_hidden, open_text
 from miad.io.cif import MAX_CIF, parse_cif, refuse, too_large
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def in_folder(path: Path) -> Iterator[Named]:
 
 def _is_cif(path: PurePath) -> bool:
     """Whether a file is meant as a CIF; what macOS and Jupyter put beside the files is not."""
-    is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.name.lower().endswith((".cif", ".cif.gz")) and not is_hidden
+    return path.name.lower().endswith((".cif", ".cif.gz")) and not is_hidden(path)
 
 
 def in_zip(path: Path) -> Iterator[Named]:

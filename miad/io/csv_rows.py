@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from miad.core.errors import MiadError
-from miad.core.files import DAMAGED, open_text
+from miad.core.files import DAMAGED, is_hidden, open_text
 
 MAX_FIELD = 1 << 24  # characters; a longer field is a quote that was never closed
 MAX_MEMBER = 16 << 30  # bytes of an unpacked member of a zip
@@ -124,7 +124,7 @@ class Table:
             yield stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
 
     def _find(self, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-        files = [info for info in archive.infolist() if not info.filename.startswith("__MACOSX/")]
+        files = [info for info in archive.infolist() if not is_hidden(PurePosixPath(info.filename))]
         found = [info for info in files if PurePosixPath(info.filename).name == self.member]
         if len(found) != 1:
             names = ", ".join(info.filename for info in files[:10])

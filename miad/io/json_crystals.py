@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from miad.core.crystal import PARTLY
 from miad.core.errors import MiadError
-from miad.io.cif import MAX_CIF, PARTLY, parse_cif, refuse
+from miad.io.cif import MAX_CIF, parse_cif, refuse
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

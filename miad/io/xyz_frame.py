@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from miad.core.crystal import PARTLY
 from miad.core.errors import MiadError
-from miad.io.cif import PARTLY
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -31,16 +31,12 @@ def parse_frame(text: str) -> "Structure":
         if not all(atoms.pbc):
             raise MiadError("its frame has no Lattice, or is not periodic in three directions")
         # Of a mixed site ASE keeps one element as the atom; the others are only noted here.
-        if not all(_is_full(value) for name, value in _noted(atoms) if name.lower() in OCCUPANCIES):
+        noted = [*atoms.info.items(), *atoms.arrays.items()]
+        if not all(_is_full(value) for name, value in noted if str(name).lower() in OCCUPANCIES):
             raise MiadError(PARTLY)
         return AseAtomsAdaptor.get_structure(atoms)
     except (XYZError, ValueError, KeyError, IndexError, TypeError, AttributeError, OSError) as error:
         raise MiadError(f"its frame is unreadable ({type(error).__name__}: {str(error)[:200]})") from error
-
-
-def _noted(atoms: Any) -> list[tuple[str, Any]]:
-    """Names and values that a frame carries for itself and for its atoms."""
-    return [(str(name), value) for place in (atoms.info, atoms.arrays) for name, value in place.items()]
 
 
 def _is_full(occupancy: Any) -> bool:

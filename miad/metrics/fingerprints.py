@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from miad.core.cells import closest_distances
-from miad.core.crystal import Crystal, plain
+from miad.core.crystal import Crystal, plain, shortened
 from miad.core.json_text import read_cache, write_cache
 from miad.core.provenance import versions
 from miad.core.sound import MIN_VOLUME, fault, foreign_elements, is_decoded, is_finite
@@ -20,7 +20,6 @@ from miad.sun.matching.reduced import content_key
 
 MIN_DISTANCE = 0.5  # Å between any two atoms of a valid structure
 CHUNK = 20  # crystals handed to a process at a time
-MAX_REASON = 200  # characters
 WITH_RADII = range(1, 97)  # H to Cm: elements of which pymatgen knows a radius, which CrystalNN needs
 
 
@@ -82,7 +81,7 @@ class Description:
 def describe(crystal: Crystal) -> Description:
     """The quantities of one crystal, and the reasons for those that it has not."""
     if not is_decoded(crystal) or foreign_elements(crystal):
-        return Description(fault=_short(crystal.failure or fault(crystal)))
+        return Description(fault=str(crystal.failure or fault(crystal)))
     elements, counts = reduced_counts(crystal)
     known: dict[str, Any] = {
         "composition_fault": composition_fault(elements, counts),
@@ -90,7 +89,7 @@ def describe(crystal: Crystal) -> Description:
         "volume": crystal.volume if is_finite(crystal) else None,
     }
     if wrong := fault(crystal, min_volume=MIN_VOLUME):
-        return Description(fault=_short(wrong), fingerprint_fault=_short(wrong), **known)
+        return Description(fault=wrong, fingerprint_fault=wrong, **known)
     distance, image_distance = closest_distances(crystal.lattice, crystal.frac_coords)
     composition, no_features = _tried(composition_fingerprint, crystal)
     structure, no_sites = _tried(structure_fingerprint, crystal)
@@ -112,12 +111,6 @@ def reduced_counts(crystal: Crystal) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return tuple(amounts), tuple(number // divisor for number in amounts.values())
 
 
-def _short(reason: object) -> str:
-    """A reason as one line of a table."""
-    text = " ".join(str(reason).split())
-    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 1] + "…"
-
-
 def _tried(fingerprint: Any, crystal: Crystal) -> tuple[np.ndarray | None, str | None]:
     """A fingerprint, or the reason why there is none.
 
@@ -128,7 +121,7 @@ def _tried(fingerprint: Any, crystal: Crystal) -> tuple[np.ndarray | None, str |
     except Exception as error:
         if heavy := foreign_elements(crystal, WITH_RADII):
             return None, f"CrystalNN knows no radius of {', '.join(heavy)}"
-        return None, _short(f"{fingerprint.__name__.replace('_', ' ')}: {type(error).__name__}: {error}")
+        return None, shortened(f"{fingerprint.__name__.replace('_', ' ')}: {type(error).__name__}: {error}")
 
 
 @cache

@@ -1,11 +1,12 @@
 """Validity of a composition as CDVAE's script judges it, with the tables of SMACT 2.2.1 that the script names."""
 
-import csv
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from miad.core.tabular import read_csv
 
 # Installed releases have other tables, and judge some compositions otherwise: docs/evaluate.md.
 SMACT = "2.2.1"
@@ -24,15 +25,14 @@ class Element:
 @cache
 def table() -> dict[str, Element]:
     """The elements from H to Lr by symbol."""
-    with TABLE.open(encoding="utf-8", newline="") as text:
-        return {
-            row["element"]: Element(
-                float(row["electronegativity"]) if row["electronegativity"] else None,
-                row["is_metal"] == "1",
-                tuple(map(int, row["oxidation_states"].split())),
-            )
-            for row in csv.DictReader(text)
-        }
+    return {
+        row["element"]: Element(
+            float(row["electronegativity"]) if row["electronegativity"] else None,
+            row["is_metal"] == "1",
+            tuple(map(int, (row["oxidation_states"] or "").split())),
+        )
+        for row in read_csv(TABLE)
+    }
 
 
 @cache

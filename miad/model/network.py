@@ -85,20 +85,19 @@ class CSPNet(nn.Module):
 
     Args:
         settings: sizes; (512, 6, 128, 256) is the paper's network of 12,346,468 parameters.
-        num_species: classes of the D3PM.
     """
 
-    def __init__(self, settings: Network, num_species: int = NUM_SPECIES) -> None:
+    def __init__(self, settings: Network) -> None:
         super().__init__()
         hidden = settings.hidden_dim
         self.settings = settings
-        self.node_embedding = nn.Linear(num_species, hidden)
+        self.node_embedding = nn.Linear(NUM_SPECIES, hidden)
         self.atom_latent_emb = nn.Linear(hidden + settings.time_dim, hidden)
         self.csp_layers = nn.ModuleList(CSPLayer(hidden, settings.num_frequencies) for _ in range(settings.num_layers))
         self.final_layer_norm = nn.LayerNorm(hidden)
         self.coord_out = nn.Linear(hidden, 3, bias=False)
         self.lattice_out = nn.Linear(hidden, 9, bias=False)
-        self.type_out = nn.Linear(hidden, num_species)
+        self.type_out = nn.Linear(hidden, NUM_SPECIES)
         self._pairs: dict[tuple[int, str], PairIndex] = {}
 
     def pairs(self, num_atoms: int, device: torch.device) -> PairIndex:

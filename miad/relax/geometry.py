@@ -7,7 +7,7 @@ import numpy as np
 
 from miad.core.cells import closest_distance
 from miad.core.crystal import Crystal
-from miad.core.sound import MIN_VOLUME, foreign_elements, is_finite
+from miad.core.sound import MIN_VOLUME, fault, foreign_elements
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,13 +69,11 @@ def geometry_of(
 
 def problem_of(crystal: Crystal, potential: "Potential", min_distance: float) -> str | None:
     """Reason for which a crystal cannot be relaxed, or None; `min_distance` (Å) is that between any two atoms."""
-    if not crystal.num_atoms:
-        return "it has no atoms"
-    if not is_finite(crystal):
-        return "its lattice or coordinates are not numbers"
+    if reason := fault(crystal, min_volume=MIN_VOLUME):
+        return reason
     if names := foreign_elements(crystal, potential.elements):
         return f"the potential does not know {', '.join(names)}"
-    if crystal.volume < max(MIN_VOLUME, MIN_FILL * np.prod(np.linalg.norm(crystal.lattice, axis=1))):
+    if crystal.volume < MIN_FILL * np.prod(np.linalg.norm(crystal.lattice, axis=1)):
         return f"its cell is flat ({crystal.volume:.3g} Å³)"
     distance = closest_distance(crystal.lattice, crystal.frac_coords)
     if distance < min_distance:

@@ -98,12 +98,10 @@ def with_energies(crystals: list[Crystal]) -> list[Crystal]:
             " to have all relaxed."
         )
     reason = f"it carries no energy, unlike {known} of the {len(intact)} crystals"
-    return [unread(one.crystal_id, STEP, reason, one.source_id) if is_bare(one) else one for one in crystals]
-
-
-def is_bare(crystal: Crystal) -> bool:
-    """Whether a crystal that did not fail carries no energy."""
-    return not crystal.failure and crystal.energy_per_atom is None
+    return [
+        one if one.failure or one.energy_per_atom is not None else unread(one.crystal_id, STEP, reason, one.source_id)
+        for one in crystals
+    ]
 
 
 def with_frame(crystals: list[Crystal], frame: str | None) -> list[Crystal]:

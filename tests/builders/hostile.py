@@ -66,16 +66,16 @@ def no_atoms(random) -> tuple:
 # What may become of each kind: a reason, or None where it is sound.
 HOSTILE = {
     overlapping: ["atoms closer than 0.5"],
-    tiny_cell: ["its cell is flat", "atoms closer"],
+    tiny_cell: ["its cell is flat", "the cell has a volume", "atoms closer"],
     huge_cell: ["no atom has a neighbour within 6 Å", None],
-    flat_cell: ["its cell is flat", "atoms closer"],
+    flat_cell: ["its cell is flat", "the cell has a volume", "atoms closer"],
     dense: ["out of memory"],
     far_away: [None],
     one_atom: [None, "its volume changed", "no atom has a neighbour"],
     two_hundred_atoms: [None],
     noble_gas: [None, "the potential does not know Rn"],
     unknown_element: ["the potential does not know", None],
-    not_numbers: ["its lattice or coordinates are not numbers"],
+    not_numbers: ["not a finite number"],
     left_handed: [None],
     no_atoms: ["it has no atoms"],
 }

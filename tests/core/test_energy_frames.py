@@ -93,7 +93,6 @@ def test_the_same_as_pymatgen_adds_to_an_entry_of_the_materials_project():
     entry = ComputedStructureEntry(structure, -10.0, parameters=parameters)
     [processed] = MaterialsProject2020Compatibility(check_potcar=False).process_entries([entry])
     assert correction_per_atom(structure) == pytest.approx(processed.correction / len(structure))
-    assert correction_per_atom(structure, parameters) == pytest.approx(processed.correction / len(structure))
 
 
 def test_energies_are_corrected_once():

@@ -44,7 +44,7 @@ def test_what_is_written_is_read(tmp_path):
 def test_a_torn_file_is_named_with_the_remedy(tmp_path):
     path = tmp_path / "torn.json.gz"
     path.write_bytes(gzip.compress(as_json({"a": list(range(1000))}).encode())[:-500])
-    with pytest.raises(MiadError, match=r"torn\.json\.gz is not JSON, or damaged .*\. Get it again\."):
+    with pytest.raises(MiadError, match=r"torn\.json\.gz is damaged, or not JSON .*\. Get it again\."):
         read_json(path, "Get it again.")
 
 

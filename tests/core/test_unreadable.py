@@ -32,6 +32,11 @@ def test_reasons_that_differ_in_values_only_are_one_kind_and_the_commonest_come_
     )
 
 
+def test_reasons_that_differ_in_the_name_only_are_one_kind() -> None:
+    failures = [(name, f"Entry {name} has no run type") for name in ("mp-1", "x", "../y")]
+    assert tally("a.json", "entries", "fail", failures, 9).reasons == "3 × Entry mp-1 has no run type (e.g. mp-1)"
+
+
 def test_what_is_within_the_bound_is_said(caplog) -> None:
     told().report(0.07, "Mend it.")
     assert "train.csv: 7 of 100 rows failed" in caplog.text

@@ -306,6 +306,8 @@ def test_odd_lines_of_calculations_fail_alone(tmp_path):
 @pytest.mark.parametrize("name", ["../../precious", "/etc/x", "", "a b"])
 def test_names_of_entries_stay_names(name, tmp_path):
     (tmp_path / "in").mkdir()
-    path = table(tmp_path / "in", entry(entry_id="b"), {**entry(), "data": {"crystal_id": name or " "}})
+    done = {"run_type": "GGA", "potcar_symbols": ["PAW_PBE Na_pv 19Sep2006", "PAW_PBE Cl 06Sep2000"]}
+    named = {**entry(parameters=done), "data": {"crystal_id": name or " "}}
+    path = table(tmp_path / "in", entry(entry_id="b", parameters=done), named)
     run(path, crystals=tmp_path / "in" / "out.jsonl")
     assert sorted(one.name for one in tmp_path.rglob("*")) == ["entries.json", "in", "out.jsonl"]

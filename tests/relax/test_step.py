@@ -60,7 +60,12 @@ def test_left_handed_cell_relaxes_to_the_same(mixed):
 
 @pytest.mark.parametrize(
     ("name", "reason"),
-    [("touching", "closer than 0.5"), ("noble", "Rn"), ("nan", "not numbers"), ("lonely", "no atom has a neighbour")],
+    [
+        ("touching", "closer than 0.5"),
+        ("noble", "Rn"),
+        ("nan", "not a finite number"),
+        ("lonely", "no atom has a neighbour"),
+    ],
 )
 def test_bad_crystals_get_a_reason(mixed, name, reason):
     failed = mixed[1][name]

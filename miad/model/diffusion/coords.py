@@ -6,7 +6,7 @@ from torch import Tensor
 IMAGES = 10  # periodic images on each side, as in DiffCSP
 
 
-def wrapped_normal_score(displacement: Tensor, sigma: Tensor, images: int = IMAGES) -> Tensor:
+def wrapped_normal_score(displacement: Tensor, sigma: Tensor) -> Tensor:
     """Gradient of the log-density of a normal wrapped on the unit cell, in 1/cells.
 
     The ratio of series is formed by a softmax over the images: the plain ratio underflows to 0/0 at small sigma.
@@ -15,7 +15,6 @@ def wrapped_normal_score(displacement: Tensor, sigma: Tensor, images: int = IMAG
         displacement: noisy minus clean fractional coordinates, any shape, in cells; at small positive ones the score
             is negative.
         sigma: noise scale, broadcastable to `displacement`, in cells, positive.
-        images: periodic images on each side.
 
     Raises:
         ValueError: sigma is not positive (not looked for on a GPU: the answer would be waited for).
@@ -24,7 +23,7 @@ def wrapped_normal_score(displacement: Tensor, sigma: Tensor, images: int = IMAG
     """
     if sigma.device.type == "cpu" and not bool((sigma > 0).all()):
         raise ValueError("sigma must be positive; t = 0 has no noise and no score.")
-    shifts = torch.arange(-images, images + 1, device=displacement.device, dtype=displacement.dtype)  # (n_images,)
+    shifts = torch.arange(-IMAGES, IMAGES + 1, device=displacement.device, dtype=displacement.dtype)  # (n_images,)
     # To the nearest image first, so that the series is centred where the density lives.
     centred = displacement - displacement.round()  # (…)
     offsets = centred[..., None] + shifts  # (…, n_images)
