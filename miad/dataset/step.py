@@ -18,9 +18,9 @@ from miad.core.json_text import read_json
 from miad.core.sound import finite, sound
 from miad.core.unreadable import tally
 from miad.io.cif import parse_cif
-from miad.io.csv_rows import Table
 from miad.io.download import fetch, is_url
 from miad.io.published_data import DATA_SETS, SPLITS
+from miad.io.table_rows import Table
 from miad.machine.parallel import in_order
 from miad.machine.progress import track
 

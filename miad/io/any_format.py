@@ -19,13 +19,11 @@ from miad.core.errors import MiadError
 from miad.core.files import DAMAGED, open_text, refuse_stand_in
 from miad.core.json_text import read_json
 from miad.core.sound import sound, unread
-from miad.io import parquet_rows
 from miad.io.cif import refuse
 from miad.io.cif_files import in_file, in_folder, in_zip
-from miad.io.csv_rows import Table
-from miad.io.data_frame import rows as rows_of
 from miad.io.energies import Energies, energies_of, tell
-from miad.io.json_crystals import CRYSTAL_NAMES, is_structure, reader
+from miad.io.json_crystals import CRYSTAL_NAMES, is_structure, reader, rows_of
+from miad.io.table_rows import Table, parquet_header, parquet_rows
 from miad.io.xyz_frame import parse_frame
 from miad.machine.parallel import in_order
 from miad.machine.progress import track
@@ -171,8 +169,8 @@ def _from_csv(path: Path, column: str | None) -> Iterator[Item]:
 
 
 def _from_parquet(path: Path, column: str | None) -> Iterator[Item]:
-    found = _column(path, parquet_rows.header(path), column)
-    for record in parquet_rows.rows(path):
+    found = _column(path, parquet_header(path), column)
+    for record in parquet_rows(path):
         yield _row(record, found, record.get("__index_level_0__"))
 
 

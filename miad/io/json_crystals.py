@@ -1,4 +1,4 @@
-"""Crystals as pymatgen and OPTIMADE write them in JSON, built from lattice, elements and coordinates alone.
+"""Crystals in JSON as pymatgen, pandas and OPTIMADE write them, built from lattice, elements and coordinates alone.
 
 pymatgen's own `from_dict` also decodes the properties of sites, and imports modules that the file names. Nothing else
 than numbers and names of elements is taken from a file here.
@@ -6,8 +6,9 @@ than numbers and names of elements is taken from a file here.
 
 import ast
 import json
+import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,12 @@ from miad.io.cif import MAX_CIF, parse_cif, refuse
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
+log = logging.getLogger("miad")
+
 CRYSTAL_NAMES = ("cif", "structure", "LeMatStructs", "cif_string")  # of columns and keys that hold crystals
 MAX_DEPTH = 50  # brackets within brackets of a text; a crystal has five
 SPECIES = re.compile(r"([A-Z][a-z]?)([\d.]*[+-]|[+-][\d.]+)?(,.*)?")  # e.g. Fe, Fe3+, Fe+3, Fe2+,spin=5
+Row = tuple[Any, Any]  # label in the index, None if there is none, and the record
 NOT_PERIODIC = "it is not periodic in three directions"
 # Features of an OPTIMADE structure whose sites are not all that there is, or are not all there at once.
 INCOMPLETE = {"disorder", "assemblies", "implicit_atoms", "site_attachments", "unknown_positions"}
@@ -178,3 +182,66 @@ def _build(lattice: np.ndarray, symbols: Sequence[str], coords: Any) -> "Structu
     if len(frac_coords) != len(symbols):
         raise MiadError(f"it has {len(symbols)} species, but {len(frac_coords)} positions")
     return Structure(Lattice(np.array(lattice, dtype=float)), list(symbols), frac_coords)
+
+
+def rows_of(content: Any, columns: Collection[str]) -> list[Row]:
+    """The records of a file, each with its label: of a data frame, of `entries`, or of an OPTIMADE response.
+
+    Args:
+        content: what the file holds.
+        columns: names of columns that hold crystals.
+
+    Raises:
+        MiadError: columns and rows do not fit, or have no names; the message is a reason that begins with "it".
+    """
+    if isinstance(content, list):
+        if content and all(isinstance(row, list) for row in content):
+            raise MiadError("its rows have no names of columns, as pandas writes them with orient='values'")
+        return [(None, row) for row in content]
+    if not isinstance(content, Mapping) or is_structure(content):
+        return [(None, content)]
+    has_column = bool(set(columns) & set(content))
+    # A frame is {column: {label: value}}, and none of its columns a crystal itself.
+    is_frame = all(isinstance(value, Mapping) and not is_structure(value) for value in content.values())
+    if has_column and not is_frame:
+        return [(None, content)]
+    data = content.get("data")
+    if isinstance(data, list) and isinstance(content.get("columns"), list):
+        return _of_split(content["columns"], content.get("index"), data)
+    if isinstance(data, list) and isinstance(content.get("schema"), Mapping):
+        return [(row.get("index") if isinstance(row, Mapping) else None, row) for row in data]
+    if isinstance(data, list) or (isinstance(data, Mapping) and "attributes" in data):
+        return _of_response(content, data if isinstance(data, list) else [data])
+    if isinstance(content.get("entries"), list):
+        return [(None, row) for row in content["entries"]]
+    return _of_columns(content, columns) if has_column else list(content.items())
+
+
+def _of_response(content: Mapping[str, Any], data: list) -> list[Row]:
+    meta = content.get("meta")
+    if isinstance(meta, Mapping) and meta.get("more_data_available"):
+        log.warning("this OPTIMADE response is one page of several; the crystals of the others are not in it")
+    return [(None, row) for row in data]
+
+
+def _of_columns(content: Mapping[str, Mapping[str, Any]], columns: Collection[str]) -> list[Row]:
+    labels = list(content[next(name for name in columns if name in content)])
+    if odd := [name for name, column in content.items() if set(column) != set(labels)]:
+        raise MiadError(f"its column {odd[0]} has other rows than its column of crystals")
+    return [(label, {name: column[label] for name, column in content.items()}) for label in labels]
+
+
+def _of_split(columns: list, index: Any, data: list) -> list[Row]:
+    labels = index if isinstance(index, list) else list(range(len(data)))
+    if len(labels) != len(data):
+        raise MiadError(f"its index has {len(labels)} labels for {len(data)} rows")
+    if odd := [
+        label
+        for label, row in zip(labels, data, strict=True)
+        if not (isinstance(row, list) and len(row) == len(columns))
+    ]:
+        raise MiadError(f"its row {odd[0]} does not have the {len(columns)} values of its columns")
+    names = list(map(str, columns))
+    if len(set(names)) < len(names):
+        raise MiadError("its columns have names that stand twice")
+    return [(label, dict(zip(names, row, strict=True))) for label, row in zip(labels, data, strict=True)]

@@ -1,4 +1,4 @@
-"""Reading CSV files of any size row by row: plain, gzipped, or inside a zip."""
+"""Reading tables of any size row by row: CSV, plain, gzipped or inside a zip, and Parquet."""
 
 import contextlib
 import csv
@@ -13,12 +13,13 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from miad.core.errors import MiadError
-from miad.core.files import DAMAGED, is_hidden, open_text
+from miad.core.files import DAMAGED, is_hidden, open_text, refuse_stand_in
 
 MAX_FIELD = 1 << 24  # characters; a longer field is a quote that was never closed
 MAX_MEMBER = 16 << 30  # bytes of an unpacked member of a zip
 BEYOND = "\0beyond the header"  # key of the fields that a row has too many
 DELIMITERS = ",;\t|"
+BATCH = 256  # rows of a Parquet file in memory at a time
 
 
 def _reader(text: IO[str], wanted: Collection[str]) -> csv.DictReader:
@@ -63,23 +64,15 @@ class Table:
             MiadError: missing or empty file, no such column, torn or undecodable; names the file and the row.
         """
         row = -1
-        before = csv.field_size_limit(MAX_FIELD)
-        try:
-            with self._open() as text:
-                reader = _reader(text, columns)
-                header = self._checked(reader.fieldnames, columns)
-                names = header if optional is None else (*columns, *optional)
-                for row, record in enumerate(reader):
-                    if row == limit:
-                        return
-                    if any(record.get(BEYOND, ())):
-                        raise csv.Error("it has more fields than the header; text with a delimiter in it needs quotes")
-                    yield row, {column: record.get(column) or "" for column in names}
-        except DAMAGED as error:
-            what = f"broken after row {row} ({type(error).__name__}: {error})"
-            raise MiadError(f"{self.path} is {what}. Get the file again, or repair it.") from error
-        finally:
-            csv.field_size_limit(before)
+        with self._reading(columns) as reader:
+            header = self._checked(reader.fieldnames, columns)
+            names = header if optional is None else (*columns, *optional)
+            for row, record in enumerate(reader):
+                if row == limit:
+                    return
+                if any(record.get(BEYOND, ())):
+                    raise csv.Error("it has more fields than the header; text with a delimiter in it needs quotes")
+                yield row, {column: record.get(column) or "" for column in names}
         if row < 0:
             raise MiadError(f"{self.path} has a header but no rows. Give a file with crystals.")
 
@@ -89,14 +82,8 @@ class Table:
         Raises:
             MiadError: as for `rows`, or a name stands twice, so that one column would hide the other.
         """
-        before = csv.field_size_limit(MAX_FIELD)
-        try:
-            with self._open() as text:
-                header = list(self._checked(_reader(text, wanted).fieldnames, ()))
-        except DAMAGED as error:
-            raise MiadError(f"{self.path} cannot be read ({type(error).__name__}: {error}). Get it again.") from error
-        finally:
-            csv.field_size_limit(before)
+        with self._reading(wanted) as reader:
+            header = list(self._checked(reader.fieldnames, ()))
         if twice := sorted(name for name, count in Counter(map(str.lower, header)).items() if name and count > 1):
             raise MiadError(f"{self.path} has several columns {', '.join(twice)}. Keep or rename one of each.")
         return header
@@ -110,6 +97,20 @@ class Table:
                 " Rename the column in the file, or correct energy_column and exclude under dataset in config.yaml."
             )
         return header
+
+    @contextlib.contextmanager
+    def _reading(self, wanted: Collection[str]) -> Iterator[csv.DictReader]:
+        """The rows; a MiadError names the line after which the file is damaged."""
+        before, reader = csv.field_size_limit(MAX_FIELD), None
+        try:
+            with self._open() as text:
+                reader = _reader(text, wanted)
+                yield reader
+        except DAMAGED as error:
+            what = f"broken after line {reader.line_num if reader else 0} ({type(error).__name__}: {error})"
+            raise MiadError(f"{self.path} is {what}. Get the file again, or repair it.") from error
+        finally:
+            csv.field_size_limit(before)
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[IO[str]]:
@@ -132,3 +133,28 @@ class Table:
         if found[0].file_size > MAX_MEMBER:
             raise MiadError(f"{self.path}: {self.member} unpacks to more than {MAX_MEMBER >> 30} GiB. Refused.")
         return found[0]
+
+
+def parquet_header(path: Path) -> list[str]:
+    """The names of the columns of a Parquet file; a MiadError if it is none."""
+    return list(_parquet(path).schema_arrow.names)
+
+
+def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file, with values as JSON would have them; a MiadError if it is damaged."""
+    file = _parquet(path)
+    try:
+        for batch in file.iter_batches(batch_size=BATCH):
+            yield from batch.to_pylist()
+    except (OSError, ValueError, NotImplementedError, MemoryError) as error:  # pyarrow's own errors are of these kinds
+        raise MiadError(f"{path} is damaged ({type(error).__name__}: {str(error)[:150]}). Get it again.") from error
+
+
+def _parquet(path: Path) -> Any:
+    import pyarrow.parquet
+
+    refuse_stand_in(path)
+    try:
+        return pyarrow.parquet.ParquetFile(path)
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise MiadError(f"{path} is no Parquet file, or torn ({str(error)[:150]}). Get it again.") from error

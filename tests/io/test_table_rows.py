@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from miad.core.errors import MiadError
-from miad.io import csv_rows
-from miad.io.csv_rows import Table
+from miad.io import table_rows
+from miad.io.table_rows import Table
 
 TEXT = 'cif,material_id\n"two\nlines",mp-1\nthree,mp-2\n'
 ROWS = [(0, {"cif": "two\nlines", "material_id": "mp-1"}), (1, {"cif": "three", "material_id": "mp-2"})]
@@ -54,8 +54,8 @@ def test_the_limit_of_the_csv_module_is_left_as_it_was(tmp_path):
         (b"", "is empty"),
         (b"cif,material_id\n", "has a header but no rows"),
         (b"structure,id\nx,y\n", "has no column cif; it has structure, id"),
-        (b"cif\nx\n\xff\xfe\n", "broken after row"),
-        (gzip.compress(TEXT.encode() * 1000)[:-20], "broken after row"),
+        (b"cif\nx\n\xff\xfe\n", "broken after line"),
+        (gzip.compress(TEXT.encode() * 1000)[:-20], "broken after line"),
         (b"PK\x03\x04 no zip", "no column cif"),
     ],
 )
@@ -66,8 +66,8 @@ def test_what_is_not_a_table_is_refused_with_its_name(tmp_path, content, message
 
 
 def test_a_quote_that_is_never_closed_does_not_fill_the_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr(csv_rows, "MAX_FIELD", 1000)
-    with pytest.raises(MiadError, match=r"broken after row 0.*field limit"):
+    monkeypatch.setattr(table_rows, "MAX_FIELD", 1000)
+    with pytest.raises(MiadError, match=r"broken after line 2.*field limit"):
         rows(tmp_path / "a.csv", b'cif\nfine\n"' + b"x\n" * 1000)
 
 
@@ -82,7 +82,7 @@ def test_a_zip_without_or_with_two_such_tables_or_too_large_a_one(tmp_path, monk
         rows(zipped(tmp_path / "none.zip", "val.csv"))
     with pytest.raises(MiadError, match="holds 2 files"):
         rows(zipped(tmp_path / "two.zip", "a/train.csv", "b/train.csv"))
-    monkeypatch.setattr(csv_rows, "MAX_MEMBER", 10)
+    monkeypatch.setattr(table_rows, "MAX_MEMBER", 10)
     with pytest.raises(MiadError, match="Refused"):
         rows(zipped(tmp_path / "bomb.zip", "train.csv"))
 
