@@ -16,6 +16,7 @@ from miad.core.sound import is_broken
 from miad.hull.convex import write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
+from miad.machine.owners import locked
 from miad.preflight.checks import check_runs, frames_compared
 from miad.relax import step as relax
 from miad.report import candidates, sun_table
@@ -66,51 +67,53 @@ def run(
         test: crystals of the test split, likewise
 
     Raises:
-        MiadError: no readable sample or known crystal, energies of another frame than the hull, no known calculator.
+        MiadError: no readable sample or known crystal, energies of another frame than the hull, no known calculator,
+            another evaluation at work in the folder.
     """
     place, relaxation, judging, report = _settings(settings, calculator, protocols)
     name = run or name_of(crystals)
     source = {"source": hull, "checksum": None, "energy_frame": hull_frame, "references": hull_references}
     table = read_source(from_record(Hull, {**dataclasses.asdict(place), **source}), [])
     _make(out)
-    write_table(out / "entries.csv.gz", table)
-    read.run(
-        crystals,
-        crystals=out / "crystals.jsonl",
-        given=out / "given.jsonl",
-        run=name,
-        generated=generated,
-        energy_frame=energy_frame,
-        hull=out / "entries.csv.gz",
-        calculator=calculator,
-        relaxed_frame=frames_compared(judging, relaxation).get(calculator),
-    )
-    splits = {"train": train, "val": val, "test": test}
-    known = {split: _known(path, out, split) for split, path in splits.items() if path}
-    _relax(relaxation, out, calculator)
-    sun.run(
-        judging,
-        relaxed=[out / "relaxed.jsonl"],
-        generated=[out / "crystals.jsonl"],
-        relaxation=None if generated else relaxation,
-        **known,
-        hull=out / "entries.csv.gz",
-        ledger=out / "ledger.jsonl",
-        verdicts=out / "verdicts.jsonl",
-        row=out / "row.json",
-        run=name,
-    )
-    candidates.run(
-        ledgers=[out / "ledger.jsonl"],
-        verdicts=[out / "verdicts.jsonl"],
-        rows=[out / "row.json"],
-        candidates=out / "candidates.csv",
-        cif=out / "cif",
-        ledger_csv=out / "ledger.csv",
-        ledger_parquet=out / "ledger.parquet",
-    )
-    sun_table.run(report, rows=[out / "row.json"], table=out / "sun_table.csv", readable=out / "sun_table.md")
-    log.info("results are in %s: sun_table.md, ledger.csv, candidates.csv, cif/", out)
+    with locked(out / ".in_use", what=f"--out {out}", remedy="Wait for it, or give another --out."):
+        write_table(out / "entries.csv.gz", table)
+        read.run(
+            crystals,
+            crystals=out / "crystals.jsonl",
+            given=out / "given.jsonl",
+            run=name,
+            generated=generated,
+            energy_frame=energy_frame,
+            hull=out / "entries.csv.gz",
+            calculator=calculator,
+            relaxed_frame=frames_compared(judging, relaxation).get(calculator),
+        )
+        splits = {"train": train, "val": val, "test": test}
+        known = {split: _known(path, out, split) for split, path in splits.items() if path}
+        _relax(relaxation, out, calculator)
+        sun.run(
+            judging,
+            relaxed=[out / "relaxed.jsonl"],
+            generated=[out / "crystals.jsonl"],
+            relaxation=None if generated else relaxation,
+            **known,
+            hull=out / "entries.csv.gz",
+            ledger=out / "ledger.jsonl",
+            verdicts=out / "verdicts.jsonl",
+            row=out / "row.json",
+            run=name,
+        )
+        candidates.run(
+            ledgers=[out / "ledger.jsonl"],
+            verdicts=[out / "verdicts.jsonl"],
+            rows=[out / "row.json"],
+            candidates=out / "candidates.csv",
+            cif=out / "cif",
+            ledger_csv=out / "ledger.csv",
+            ledger_parquet=out / "ledger.parquet",
+        )
+        sun_table.run(report, rows=[out / "row.json"], table=out / "sun_table.csv", readable=out / "sun_table.md")
+        log.info("results are in %s: sun_table.md, ledger.csv, candidates.csv, cif/", out)
 
 
 def _relax(settings: Relax, out: Path, calculator: str) -> None:

@@ -41,7 +41,10 @@ if (RESULTS / "external").is_dir():
 
 
 onstart:
-    sign(Path())
+    try:
+        sign(Path())
+    except MiadError as error:
+        raise WorkflowError(str(error))
 
 
 wildcard_constraints:

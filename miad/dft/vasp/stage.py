@@ -2,14 +2,12 @@
 
 import copy
 import dataclasses
-import fcntl
 import gzip
 import json
 import logging
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,7 @@ from miad.config.sections import Vasp
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space, open_text, write_text
 from miad.dft.vasp.flow import STAGES, run_options
-from miad.machine.os_processes import stop_leftovers
+from miad.machine.os_processes import nothing_left, stop_leftovers
 
 if TYPE_CHECKING:
     from jobflow import Job, JobStore
@@ -104,7 +102,7 @@ def _run(job: "Job", folder: Path, store: "JobStore") -> Exception | None:
     from monty.os import cd
 
     try:
-        with cd(folder):
+        with nothing_left(folder), cd(folder):
             job.run(store)
     except (KeyboardInterrupt, SystemExit):
         Ending("stopped", "stopped from outside").write(folder)
@@ -115,8 +113,6 @@ def _run(job: "Job", folder: Path, store: "JobStore") -> Exception | None:
                 Ending("stopped", "no space was left").write(folder)
             raise
         return error
-    finally:
-        stop_leftovers(folder, _calculated_in(folder))
     return None
 
 
@@ -152,7 +148,7 @@ def set_aside(folder: Path) -> Path | None:
     earlier = attempts(folder)
     aside = earlier[-1] if earlier else None
     if folder.exists():
-        stop_leftovers(folder, _calculated_in(folder))
+        stop_leftovers(folder)
         aside = folder.with_name(f"{folder.name}.{len(earlier) + 1}")
         folder.rename(aside)
     folder.mkdir(parents=True)
@@ -218,27 +214,6 @@ def contcar_of(attempt: Path) -> "Structure | None":
     if moments is not None and len(moments) == len(structure):
         structure.add_site_property("magmom", moments)
     return structure
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that dies with this process.
-
-    Raises:
-        MiadError: another process holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise MiadError(
-                f"{path.stem} is being calculated by another process, probably a job of an earlier run. Wait for it, or"
-                " cancel it, and run again."
-            ) from error
-        except OSError as error:
-            log.warning("%s: no locks on this file system (%s); two runs at once would disturb each other", path, error)
-        yield
 
 
 def _ending(folder: Path, error: Exception) -> Ending:

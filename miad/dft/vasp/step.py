@@ -26,12 +26,12 @@ from miad.dft.vasp.stage import (
     all_attempts,
     attempts,
     custodian_errors,
-    locked,
     run_stage,
     vain_start,
 )
 from miad.dft.vasp.store import open_store, task_document
 from miad.machine import slurm
+from miad.machine.owners import locked
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ log = logging.getLogger("miad")
 KEY = "key"  # in the folder of a crystal: id of its last job, by which the calculation is recognised
 FAILED = "failed.json"  # in the same folder: why a stage failed for good, and under what settings
 NOTES = ("corrections.json", "core_hours.json")  # in an archive
+_LOCKED = "It is probably a job of an earlier run: wait for it, or cancel it, and run again."
 _VAIN = 3  # crystals in a row for which VASP did not even start, so that the site is at fault
 # If any of these changes, a crystal that failed for good is tried again.
 _MATTERS = ("command", "gamma_command", "potcars", "functional", "parallel", "max_errors", "max_attempts", "scratch")
@@ -71,7 +72,8 @@ def run(settings: Vasp, *, queue: Path, calculations: Path, folder: Path, chunk:
     done = []
     for crystal in track(crystals, what="crystals calculated"):
         try:
-            with locked(folder / "locks" / f"{crystal.crystal_id}.lock"):
+            lock = folder / "locks" / f"{crystal.crystal_id}.lock"
+            with locked(lock, what=f"the calculation of {crystal.crystal_id}", remedy=_LOCKED):
                 done.append(calculate(crystal, settings, folder, deadline))
             _check_started(done, len(crystals), folder / "work")
         except OutOfTime:

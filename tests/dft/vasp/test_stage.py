@@ -18,7 +18,6 @@ from miad.dft.vasp.stage import (
     contcar_of,
     crashes,
     custodian_errors,
-    locked,
     set_aside,
 )
 from tests.builders import ROOT
@@ -94,22 +93,6 @@ def test_wavefunctions_without_a_structure_are_left(tmp_path):
     (folder / "WAVECAR").write_text("wavefunctions")
     set_aside(folder)
     assert list(folder.iterdir()) == []
-
-
-def test_two_processes_never_calculate_the_same_crystal(tmp_path):
-    path = tmp_path / "locks" / "one.lock"
-    hold = "import sys; from pathlib import Path; from miad.dft.vasp.stage import locked\n"
-    hold += "with locked(Path(sys.argv[1])): print('held', flush=True); input()"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", hold, str(path)]
-    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-    assert holder.stdout.readline() == b"held\n"
-    with pytest.raises(MiadError, match="one is being calculated by another process"), locked(path):
-        pass
-    holder.kill()  # the lock dies with it
-    holder.communicate()
-    with locked(path):
-        pass
 
 
 @pytest.mark.parametrize("left", ["", '[{"corrections": [{'])
