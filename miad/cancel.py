@@ -94,10 +94,11 @@ def _check_idle(folder: Path, locks: list[Path], elsewhere: bool) -> None:
         )
     if elsewhere or not locks:
         return
-    if owners:
+    hidden = [*owners, *(f"process {process.pid}" for process in os_processes.snakemakes(None))]
+    if hidden:
         raise MiadError(
-            f"snakemake was started in {folder} ({owners[0]}) and may still be at work there, which cannot be seen from"
-            " here. Log in there and run this again; if it is gone or that machine is: --elsewhere."
+            f"snakemake was started in {folder} and may still be at work ({hidden[0]}), which cannot be seen from here."
+            " Run this where it was started; if that snakemake is gone, or that machine is: --elsewhere."
         )
     if others := [path for path in locks if path.stat().st_uid not in {os.getuid(), *dead}]:
         raise MiadError(

@@ -43,7 +43,7 @@ def lock(tmp_path) -> Path:
 
 @pytest.fixture
 def start():
-    """A function that starts a process in a folder, as snakemake does if that is its `run`; all are killed at the end."""
+    """A function that starts a process in a folder, as snakemake does if that is its `run`; all end with the test."""
     started = []
 
     def start(folder: Path, *words: str, run: Path | None = None) -> subprocess.Popen:
@@ -67,11 +67,14 @@ def signed(folder: Path, pid: int, **changes) -> None:
     dataclasses.replace(known, **changes).write(folder / cancel.SIGNED / f"{pid}.json")
 
 
-def cannot_see_folders(monkeypatch) -> None:
-    """Without /proc, or of the processes of others, no system tells in which folder a process works."""
+def hide_folder(of: subprocess.Popen, monkeypatch) -> None:
+    """Without /proc, and of the processes of others, no system tells in which folder a process works."""
+    seen = psutil.Process.cwd
 
     def denied(process):
-        raise psutil.AccessDenied(process.pid)
+        if process.pid == of.pid:
+            raise psutil.AccessDenied(process.pid)
+        return seen(process)
 
     monkeypatch.setattr(psutil.Process, "cwd", denied)
 
@@ -96,7 +99,9 @@ def test_what_a_run_started_here_ends_in_order_and_the_lock_goes(tmp_path, lock,
 
 def test_a_run_that_was_started_on_another_machine_is_left_alone(tmp_path, lock, no_slurm):
     signed(tmp_path, os.getpid(), host="login2")
-    with pytest.raises(MiadError, match=r"of \S+ on login2, started .* cannot be seen from here.*--elsewhere"):
+    with pytest.raises(
+        MiadError, match=r"may still be at work \(process .* on login2, started .* seen from here.*--elsewhere"
+    ):
         cancel.run(folder=tmp_path)
     assert lock.exists()
     cancel.run(folder=tmp_path, elsewhere=True)
@@ -126,10 +131,10 @@ def test_a_snakemake_at_work_is_left_alone(tmp_path, lock, start, no_slurm):
 def test_a_snakemake_whose_folder_is_not_told_is_left_alone(is_recorded, tmp_path, lock, start, no_slurm, monkeypatch):
     (tmp_path / "snakemake.py").write_text(STEP)
     process = start(tmp_path, "-m", "snakemake", "all")
-    cannot_see_folders(monkeypatch)
+    hide_folder(process, monkeypatch)
     if is_recorded:
         signed(tmp_path, process.pid, user="a_colleague")
-    with pytest.raises(MiadError, match=rf"process {process.pid}"):
+    with pytest.raises(MiadError, match=rf"at work.*process {process.pid}"):
         cancel.run(folder=tmp_path)
     assert lock.exists()
     process.kill()

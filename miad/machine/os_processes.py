@@ -26,17 +26,19 @@ def marked(folder: Path, mark: str = RUN) -> "list[psutil.Process]":
     return [one for one in _of_this_user("environ", "cmdline") if (one.info["environ"] or {}).get(mark) == place]
 
 
-def snakemakes(folder: Path, is_in_job: bool = False) -> "list[psutil.Process]":
+def snakemakes(folder: Path | None, is_in_job: bool = False) -> "list[psutil.Process]":
     """This user's snakemakes that steer a run in a folder, or those within its jobs, which are told a --mode.
 
-    Where the system does not tell in which folder a snakemake works, it may be this one.
+    Args:
+        folder: in which they work; None: those of which the system does not tell it.
+        is_in_job: whether those within jobs are wanted.
     """
+    place = None if folder is None else str(folder.resolve())
     found = []
     for process in _of_this_user("cwd", "cmdline"):
         words = process.info["cmdline"] or []
         is_snakemake = any(Path(word).name == "snakemake" for word in words[:3])
-        places = (str(folder.resolve()),) if is_in_job else (str(folder.resolve()), None)
-        if is_snakemake and ("--mode" in words) is is_in_job and process.info["cwd"] in places:
+        if is_snakemake and ("--mode" in words) is is_in_job and process.info["cwd"] == place:
             found.append(process)
     return found
 
@@ -74,7 +76,7 @@ def stop_leftovers(folder: Path) -> None:
 
 
 def end(find: "Callable[[], Iterable[psutil.Process]]", in_order: bool = True) -> int:
-    """End the processes that `find` finds: ask them, unless not `in_order`, and kill those that are there after PATIENCE.
+    """End the processes that `find` finds: ask them first if `in_order`, and kill those that are there after PATIENCE.
 
     Returns:
         The number of processes.

@@ -2,14 +2,10 @@
 
 import errno
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from pymatgen.io.vasp.sets import MPRelaxSet
 
-from miad.core.errors import MiadError
 from miad.dft.vasp.stage import (
     ENDING,
     Ending,
@@ -20,7 +16,6 @@ from miad.dft.vasp.stage import (
     custodian_errors,
     set_aside,
 )
-from tests.builders import ROOT
 from tests.builders.vasp_stand_in.chain import SENT
 
 
