@@ -1,6 +1,7 @@
 """S.U.N. of anybody's crystals, by the steps of the workflow: hull, read, relax, sun, candidates and table."""
 
 import dataclasses
+import hashlib
 import json
 import logging
 import tempfile
@@ -12,6 +13,7 @@ from miad.config.sections import Hull, Relax, Report, Sun, from_record
 from miad.core.crystal import write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
+from miad.core.redact import redacted
 from miad.core.sound import is_broken
 from miad.hull.convex import write_table
 from miad.hull.sources import read_source
@@ -119,7 +121,11 @@ def run(
 def _relax(settings: Relax, out: Path, calculator: str) -> None:
     """Relax the crystals of the folder, unless it holds them relaxed with the same settings."""
     key = {"crystals": checksum(out / "given.jsonl", "sha256"), **dataclasses.asdict(settings)}
-    text = json.dumps({name: value for name, value in key.items() if name not in ("workers", "device")}, indent=1)
+    used = {name: value for name, value in key.items() if name not in ("workers", "device")}
+    if redacted(used) != used:  # people hand the folder on
+        digest = hashlib.sha256(json.dumps(used).encode()).hexdigest()
+        used = {**redacted(used), "settings_sha256": digest}
+    text = json.dumps(used, indent=1)
     done = out / "relaxed.json"
     if done.is_file() and (out / "relaxed.jsonl").is_file() and done.read_text(encoding="utf-8") == text:
         log.info("%s holds these crystals, relaxed with these settings", out)

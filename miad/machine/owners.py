@@ -83,8 +83,8 @@ class Owner:
         """The record in a file; None if there is none."""
         try:
             found = cls(**json.loads(path.read_text(encoding="utf-8")))
-            is_whole = all(isinstance(getattr(found, field.name), field.type) for field in dataclasses.fields(cls))
-            return found if is_whole and 0 < found.pid < 1 << 31 else None
+            kinds = zip(dataclasses.astuple(found), (str, str, int, int, float), strict=True)
+            return found if all(isinstance(value, kind) for value, kind in kinds) and 0 < found.pid < 1 << 31 else None
         except (OSError, ValueError, TypeError):  # absent, or torn
             return None
 

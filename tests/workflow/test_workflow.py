@@ -5,6 +5,7 @@ One finished run (every step real, CHGNet included) is shared by all tests; most
 
 import csv
 import os
+import re
 import shutil
 import signal
 import socket
@@ -226,6 +227,11 @@ def test_killed_runs_end_in_the_same_bytes(finished, tmp_path):
     # The machine dies during the training: snakemake and its step, all at once.
     process = project.start("snakemake", "results/sun_table.csv")
     wait_for(project.folder / "results/miad/train/train.log", process)
+    # While it lives nobody takes its lock away, and none runs beside it.
+    for command in (["make", "-o", ".venv/installed", "run"], ["snakemake", "--nolock", "results/sun_table.csv"]):
+        code, output = project.run(*command)
+        assert code != 0 and re.search(rf"snakemake is at work .*process {process.pid} of", output), output
+    assert list((project.folder / ".snakemake/locks").iterdir()) and process.poll() is None
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (project.folder / "results/miad/train/model.safetensors").exists()

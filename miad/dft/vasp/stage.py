@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from miad.config.sections import Vasp
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space, open_text, write_text
+from miad.core.redact import shown
 from miad.dft.vasp.flow import STAGES, run_options
 from miad.machine.os_processes import nothing_left, stop_leftovers
 
@@ -234,7 +235,7 @@ def _ending(folder: Path, error: Exception) -> Ending:
     if "not successful" in str(error):
         return Ending("failed", f"not converged within NELM and NSW; {seen or 'no correction'}")
     # A handler or a parser that met broken files.
-    return Ending("crashed", f"{type(error).__name__}: {str(error)[:300]}")
+    return Ending("crashed", f"{type(error).__name__}: {shown(str(error))[:300]}")
 
 
 def custodian_errors(folder: Path) -> list[str]:

@@ -292,7 +292,8 @@ def test_another_structure_under_the_same_id_starts_afresh(tmp_path):
 @pytest.mark.vasp
 def test_a_job_store_may_be_shared_by_several_folders(vasp_site, tmp_path):
     spec = {"docs_store": {"type": "JSONStore", "paths": str(tmp_path / "shared.json"), "read_only": False}}
-    job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, job_store=spec)
+    (tmp_path / "store.json").write_text(json.dumps(spec))
+    job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, job_store=str(tmp_path / "store.json"))
     first = job.run()["LiBr"]
     (tmp_path / "vasp").rename(tmp_path / "elsewhere")
     second = job.run()["LiBr"]
