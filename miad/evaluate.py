@@ -26,6 +26,7 @@ from miad.sample import read
 from miad.sun import step as sun
 
 log = logging.getLogger("miad")
+IN_USE = ".in_use"  # in the folder of the results: locked while one evaluation writes there
 
 
 def run(
@@ -77,7 +78,7 @@ def run(
     source = {"source": hull, "checksum": None, "energy_frame": hull_frame, "references": hull_references}
     table = read_source(from_record(Hull, {**dataclasses.asdict(place), **source}), [])
     _make(out)
-    with locked(out / ".in_use", what=f"--out {out}", remedy="Wait for it, or give another --out."):
+    with locked(out / IN_USE, what=f"--out {out}", remedy="Wait for it, or give another --out."):
         write_table(out / "entries.csv.gz", table)
         read.run(
             crystals,

@@ -7,14 +7,16 @@ from typing import Any
 
 HIDDEN = "(hidden)"
 # Words of keys whose values are not shown; of the first ones no value may stand in config.yaml at all.
-_SECRET = "password|passwd|pwd|passphrase|secret|token|apikey|api key|credentials?"
-_SECRET_KEY = re.compile(rf"\b({_SECRET})\b")
-_PRIVATE_KEY = re.compile(rf"\b({_SECRET}|keys?|ur[il]|dsn|host|hostname|hosts|user|username|auth)\b")
+_WORDS = "password|passwd|pwd|passphrase|secret|token|apikey|api key|credentials?"
+_SECRET_KEY = re.compile(rf"\b({_WORDS})\b")
+_PRIVATE_KEY = re.compile(rf"\b({_WORDS}|keys?|ur[il]|dsn|host|hostname|hosts|user|username|auth)\b")
 # Of URLs: what stands before the host, and values such as those of ?token=…
 _LOGIN = re.compile(r"(\b[A-Za-z][\w+.-]*://)[^\s'\"]*@")
-_QUERY = re.compile(rf"([?&][^=&\s]*(?:{_SECRET}|key|sig)[^=&\s]*=)[^&#\s'\"]+", re.IGNORECASE)
+_QUERY = re.compile(rf"([?&][^=&\s]*(?:{_WORDS}|key|sig)[^=&\s]*=)[^&#\s'\"]+", re.IGNORECASE)
 # /one/or/more/folders/name, also after ~ or ../; a part of a URL is none, nor is 1/2.
-_PLACE = re.compile(r"(?<![\w./~…)@-])(?:file:/{0,2}|~[\w.-]*|(?:\.\./)*\.\.)?/(?:[^\s/'\"<>|:,;()]+/)+([^\s/'\"<>|:,;()]*)")
+_PLACE = re.compile(
+    r"(?<![\w./~…)@-])(?:file:/{0,2}|~[\w.-]*|(?:\.\./)*\.\.)?/(?:[^\s/'\"<>|:,;()]+/)+([^\s/'\"<>|:,;()]*)"
+)
 
 
 def _words(key: str) -> str:

@@ -25,7 +25,10 @@ def home(tmp_path, monkeypatch) -> Path:
     [
         ("mongodb://jane:p@ss/w%40rd@db.example.org:27017/x", "mongodb://(hidden)@db.example.org:27017/x"),
         ("mongodb+srv://jane@db", "mongodb+srv://(hidden)@db"),
-        ("https://host/hull.csv?x=1&X-Amz-Signature=ab12&y=2", "https://host/hull.csv?x=1&X-Amz-Signature=(hidden)&y=2"),
+        (
+            "https://host/hull.csv?x=1&X-Amz-Signature=ab12&y=2",
+            "https://host/hull.csv?x=1&X-Amz-Signature=(hidden)&y=2",
+        ),
         ("https://host/a?access_token=ab.12#part", "https://host/a?access_token=(hidden)#part"),
         ("write to jane@example.org about https://host/a", "write to jane@example.org about https://host/a"),
     ],

@@ -275,11 +275,16 @@ def test_finished_calculations_in_a_folder_are_followed(copy):
     run = copy.folder / "runs" / "of-nobody" / "static" / "vasprun.xml"
     run.parent.mkdir(parents=True)
     run.write_text("torn")
-    copy.configure({"dft": {"enabled": True}, "vasp": {"replay": "runs"}})
+    (copy.folder / "store.yaml").write_text("docs_store: {type: MongoStore, password: hunter2hunter2}")
+    copy.configure({"dft": {"enabled": True}, "vasp": {"replay": "runs", "job_store": "store.yaml"}})
     chunk = "results/miad/vasp/chunks/0.jsonl"
     code, output = copy.run("snakemake", chunk)
     assert code == 0, output
     assert copy.planned(target=chunk) == {}
+    # The password of the store is in none of snakemake's records, and in no log or result.
+    written = [path for top in (".snakemake", "results") for path in (copy.folder / top).rglob("*") if path.is_file()]
+    assert any(b"store.yaml" in path.read_bytes() for path in written)
+    assert not [path for path in written if b"hunter2hunter2" in path.read_bytes()]
     run.write_text("torn otherwise")
     assert copy.planned(target=chunk) == {"vasp": 1}
 
