@@ -240,7 +240,7 @@ def test_kill_9_repeats_no_finished_stage(vasp_site, tmp_path):
     process = job.start()
     contcar = tmp_path / "vasp" / "work" / "NaCl" / "relax_2" / "CONTCAR"
     waited_for(contcar, process)
-    with pytest.raises(MiadError, match="being calculated by another process"):
+    with pytest.raises(MiadError, match=r"the calculation of NaCl is in use by process \d+"):
         job.run()
     process.kill()
     process.wait()
