@@ -18,6 +18,7 @@ import pytest
 
 from miad import cancel
 from miad.core.crystal import read_crystals
+from miad.machine.os_processes import processes
 from miad.report import published
 from miad.report.candidates import CANDIDATE_COLUMNS, LEDGER_COLUMNS
 from miad.report.sun_table import COLUMNS
@@ -250,6 +251,20 @@ def test_killed_runs_end_in_the_same_bytes(finished, tmp_path):
     assert project.contents(*RESULTS, *COSTLY) == finished.contents(*RESULTS, *COSTLY)
     code, output = project.run("make", "-o", ".venv/installed", "run")
     assert code == 0 and "Nothing to be done" in output
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
+def test_a_training_asked_to_end_with_all_processes_of_its_job_saves_first(copy):
+    # As Slurm asks before it preempts. A shell around the training would end at once, and the job with it.
+    shutil.rmtree(copy.folder / "results/miad/train")
+    copy.configure({"train": {"num_epochs": 100_000, "checkpoint_minutes": 0.005}})
+    process = copy.start("snakemake", "results/miad/train/model.safetensors")
+    wait_for(copy.folder / "results/miad/train/checkpoints/last.safetensors", process)
+    for pid in set(processes(copy.folder)) - {process.pid}:
+        os.kill(pid, signal.SIGTERM)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode != 0, output
+    assert "stopped by a signal" in copy.text("results/miad/train/train.log")
 
 
 # ------------------------------------------------------------------------------------------------ the last stage

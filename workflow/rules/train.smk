@@ -19,10 +19,12 @@ rule train:
     params:
         settings=settings("train"),
     shell:
-        # checkpoints/ is not an output, so that snakemake leaves it alone and a killed training goes on from there
+        # checkpoints/ is not an output, so that snakemake leaves it alone and a killed training goes on from there.
+        # exec: Slurm asks all processes of a job to end; a shell would do so at once, and the job with it, before
+        # the training has saved.
         """
         MIAD_GPUS={resources.gpu} MIAD_JOBS_PER_GPU={resources.jobs_per_gpu} OMP_NUM_THREADS={threads} \
-            python -m miad train \
+            exec python -m miad train \
             --train {input.train:q} \
             --val {input.val:q} \
             --model {output.model:q} \

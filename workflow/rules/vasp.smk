@@ -19,7 +19,7 @@ rule vasp:
         folder=lambda wildcards: f"results/{wildcards.run}/vasp",
     shell:
         """
-        python -m miad vasp \
+        exec python -m miad vasp \
             --queue {input.queue:q} \
             --calculations {output.calculations:q} \
             --folder {params.folder:q} \

@@ -99,8 +99,15 @@ def jobs_of(project: Project) -> list[dict[str, str]]:
 def wait_until(is_so: Callable[[], object], what: str, limit: float = 300.0) -> None:
     deadline = time.monotonic() + limit
     while not is_so():
-        assert time.monotonic() < deadline, f"waited {limit:.0f} s in vain for: {what}"
+        assert time.monotonic() < deadline, f"waited {limit:.0f} s in vain for: {what}\n{state_of_slurm()}"
         time.sleep(0.2)
+
+
+def state_of_slurm() -> str:
+    """The queue and the last lines of the controller's log, for whoever reads that a test has failed elsewhere."""
+    queue = subprocess.run(["squeue", "--states=all", "--sort=i"], capture_output=True, text=True).stdout
+    log = Path("/etc/slurm/slurm.conf").resolve().parents[1] / "log" / "slurmctld.log"
+    return "\n".join([queue, *log.read_text().splitlines()[-40:]])
 
 
 def hold(project: Project, num: int, is_ready: Callable[[], object]) -> None:
@@ -226,7 +233,6 @@ def test_preempted_trainings_go_on_from_their_checkpoints(finished, past_walltim
     for name, project in projects.items():
         edit_profile(project, {"train": {"gpu": 1, "slurm_partition": name}})
         started[name] = project.start(*SNAKEMAKE, MODEL)
-    for project in projects.values():
         hold(project, 1, checkpoint(project).exists)
     urgent = ["sbatch", "--parsable", "--partition=urgent", "--gpus=2", "--mem=100", "--output=/dev/null"]
     subprocess.run([*urgent, "--wrap=sleep 1"], check=True, capture_output=True, cwd=tmp_path)
