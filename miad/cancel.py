@@ -23,14 +23,13 @@ LIMIT = 300.0  # seconds for jobs to end; Slurm gives them half a minute to save
 
 
 def sign(folder: Path) -> None:
-    """Record that this snakemake begins to work in a folder, and mark all that it will start.
+    """Record that this snakemake begins to work in a folder.
 
     Raises:
         MiadError: another one of this machine is at work there. Snakemake's own lock does not tell two that start at
             once, and none that works for other files.
     """
     folder = folder.resolve()
-    os.environ[os_processes.RUN] = str(folder)
     me = Owner.this()
     (folder / SIGNED).mkdir(parents=True, exist_ok=True)
     me.write(_record(folder, me))
