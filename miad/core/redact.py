@@ -10,8 +10,8 @@ HIDDEN = "(hidden)"
 _WORDS = "password|passwd|pwd|passphrase|secret|token|apikey|api key|credentials?"
 _SECRET_KEY = re.compile(rf"\b({_WORDS})\b")
 _PRIVATE_KEY = re.compile(rf"\b({_WORDS}|keys?|ur[il]|dsn|host|hostname|hosts|user|username|auth)\b")
-# Of URLs: what stands before the host, and values such as those of ?token=…
-_LOGIN = re.compile(r"(\b[A-Za-z][\w+.-]*://)[^\s'\"]*@")
+# Of URLs: what stands before the host, and values such as those of ?token=…; a path on the web may hold an @ too.
+_LOGIN = re.compile(r"(?:(?<=http://)|(?<=https://))[^\s/'\"]*@|(?<=://)(?<!http://)(?<!https://)[^\s'\"]*@")
 _QUERY = re.compile(rf"([?&][^=&\s]*(?:{_WORDS}|key|sig)[^=&\s]*=)[^&#\s'\"]+", re.IGNORECASE)
 # /one/or/more/folders/name, also after ~ or ../; a part of a URL is none, nor is 1/2.
 _PLACE = re.compile(
@@ -31,7 +31,7 @@ def is_private(key: str) -> bool:
 
 def without_secrets(text: str) -> str:
     """A text whose URLs have lost names, passwords and tokens."""
-    return _QUERY.sub(rf"\1{HIDDEN}", _LOGIN.sub(rf"\1{HIDDEN}@", text))
+    return _QUERY.sub(rf"\1{HIDDEN}", _LOGIN.sub(f"{HIDDEN}@", text))
 
 
 def shown(text: str) -> str:

@@ -30,6 +30,8 @@ def home(tmp_path, monkeypatch) -> Path:
             "https://host/hull.csv?x=1&X-Amz-Signature=(hidden)&y=2",
         ),
         ("https://host/a?access_token=ab.12#part", "https://host/a?access_token=(hidden)#part"),
+        ("https://jane:pw@host/repo@1.0/hull.csv", "https://(hidden)@host/repo@1.0/hull.csv"),
+        ("https://host/repo@1.0/hull.csv", "https://host/repo@1.0/hull.csv"),
         ("write to jane@example.org about https://host/a", "write to jane@example.org about https://host/a"),
     ],
 )
