@@ -31,10 +31,9 @@ def sound(calculation: Calculation, stage: str = "replay", *, is_pbe: bool = Fal
     try:
         reason = None if is_pbe else foreign(calculation.potcars)
         reason = reason or _fault(calculation)
-    except MiadError as error:
-        reason = f"the entry cannot be read: {error}"
     except Exception as error:  # what others wrote breaks in as many ways as it can be written; it fails alone
-        reason = f"the entry cannot be read ({type(error).__name__}: {error})"
+        what = str(error) if isinstance(error, MiadError) else f"{type(error).__name__}: {error}"
+        reason = f"the entry cannot be read: {what}"
     if reason is None:
         return calculation
     return dataclasses.replace(calculation, entry=None, failure=f"{stage}: {reason}")

@@ -209,5 +209,5 @@ def _from_entry(entry: Any, number: int, path: Path) -> Calculation:
         plain = plain_entry(name, entry["structure"], entry["energy"], parameters, titles)
         return sound(Calculation(name, entry=plain, potcars=titles, source=path.name))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        reason = f"replay: the entry cannot be read ({type(error).__name__}: {error})"
+        reason = f"replay: the entry cannot be read: {type(error).__name__}: {error}"
         return Calculation(name, failure=reason, source=path.name)

@@ -1,5 +1,6 @@
 """Calculations that the Materials Project's cannot be compared with fail alone and say why; the others are kept."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -121,7 +122,7 @@ def test_tables_go_through_the_same_gate(tmp_path):
     failures = {one.crystal_id: one.failure for one in read_runs(tmp_path / "entries.json")}
     assert "no finite number" in failures["nan"] and "no crystal has an energy" in failures["high"]
     assert "is no PAW_PBE" in failures["lda"] and failures["good"] is None
-    (tmp_path / "calculations.jsonl").write_text(json.dumps(vars(calculated(float("inf"), [])), sort_keys=True) + "\n")
+    (tmp_path / "calculations.jsonl").write_text(json.dumps(dataclasses.asdict(calculated(float("inf"), []))))
     assert "no finite number" in read_runs(tmp_path / "calculations.jsonl")[0].failure
 
 

@@ -9,6 +9,7 @@ from miad.config.layout import Run
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.files import checksum
 from miad.core.json_text import as_json
+from miad.core.redact import redacted, shown
 from miad.core.tabular import read_csv
 from miad.report.candidates import CANDIDATE_COLUMNS
 from miad.report.figures.space_groups import crystal_system
@@ -79,14 +80,19 @@ def provenance(runs: list[Run], outcomes: list[Outcome]) -> dict[str, Any]:
             versions.setdefault(name, {})[str(version)] = None
     return {
         "versions": {name: list(found) for name, found in versions.items()},
-        "energies": [{**one.record, "run": one.run.name, "file": one.file} for one in outcomes],
+        "energies": [{**one.record, **_origin(one), "run": one.run.name, "file": one.file} for one in outcomes],
         "changes": {run.name: _changes(run, main) for run in runs[1:]},
-        "config": as_json(main.sections, indent=1, ensure_ascii=False),
+        "config": as_json(redacted(main.sections), indent=1, ensure_ascii=False),
     }
 
 
+def _origin(one: Outcome) -> dict[str, Any]:
+    """Where the hull came from; an earlier version of miad wrote that down with all folders on the way."""
+    return {name: shown(one.record[name]) for name in ("hull", "hull_source") if one.record.get(name)}
+
+
 def _changes(run: Run, main: Run) -> list[str]:
-    ours, theirs = flat(run.sections), flat(main.sections)
+    ours, theirs = flat(redacted(run.sections)), flat(redacted(main.sections))
     return [
         f"{key}: {as_json(ours.get(key))} instead of {as_json(theirs.get(key))}" for key in sorted(varied(run, main))
     ]
