@@ -13,12 +13,11 @@ import numpy as np
 from miad.config.sections import Dataset
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
-from miad.core.files import verify
-from miad.core.json_text import read_json
 from miad.core.sound import finite, sound
 from miad.core.unreadable import tally
+from miad.hull.computed import of_elements, read_references
 from miad.io.cif import parse_cif
-from miad.io.download import fetch, is_url
+from miad.io.download import local_copy
 from miad.io.published_data import DATA_SETS, SPLITS
 from miad.io.table_rows import Table
 from miad.machine.parallel import in_order
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from pymatgen.core import Structure
 
 BUILT_IN = "prototypes"
+REFERENCES = "dataset.files.references"
 FEW = 256  # crystals, below which starting processes costs more than it saves
 
 log = logging.getLogger("miad")
@@ -116,11 +116,7 @@ def _local(settings: Dataset, name: str) -> Path:
     if given is None:
         source = DATA_SETS[settings.name][name]
         given, checksum = source.url, checksum or source.checksum
-    if is_url(given):
-        return fetch(given, checksum=checksum, setting=f"dataset.files.{name}")
-    if checksum and Path(given).is_file():
-        verify(Path(given), checksum, remedy=f"Get the file again, or correct dataset.checksums.{name} in config.yaml.")
-    return Path(given)
+    return local_copy(given, checksum, f"dataset.files.{name}")
 
 
 def _read(settings: Dataset) -> dict[str, list[Crystal]]:
@@ -128,7 +124,8 @@ def _read(settings: Dataset) -> dict[str, list[Crystal]]:
     published = DATA_SETS.get(settings.name, {})
     names = [split for split in SPLITS if split in settings.files or split in published]
     tables = {name: Table(_local(settings, name), member=f"{name}.csv") for name in names}
-    references = _references(settings) if settings.energy_column and settings.energy_kind == "formation" else None
+    is_formation = settings.energy_column and settings.energy_kind == "formation"
+    references = read_references(_local(settings, "references"), REFERENCES) if is_formation else None
     reader = _Reader(settings.name, settings.energy_column, settings.energy_frame, references)
     kept = {name: _kept(table, settings) for name, table in tables.items()}
     crystals: dict[str, list[Crystal]] = {split: [] for split in SPLITS}
@@ -136,16 +133,6 @@ def _read(settings: Dataset) -> dict[str, list[Crystal]]:
         for split, crystal in _convert(tables[name], splits, reader, settings.unreadable, settings.bound.max_share):
             crystals[split].append(crystal)
     return crystals
-
-
-def _references(settings: Dataset) -> dict[str, float]:
-    path = _local(settings, "references")
-    energies = read_json(path, "Give the form {element: eV/atom}.")
-    if not isinstance(energies, dict):
-        raise MiadError(f"{path} is not JSON of the form {{element: eV/atom}}. Correct it.")
-    if odd := [element for element, energy in energies.items() if finite(energy) is None]:
-        raise MiadError(f"{path}: the energy of {odd[0]} is no number. Correct it.")
-    return {element: float(energy) for element, energy in energies.items()}
 
 
 def _kept(table: Table, settings: Dataset) -> list[int]:
@@ -231,10 +218,7 @@ class _Reader:
         if self.references is None:
             return energy
         amounts = structure.composition.fractional_composition.get_el_amt_dict()
-        missing = sorted(set(amounts) - set(self.references))
-        if missing:
-            raise MiadError(f"dataset.files.references has no energy of {', '.join(missing)}; add it there")
-        return energy + sum(amount * self.references[element] for element, amount in amounts.items())
+        return energy + of_elements(amounts, self.references, REFERENCES)
 
 
 def _convert(

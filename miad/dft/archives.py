@@ -1,11 +1,11 @@
 """Archives of finished calculations, unpacked within bounds: their size, their number of files, their depth."""
 
+import itertools
 import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -19,30 +19,11 @@ MIN_BYTES = 1 << 30  # what any archive may unpack to
 RATIO = 100  # unpacked over packed bytes beyond that; vasprun.xml has 5 to 20, an archive made to fill disks a thousand
 
 
-@dataclass
-class Unpacked:
-    """Places that hold runs, and the archives that could not be unpacked.
-
-    Attributes:
-        places: the folder itself, if it is one, and one folder per archive.
-        broken: {name of an archive without its ending: why nothing of it is read}.
-    """
-
-    places: list[Path] = field(default_factory=list)
-    broken: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
 class Budget:
     """What an archive, with those inside it, may still unpack to."""
 
-    bytes_left: int
-    files_left: int
-
-    @classmethod
-    def of(cls, archive: Path) -> "Budget":
-        """The budget of an archive that was given."""
-        return cls(max(MIN_BYTES, RATIO * archive.stat().st_size), MAX_FILES)
+    def __init__(self, archive: Path) -> None:
+        self.bytes_left, self.files_left = max(MIN_BYTES, RATIO * archive.stat().st_size), MAX_FILES
 
     def spend(self, num_bytes: int, num_files: int = 0) -> None:
         """Count what was unpacked; a ValueError if it is too much."""
@@ -55,22 +36,26 @@ class Budget:
 
 
 @contextmanager
-def unpacked(path: Path) -> Iterator[Unpacked]:
+def unpacked(path: Path) -> Iterator[tuple[list[Path], dict[str, str]]]:
     """Unpack an archive, or those inside a folder, each into a temporary folder of its own.
+
+    Yields:
+        The places that hold runs: the folder itself, if it is one, and one folder per archive; and of each archive that
+        could not be unpacked, by its name without ending, the reason.
 
     Raises:
         MiadError: the archive that was given is broken, or larger than any set of runs; one of many fails alone.
     """
     with tempfile.TemporaryDirectory(prefix="miad-replay-") as name:
-        found = Unpacked([] if path.is_file() else [path])
+        numbers = itertools.count()  # in the order of the archives, by which runs are sorted
+        places: list[Path] = [] if path.is_file() else [path]
+        broken: dict[str, str] = {}
         archives = [path] if path.is_file() else [one for one in files_in(path) if is_archive(one)]
-        waiting = [
-            (one, PurePosixPath() if path.is_file() else PurePosixPath(one.relative_to(path).parent), 1, Budget.of(one))
-            for one in archives
-        ]
+        top = path.parent if path.is_file() else path
+        waiting = [(one, PurePosixPath(one.relative_to(top).parent), 1, Budget(one)) for one in archives]
         while waiting:
             archive, parent, depth, budget = waiting.pop(0)
-            place, stem = Path(name) / str(len(found.places)), _stem(archive)
+            place, stem = Path(name) / str(next(numbers)), _stem(archive)
             inside = parent / stem  # so that files that lie in no folder there are named by the archive
             (place / inside).mkdir(parents=True)
             try:
@@ -82,15 +67,15 @@ def unpacked(path: Path) -> Iterator[Unpacked]:
                     raise
                 if archive == path:
                     raise MiadError(f"{path} cannot be unpacked ({error}). Get it again, or leave it out.") from error
-                found.broken[stem] = f"{archive.name} cannot be unpacked ({error}); get it again, or leave it out"
+                broken[stem] = f"{archive.name} cannot be unpacked ({error}); get it again, or leave it out"
                 continue
             finally:
                 if archive.is_relative_to(name):
                     archive.unlink()
-            found.places.append(place)
+            places.append(place)
             inner = [one for one in files_in(place) if is_archive(one)]
             waiting += [(one, PurePosixPath(one.relative_to(place).parent), depth + 1, budget) for one in inner]
-        yield found
+        yield places, broken
 
 
 def _stem(archive: Path) -> str:
@@ -150,7 +135,7 @@ def check_size(path: Path) -> None:
 
     if path.suffix.lower() == ".xml":
         return
-    budget = Budget.of(path)
+    budget = Budget(path)
     with zopen(path, mode="rb") as content:
         while block := content.read(1 << 20):
             budget.spend(len(block))

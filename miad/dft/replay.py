@@ -90,11 +90,11 @@ def read_runs(path: Path) -> list[Calculation]:
 def _from_files(path: Path) -> list[Calculation]:
     """The calculations of a folder or an archive."""
     several: list[str] = []
-    with unpacked(path) as content:
-        runs = grouped(content.places)
+    with unpacked(path) as (places, broken):
+        runs = grouped(places)
         found = [_final(name, files, path, several) for name, files in track(sorted(runs.items()), what="runs read")]
-    lost = {name: reason for name, reason in content.broken.items() if name not in runs}
-    for reason in content.broken.values():
+    lost = {name: reason for name, reason in broken.items() if name not in runs}
+    for reason in broken.values():
         log.warning("%s", reason)
     if several:
         log.warning(

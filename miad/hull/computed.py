@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from miad.core.energy_frames import CORRECTED
 from miad.core.errors import MiadError
+from miad.core.json_text import read_json
 from miad.core.sound import finite
 from miad.hull.convex import Entry, formula_of
 from miad.io.json_crystals import symbol
@@ -107,3 +109,28 @@ def _number(record: Mapping[str, Any], key: str) -> float:
     if number is None:
         raise MiadError(f"its {key} '{str(record.get(key))[:40]}' is no number")
     return number
+
+
+def read_references(path: Path, setting: str) -> dict[str, float]:
+    """{element: eV/atom} from JSON of numbers, or of computed entries of the elements; the setting names the file."""
+    records = read_json(path, f"{setting} needs {{element: eV/atom}}.")
+    if not isinstance(records, dict):
+        raise MiadError(f"{path} is no JSON of {{element: eV/atom}}. Correct {setting}.")
+    found = {}
+    for element, value in records.items():
+        try:
+            energy = computed_entry(value, CORRECTED).energy_per_atom if isinstance(value, dict) else finite(value)
+            if energy is None:
+                raise MiadError(f"{value!r:.40} is no energy")
+        except MiadError as error:
+            where = f"{path}, {element}: {error}"
+            raise MiadError(f"{where}; {setting} is JSON of {{element: eV/atom}}. Correct it.") from error
+        found[element] = energy
+    return found
+
+
+def of_elements(shares: Mapping[str, float], references: Mapping[str, float], setting: str) -> float:
+    """Energy of the elements of a composition, eV/atom: total energy less formation energy."""
+    if absent := sorted(set(shares) - set(references)):
+        raise MiadError(f"{setting} has no energy of {', '.join(absent)}; add it there")
+    return sum(share * references[element] for element, share in shares.items())

@@ -1,6 +1,5 @@
 """Sources of reference energies: data set, tables, computed entries, Materials Project's published hull."""
 
-import csv
 import logging
 from collections.abc import Mapping
 from functools import partial
@@ -11,16 +10,17 @@ from miad.config.sections import Hull
 from miad.core.crystal import Crystal
 from miad.core.energy_frames import CORRECTED, FRAMES
 from miad.core.errors import MiadError
-from miad.core.files import DAMAGED, checksum, open_text, verify
+from miad.core.files import checksum
 from miad.core.json_text import read_json
 from miad.core.redact import shown
 from miad.core.sound import finite
-from miad.hull.computed import computed_entry, family, of_one_family
+from miad.hull.computed import computed_entry, family, of_elements, of_one_family, read_references
 from miad.hull.convex import COLUMNS, Entry, HullTable, atom_fractions, lowest_entries, read_table
 from miad.hull.gathering import gathered
 from miad.hull.pickled import read_patched_diagram
 from miad.io import download
 from miad.io.published_data import MP_HULL
+from miad.io.table_rows import Table
 
 log = logging.getLogger("miad")
 
@@ -50,7 +50,7 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
         return from_crystals(settings, crystals)
     if settings.source == MATERIALS_PROJECT:
         return _from_materials_project(settings)
-    path = _local(settings.source, settings.checksum, "hull.source")
+    path = download.local_copy(settings.source, settings.checksum, "hull.source")
     provenance = f"{shown(settings.source)} {settings.checksum or 'sha256:' + checksum(path, 'sha256')}"
     table = from_json(path, settings) if ".json" in Path(settings.source).suffixes else from_csv(path, settings)
     for note in table.notes:
@@ -88,23 +88,20 @@ def from_crystals(settings: Hull, crystals: list[Crystal]) -> HullTable:
 
 def from_csv(path: Path, settings: Hull) -> HullTable:
     """A table of total energies, or of formation energies with `hull.references`."""
-    try:
-        with open_text(path) as text:
-            rows = list(csv.DictReader(text))
-    except DAMAGED as error:
-        raise MiadError(f"{path} is no readable CSV in UTF-8 ({error}). Save it again as that.") from error
-    columns = list(rows[0]) if rows else []
-    if rows and set(COLUMNS) <= set(columns):
+    csv, energies = Table(path, path.name), (*ENERGY_COLUMNS, *FORMATION_COLUMNS)
+    columns = csv.header((*FORMULA_COLUMNS, *energies))
+    if set(COLUMNS) <= set(columns):
         table = read_table(path)
         _agreed_frame(settings, table.energy_frame, str(path))
         return table
     formula = next((column for column in FORMULA_COLUMNS if column in columns), None)
-    energy = next((column for column in (*ENERGY_COLUMNS, *FORMATION_COLUMNS) if column in columns), None)
+    energy = next((column for column in energies if column in columns), None)
     if formula is None or energy is None:
         raise MiadError(
-            f"{path} has the columns {', '.join(columns) or 'none'}; a hull needs a formula"
-            f" ({' or '.join(FORMULA_COLUMNS)}) and an energy ({' or '.join((*ENERGY_COLUMNS, *FORMATION_COLUMNS))})."
+            f"{path} has the columns {', '.join(columns)}; a hull needs a formula ({' or '.join(FORMULA_COLUMNS)}) and"
+            f" an energy ({' or '.join(energies)})."
         )
+    rows = [row for _, row in csv.rows((formula, energy), optional=None)]
     stated = set(filter(None, (row.get("energy_frame") for row in rows)))
     if len(stated) > 1:
         raise MiadError(f"{path} mixes the frames {sorted(stated)}. Keep one of them.")
@@ -121,10 +118,10 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
     def entry(row: dict[str, str]) -> Entry:
         value = finite(row[energy])
         if value is None:
-            raise MiadError(f"its {energy} '{str(row[energy] or '')[:40]}' is no number")
+            raise MiadError(f"its {energy} '{row[energy][:40]}' is no number")
         if references is not None:
-            value += _of_elements(row[formula], references, settings)
-        return Entry(row[formula] or "", value, _identity(row))
+            value += of_elements(_shares(row[formula]), references, "hull.references")
+        return Entry(row[formula], value, _identity(row))
 
     named = [(f"row {line} ({_identity(row) or row[formula]})", row) for line, row in numbered]
     entries, more = gathered(path, named, entry, settings.dataset.bound.max_share)
@@ -135,16 +132,11 @@ def _identity(row: Mapping[str, str]) -> str | None:
     return next((row[column] for column in ID_COLUMNS if row.get(column)), None)
 
 
-def _of_elements(formula: str, references: Mapping[str, float], settings: Hull) -> float:
-    """Energy of the elements of a formula, eV/atom: total energy less formation energy."""
+def _shares(formula: str) -> dict[str, float]:
     try:
-        shares = atom_fractions(formula)
+        return atom_fractions(formula)
     except (TypeError, ValueError) as error:
-        raise MiadError(f"its formula '{str(formula)[:40]}' is none ({str(error)[:80]})") from error
-    absent = sorted(set(shares) - set(references))
-    if absent:
-        raise MiadError(f"{settings.references} lacks {', '.join(absent)}, which it needs")
-    return sum(share * references[symbol] for symbol, share in shares.items())
+        raise MiadError(f"its formula '{formula[:40]}' is none ({str(error)[:80]})") from error
 
 
 def from_json(path: Path, settings: Hull) -> HullTable:
@@ -174,26 +166,9 @@ def _id_of(record: Any) -> str:
 
 
 def _references(settings: Hull) -> dict[str, float]:
-    """{element: eV/atom} from `hull.references`: numbers, or computed entries of the elements."""
-    if settings.references is None:
-        return {}
-    path = _local(settings.references, None, "hull.references")
-    records = read_json(path, "hull.references needs {element: eV/atom}.")
-    if not isinstance(records, dict):
-        raise MiadError(f"{path} is no JSON of {{element: eV/atom}}. Correct hull.references.")
-    return {symbol: _reference(value, f"{path}, {symbol}") for symbol, value in records.items()}
-
-
-def _reference(value: Any, where: str) -> float:
-    """eV/atom of an element: a number, or a computed entry."""
-    try:
-        if isinstance(value, dict):
-            return computed_entry(value, CORRECTED).energy_per_atom
-        if (number := finite(value) if isinstance(value, int | float) else None) is None:
-            raise MiadError(f"{value!r:.40} is no energy")
-        return number
-    except MiadError as error:
-        raise MiadError(f"{where}: {error}; hull.references is JSON of {{element: eV/atom}}. Correct it.") from error
+    """{element: eV/atom} from `hull.references`, if it is given."""
+    given, setting = settings.references, "hull.references"
+    return {} if given is None else read_references(download.local_copy(given, None, setting), setting)
 
 
 def _from_materials_project(settings: Hull) -> HullTable:
@@ -203,21 +178,6 @@ def _from_materials_project(settings: Hull) -> HullTable:
     entries = read_patched_diagram(path, expected)
     source = f"{MATERIALS_PROJECT_URL} {expected}"
     return HullTable("Materials Project 2023-02-07", frame, source, lowest_entries(entries))
-
-
-def _local(source: str, expected: str | None, setting: str) -> Path:
-    """The local copy of a path or URL, verified."""
-    if download.is_url(source):
-        return download.fetch(source, checksum=expected, setting=setting)
-    path = Path(source)
-    if not path.is_file():
-        raise MiadError(
-            f"{setting}: {source} does not exist. Correct it in config.yaml, or the flag of `miad"
-            " evaluate`; it may be a path or a URL."
-        )
-    if expected is not None:
-        verify(path, expected, remedy=f"Correct {setting} or its checksum in config.yaml.")
-    return path
 
 
 def _agreed_frame(settings: Hull, stated: str | None, where: str) -> str:

@@ -99,6 +99,21 @@ def fetch(
     return target
 
 
+def local_copy(source: str, checksum: str | None, setting: str) -> Path:
+    """The local file of a path or URL, verified; a MiadError with the key of config.yaml if there is none."""
+    if is_url(source):
+        return fetch(source, checksum=checksum, setting=setting)
+    path = Path(source)
+    if not path.is_file():
+        raise MiadError(
+            f"{setting}: {source} does not exist or is not a file. Correct it in config.yaml, or the flag of `miad"
+            " evaluate`; it may be a path or a URL."
+        )
+    if checksum is not None:
+        verify(path, checksum, remedy=f"Get the file again, or correct {setting} or its checksum in config.yaml.")
+    return path
+
+
 def _reason(error: Exception) -> str:
     """Reason of a failed request, in few words."""
     if isinstance(error, urllib.error.HTTPError):

@@ -74,7 +74,7 @@ class Table:
                     raise csv.Error("it has more fields than the header; text with a delimiter in it needs quotes")
                 yield row, {column: record.get(column) or "" for column in names}
         if row < 0:
-            raise MiadError(f"{self.path} has a header but no rows. Give a file with crystals.")
+            raise MiadError(f"{self.path} has a header but no rows. Give a whole file.")
 
     def header(self, wanted: Collection[str]) -> list[str]:
         """The names of the columns; the delimiter is told by the `wanted` ones, of which any may be there or not.
@@ -90,7 +90,7 @@ class Table:
 
     def _checked(self, header: Collection[str] | None, columns: Collection[str]) -> Collection[str]:
         if not header:
-            raise MiadError(f"{self.path} is empty. Give a CSV file with a header and a column `cif`.")
+            raise MiadError(f"{self.path} is empty. Give a CSV file with a header.")
         if missing := sorted(set(columns) - set(header)):
             raise MiadError(
                 f"{self.path} has no column {', '.join(missing)}; it has {', '.join(map(str, header))}."

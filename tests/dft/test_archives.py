@@ -33,8 +33,8 @@ def tarred(**members: bytes) -> bytes:
 
 def names(path: Path) -> dict[str, list[str]]:
     """{name of a crystal: text of its runs}."""
-    with unpacked(path) as content:
-        return {name: [one.path.read_text() for one in ones] for name, ones in grouped(content.places).items()}
+    with unpacked(path) as (places, _):
+        return {name: [one.path.read_text() for one in ones] for name, ones in grouped(places).items()}
 
 
 RUN = {"vasprun.xml": b"run"}
@@ -72,9 +72,9 @@ def test_too_deep_is_refused_alone(tmp_path):
     for _ in range(archives.MAX_DEPTH):
         deep = zipped(**{"deeper.zip": deep})
     (tmp_path / "all.zip").write_bytes(zipped(**{"deep.zip": deep, "a/vasprun.xml": b"run"}))
-    with unpacked(tmp_path / "all.zip") as content:
-        assert list(grouped(content.places)) == ["a"]
-        assert "more than 3 deep" in content.broken["deeper"]
+    with unpacked(tmp_path / "all.zip") as (places, broken):
+        assert list(grouped(places)) == ["a"]
+        assert "more than 3 deep" in broken["deeper"]
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
@@ -87,8 +87,8 @@ def test_a_bomb_is_refused_before_it_fills_the_disk(pack, tmp_path, monkeypatch)
     # The budget is that of the outermost archive: each layer packs the layer within by a hundred once more.
     nested = zipped(**{"inner.zip": zipped(**{"a/vasprun.xml": bytes(50_000_000)})})
     (tmp_path / "nested.zip").write_bytes(nested)
-    with unpacked(tmp_path / "nested.zip") as content:
-        assert "more than 100 times" in content.broken["inner"] and not grouped(content.places)
+    with unpacked(tmp_path / "nested.zip") as (places, broken):
+        assert "more than 100 times" in broken["inner"] and not grouped(places)
 
 
 def test_members_that_are_not_read_count_as_well(tmp_path, monkeypatch):
@@ -119,11 +119,20 @@ def test_one_broken_archive_of_many_fails_alone(tmp_path):
     (tmp_path / "a.zip").write_bytes(zipped(**RUN))
     (tmp_path / "b.tar.gz").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "c.zip").write_bytes(b"no zip")
-    with unpacked(tmp_path) as content:
-        assert list(grouped(content.places)) == ["a"]  # nothing of a torn archive: its last stage may be what is torn
-        assert set(content.broken) == {"b", "c"}
+    with unpacked(tmp_path) as (places, broken):
+        assert list(grouped(places)) == ["a"]  # nothing of a torn archive: its last stage may be what is torn
+        assert set(broken) == {"b", "c"}
     with pytest.raises(MiadError, match=r"c\.zip cannot be unpacked"):
         names(tmp_path / "c.zip")
+
+
+def test_nothing_of_a_torn_archive_comes_with_the_next_one(tmp_path):
+    whole = tarred(**{"b/relax_1/vasprun.xml": b"relaxed", "b/static/vasprun.xml": bytes(range(256)) * 4000})
+    (tmp_path / "b.tar.gz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "b.zip").write_bytes(b"no zip")
+    (tmp_path / "c.zip").write_bytes(zipped(**RUN))
+    with unpacked(tmp_path) as (places, broken):
+        assert list(grouped(places)) == ["c"] and set(broken) == {"b"}
 
 
 def test_a_compressed_run_may_not_be_a_bomb(tmp_path, monkeypatch):
@@ -135,4 +144,4 @@ def test_a_compressed_run_may_not_be_a_bomb(tmp_path, monkeypatch):
         check_size(tmp_path / "vasprun.xml.gz")
     (tmp_path / "vasprun.xml").write_bytes(bytes(1_000_000))
     check_size(tmp_path / "vasprun.xml")
-    assert Budget.of(tmp_path / "vasprun.xml").bytes_left == 100_000_000
+    assert Budget(tmp_path / "vasprun.xml").bytes_left == 100_000_000

@@ -42,7 +42,7 @@ def test_csv_of_a_spreadsheet_begins_with_a_mark(tmp_path: Path) -> None:
     path.write_text("reduced_formula,e_total_MP2020_per_atom\nNa,-1.3\n", encoding="utf-8-sig")
     assert energies(table_of(tmp_path, source=str(path))) == {"Na": -1.3}
     path.write_text("reduced_formula,e_total_MP2020_per_atom,by\nNa,-1.3,Müller\n", encoding="latin-1")
-    with pytest.raises(MiadError, match=r"points\.csv is no readable CSV"):
+    with pytest.raises(MiadError, match=r"points\.csv is broken"):
         table_of(tmp_path, source=str(path))
 
 
