@@ -155,11 +155,13 @@ class Crystal:
             raise MiadError(PARTLY)
         if odd := sorted({site.specie.symbol for site in structure if not 0 < site.specie.Z < NUM_SPECIES}):
             raise MiadError(f"it contains {', '.join(odd)}; {KNOWN_ELEMENTS}")
+        with np.errstate(invalid="ignore"):  # what is not finite is told by the gate, miad.core.sound
+            # Twice, because the remainder of a tiny negative number rounds to 1.
+            frac_coords = np.mod(np.mod(structure.frac_coords, 1.0), 1.0)
         return cls(
             crystal_id=crystal_id,
             lattice=np.array(structure.lattice.matrix, dtype=float),
-            # Twice, because the remainder of a tiny negative number rounds to 1.
-            frac_coords=np.mod(np.mod(structure.frac_coords, 1.0), 1.0),
+            frac_coords=frac_coords,
             atomic_numbers=np.array([site.specie.Z for site in structure], dtype=int),
             **known,
         )
