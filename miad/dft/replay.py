@@ -1,6 +1,7 @@
 """The replay step: finished calculations from elsewhere in the place of VASP, as folders, archives or tables."""
 
 import dataclasses
+import json
 import logging
 from collections import Counter
 from dataclasses import dataclass
@@ -182,8 +183,11 @@ def _parse(name: str, file: RunFile, source: Path) -> _Parsed:
 def _from_table(path: Path) -> list[Calculation]:
     """Calculations of ours as JSON lines, or a JSON list of entries, plain or under the key `entries`."""
     with open_text(path) as text:
-        head = text.read(200).lstrip()
-    if head.startswith("{") and '"core_hours"' in head:
+        try:
+            first = json.loads(text.readline())
+        except (ValueError, RecursionError):  # a JSON file of many lines
+            first = None
+    if isinstance(first, dict) and "core_hours" in first:
         return [sound(one) for one in read_calculations(path)]
     content = read_json(path, "Give a list of ComputedStructureEntry.")
     entries = content.get("entries", []) if isinstance(content, dict) else content

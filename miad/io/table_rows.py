@@ -74,7 +74,7 @@ class Table:
                     raise csv.Error("it has more fields than the header; text with a delimiter in it needs quotes")
                 yield row, {column: record.get(column) or "" for column in names}
         if row < 0:
-            raise MiadError(f"{self.path} has a header but no rows. Give a whole file.")
+            raise MiadError(f"{self.path} has no rows, only a header. Give the whole table.")
 
     def header(self, wanted: Collection[str]) -> list[str]:
         """The names of the columns; the delimiter is told by the `wanted` ones, of which any may be there or not.

@@ -52,7 +52,7 @@ def test_the_limit_of_the_csv_module_is_left_as_it_was(tmp_path):
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"cif,material_id\n", "has a header but no rows"),
+        (b"cif,material_id\n", "has no rows, only a header"),
         (b"structure,id\nx,y\n", "has no column cif; it has structure, id"),
         (b"cif\nx\n\xff\xfe\n", "broken after line"),
         (gzip.compress(TEXT.encode() * 1000)[:-20], "broken after line"),
