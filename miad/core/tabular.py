@@ -62,11 +62,8 @@ def read_csv(path: Path, columns: Iterable[str] = ()) -> Rows:
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table without a line end behind it; None is an empty cell."""
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
-
-
-def _escaped(cell: Any) -> str:
-    return "" if cell is None else str(cell).replace("|", "\\|")
+    cells = (["" if cell is None else str(cell).replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
 def interval(rate: Rate, form: str = ".1f") -> str:

@@ -152,7 +152,8 @@ def _of_optimade(record: Mapping[str, Any]) -> "Structure":
 
     Source: OPTIMADE specification 1.2, section "Structures Entries".
     """
-    record = {key: literal(value) if _is_text_of_data(value) else value for key, value in record.items()}
+    texts = {key: value for key, value in record.items() if isinstance(value, str) and value.lstrip()[:1] in ("[", "{")}
+    record = {**record, **{key: literal(text) for key, text in texts.items()}}
     if list(_given(record, "dimension_types", [1, 1, 1])) != [1, 1, 1]:
         raise MiadError(NOT_PERIODIC)
     if odd := INCOMPLETE & set(_given(record, "structure_features", [])):
@@ -168,10 +169,6 @@ def _of_optimade(record: Mapping[str, Any]) -> "Structure":
     lattice = np.array([list(row) for row in record["lattice_vectors"]], dtype=float)
     positions = np.array([list(row) for row in record["cartesian_site_positions"]], dtype=float).reshape(-1, 3)
     return _build(lattice, symbols, positions @ np.linalg.inv(lattice))
-
-
-def _is_text_of_data(value: Any) -> bool:
-    return isinstance(value, str) and value.lstrip()[:1] in ("[", "{")
 
 
 def _given(record: Mapping[str, Any], key: str, default: Any) -> Any:
