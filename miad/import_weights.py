@@ -40,7 +40,7 @@ def run(file: Path, *, out: Path, num_atoms: int = 25, train: Path | None = None
             " --num-atoms 0 --train results/{run}/dataset/train.jsonl.gz (what they were trained on)."
         )
     from miad.model.register import make_network
-    from miad.model.torch_file import read_torch_file
+    from miad.io.torch_file import read_torch_file
 
     weights = rename(find_weights(read_torch_file(file), file), file)
     network = infer_network(weights, file)

@@ -185,17 +185,24 @@ class Unpacked(gzip.GzipFile):
 
     def read1(self, size: int = -1) -> bytes:
         """The next bytes, counted."""
-        block = super().read1(size)
+        return self._counted(super().read1(size))
+
+    def read(self, size: int | None = -1) -> bytes:
+        """So many bytes, or all that is left."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read1(1 << 20), b""))
+        return self._counted(super().read(min(size, self._limit - self._unpacked + 1)))
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """The next line, or its first `size` bytes."""
+        most = self._limit - self._unpacked + 1
+        return self._counted(super().readline(most if size is None or size < 0 else min(size, most)))
+
+    def _counted(self, block: bytes) -> bytes:
         self._unpacked += len(block)
         if self._unpacked > self._limit:
             raise MiadError(f"{self._label} unpacks to more than {self.RATIO} times its size. Refused: no text does.")
         return block
-
-    def read(self, size: int | None = -1) -> bytes:
-        """The same for all that is left."""
-        if size is None or size < 0:
-            return b"".join(iter(lambda: self.read1(1 << 20), b""))
-        return super().read(size)
 
 
 def open_text(path: Path) -> io.TextIOWrapper:
