@@ -63,14 +63,14 @@ def atomic_path(path: Path, keep: Path | None = None) -> Iterator[Path]:
     path = Path(path)
     with _temporary(path, is_folder=False) as temporary:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         # mkstemp makes private files; results are shared with a group as any other file is.
         temporary.chmod(0o666 & ~_umask())
         if keep is not None:
             with contextlib.suppress(FileNotFoundError):
                 path.replace(keep)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -80,12 +80,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     with _temporary(path, is_folder=True) as temporary:
         yield temporary
         for file in temporary.iterdir():
-            _sync(file)
+            sync(file)
         temporary.chmod(0o777 & ~_umask())
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -131,7 +131,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk: also for the other nodes of a cluster."""
     handle = os.open(path, os.O_RDONLY)
     try:

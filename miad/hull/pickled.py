@@ -93,8 +93,8 @@ def read_patched_diagram(path: Path, expected: str) -> list[Entry]:
         return list(_entries(diagram.get("all_entries", "qhull_entries")))
     except _DAMAGED as error:
         raise MiadError(
-            f"{path} is not a pickled PatchedPhaseDiagram that miad can read ({str(error)[:150]}). Give a CSV or JSON of"
-            " entries as hull.source."
+            f"{path} is not a pickled PatchedPhaseDiagram that miad can read ({str(error)[:150]}). Give a CSV or JSON"
+            " of entries as hull.source."
         ) from error
 
 
