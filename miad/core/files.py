@@ -179,9 +179,14 @@ class Unpacked(gzip.GzipFile):
     def __init__(self, path: Path, packed: bytes | None = None) -> None:
         """A file, or the content of one that has no path of its own."""
         self._label = path
-        self._limit = max(self.MOST, self.RATIO * (Path(path).stat().st_size if packed is None else len(packed)))
+        self._limit = self.limit(Path(path).stat().st_size if packed is None else len(packed))
         self._unpacked = 0
         super().__init__(path, "rb", fileobj=None if packed is None else io.BytesIO(packed))
+
+    @classmethod
+    def limit(cls, num_packed: int) -> int:
+        """Bytes that so many packed ones may become, in any format that packs."""
+        return max(cls.MOST, cls.RATIO * num_packed)
 
     def read1(self, size: int = -1) -> bytes:
         """The next bytes, counted."""

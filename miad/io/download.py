@@ -236,14 +236,14 @@ def _attempt(url: str, partial: Path, until: float, *, is_verified: bool) -> Non
             raise _Cut("the server continued at another place; starting afresh")
         start = start if continues else 0
         length = answer.headers.get("Content-Length", "")
-        total = start + int(length) if length.isascii() and length.isdigit() else None
-        if total is None and not answer.chunked and not is_verified:
+        whole = start + int(length) if length.isascii() and length.isdigit() else None
+        if whole is None and not answer.chunked and not is_verified:
             raise MiadError(
                 "the server does not say how long it is: a part of it would pass for the whole. Give its checksum."
             )
-        if total is not None and total > MAX_BYTES:
+        if whole is not None and whole > MAX_BYTES:
             raise MiadError(_TOO_LARGE)
-        _receive(answer, partial, start, total, until)
+        _receive(answer, partial, start, whole, until)
 
 
 def _blocks(answer: http.client.HTTPResponse, until: float) -> Iterator[bytes]:
