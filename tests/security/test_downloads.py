@@ -1,4 +1,4 @@
-"""Promise: a download is whole, bounded and from where it was said to be, or refused; a cache of others serves."""
+"""Promise 5: a download is whole, bounded and from where it was said to be, or refused; a cache of others serves."""
 
 import errno
 import urllib.error

@@ -1,4 +1,4 @@
-"""Promise: a table that miad writes holds no formula that a spreadsheet would run, and is read back as it was."""
+"""Promise 4: a table that miad writes holds no formula that a spreadsheet runs, and is read back as it was."""
 
 import csv
 

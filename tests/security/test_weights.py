@@ -1,4 +1,4 @@
-"""Promise: weights and pickles of others are data. Whoever made them, nothing that they name is imported or called."""
+"""Promise 1, nothing that is read is run: weights and pickles of others are data, whoever made them."""
 
 import copy
 import gzip
