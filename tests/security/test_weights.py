@@ -66,14 +66,24 @@ def object_in_settings(config, call):
     config["outputs"]["energy"]["level"] = torch.nn.Linear(1, 1)
 
 
-@pytest.mark.parametrize("change", [backbone, model, head, trainer, start, object_in_settings])
-def test_a_checkpoint_of_eqv2_names_no_part_but_those_of_eqv2(checkpoint, tmp_path, sprung, change):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (backbone, "its backbone is 'subprocess.run'"),
+        (model, "its model is 'subprocess.run'"),
+        (head, "its head energy is 'subprocess.run'"),
+        (trainer, "its trainer is 'subprocess.run'"),
+        (start, "its finetune_config names another checkpoint"),
+        (object_in_settings, "not JSON serializable"),
+    ],
+)
+def test_a_checkpoint_of_eqv2_names_no_part_but_those_of_eqv2(checkpoint, tmp_path, sprung, change, said):
     hostile = {**checkpoint, "config": copy.deepcopy(checkpoint["config"])}
     change(hostile["config"], {"args": ["mkdir", str(sprung)]})
     torch.save(hostile, tmp_path / "eqv2.pt")
     before = set(os.listdir(tmp_path))
     for given in ({}, {"checksum": "sha256:" + checksum(tmp_path / "eqv2.pt", "sha256")}):
-        with pytest.raises(MiadError, match=r"eqv2\.pt is not a checkpoint of eqV2"):
+        with pytest.raises(MiadError, match=rf"eqv2\.pt is not a checkpoint of eqV2 .*{said}"):
             potential("eqv2", {"checkpoint": str(tmp_path / "eqv2.pt"), **given}).engine("cpu", 1e9)
     assert not sprung.exists() and before == set(os.listdir(tmp_path))
 
