@@ -21,9 +21,7 @@ Named = tuple[str | None, Callable[[], "Structure"]]  # id of a crystal, and its
 MAX_FILE = 500_000_000  # bytes of one file, in a zip too
 LONG_FIELD = 1_000  # characters of text that say nothing of the crystal: SHELXL's reflections are megabytes
 # A text field runs from one line that begins with ; to the next; what looks like a head or a tag in it is text.
-PART = re.compile(
-    r"^;(?s:.*?)^;|^[ \t\ufeff]*data_([^\n]*)|^[^#\n]*?(_atom_site[._])", re.IGNORECASE | re.MULTILINE
-)
+PART = re.compile(r"^;(?s:.*?)^;|^[ \t\ufeff]*data_([^\n]*)|^[^#\n]*?(_atom_site[._])", re.IGNORECASE | re.MULTILINE)
 
 
 def in_file(path: Path) -> Iterator[Named]:
