@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miad.core.errors import MiadError
 from miad.core.sound import fault
 from miad.dft.calculation import Calculation
 
@@ -35,7 +36,8 @@ def sound(calculation: Calculation, stage: str = "replay", *, is_pbe: bool = Fal
         reason = None if is_pbe else foreign(calculation.potcars)
         reason = reason or _fault(calculation)
     except Exception as error:  # what others wrote breaks in as many ways as it can be written; it fails alone
-        reason = f"the entry cannot be read ({type(error).__name__}: {error})"
+        what = str(error) if isinstance(error, MiadError) else f"{type(error).__name__}: {error}"
+        reason = f"the entry cannot be read: {what}"
     if reason is None:
         return calculation
     return dataclasses.replace(calculation, entry=None, failure=f"{stage}: {reason}")

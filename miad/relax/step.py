@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,8 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
     Raises:
         MiadError: the potential is unknown or cannot be loaded, or its weights are absent.
     """
+    # Crystals come and go, of all sizes: memory of a GPU that is mapped page by page loses nothing to gaps.
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     given = read_crystals(crystals)
     if carry_energies(given):
         log.info("all crystals carry energies; they are taken as relaxed")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from miad.machine.os_processes import processes
+from tests.builders.at_work import processes
 from tests.builders.tiny import Project
 
 pytestmark = pytest.mark.chaos
