@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miad.core.errors import MiadError
-from miad.core.sound import fault
+from miad.core.sound import ENERGIES, fault
 from miad.dft.calculation import Calculation
 
 if TYPE_CHECKING:
     from pymatgen.io.vasp.outputs import Vasprun
 
 ENCUT = 520.0  # eV, of MPRelaxSet and MPStaticSet
-ENERGIES = (-30.0, 15.0)  # eV/atom; VASP's of relaxed crystals lie well within, tungsten at −13 is among the lowest
 MAX_CHARGE = 0.01  # electrons per cell; more is no rounding of valences
 MOTIONS = {0: "molecular dynamics", 5: "displaced atoms", 6: "displaced atoms"}  # by IBRION
 # Other functionals than GGA names, dispersion, solvents, pressure (kbar) and fields; pymatgen tells some as a run_type.

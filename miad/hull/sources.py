@@ -98,7 +98,7 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
     energy = next((column for column in (*ENERGY_COLUMNS, *FORMATION_COLUMNS) if column in columns), None)
     if formula is None or energy is None:
         raise MiadError(
-            f"{path} has the columns {', '.join(columns) or 'none'}; a hull needs a formula"
+            f"{path} has the columns {', '.join(columns)}; a hull needs a formula"
             f" ({' or '.join(FORMULA_COLUMNS)}) and an energy ({' or '.join((*ENERGY_COLUMNS, *FORMATION_COLUMNS))})."
         )
     rows = [row for _, row in table.rows([formula, energy], optional=None)]
