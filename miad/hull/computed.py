@@ -1,6 +1,5 @@
 """Computed entries as pymatgen writes them: one functional family, elements without charges, finite energies."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -9,12 +8,12 @@ from miad.core.energy_frames import CORRECTED
 from miad.core.errors import MiadError
 from miad.core.sound import finite
 from miad.hull.convex import Entry, formula_of
-
-SPECIES = re.compile(r"([A-Z][a-z]?)([\d.]*[+-]|[+-][\d.]+)?(,.*)?")  # e.g. Fe, Fe3+, Fe+3, Fe2+,spin=5
+from miad.io.json_crystals import SPECIES
 
 T = TypeVar("T")
 
 GGA = "GGA"  # PBE with and without U, which MP2020's corrections reconcile
+RUN_TYPES = ("run_type", "energy_type", "functional")  # names of VASP's, Materials Project's and LeMat's records
 SAME_FAMILY = {"": GGA, "PBE": GGA, "PE": GGA}  # a record that does not say is taken for GGA
 
 
@@ -80,8 +79,12 @@ def family(record: Any) -> str:
     if not isinstance(record, Mapping):
         return GGA  # what is no record is refused where it is read
     places = (record.get("parameters"), record.get("data"), record)
-    given = next((place["run_type"] for place in places if isinstance(place, Mapping) and place.get("run_type")), "")
+    given = next((value for place in places for name in RUN_TYPES if (value := _value(place, name))), "")
     return _plain(str(given.get("value", "") if isinstance(given, Mapping) else given))  # emmet's RunType is a mapping
+
+
+def _value(place: Any, name: str) -> Any:
+    return place.get(name) if isinstance(place, Mapping) else None
 
 
 def _plain(run_type: str) -> str:

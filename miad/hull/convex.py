@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from miad.core.crystal import Crystal
+from miad.core.crystal import MAX_NUMBER, Crystal
 from miad.core.errors import MiadError
 from miad.core.files import text_lines
 from miad.core.tabular import as_written, write_csv
@@ -169,11 +169,11 @@ def checked(entry: Entry) -> Entry:
     """The entry with its reduced formula: the gate for every reference energy, whatever file it is from.
 
     Raises:
-        MiadError: no formula of elements, or an energy that is no finite number; the message is a reason.
+        MiadError: no formula of elements, or no finite energy below MAX_NUMBER; the message is a reason.
     """
     formula = _reduced(entry.formula)
-    if not math.isfinite(entry.energy_per_atom):
-        raise MiadError(f"its energy is {entry.energy_per_atom}, no finite number")
+    if not abs(entry.energy_per_atom) <= MAX_NUMBER:
+        raise MiadError(f"its energy is {entry.energy_per_atom}, no finite number below {MAX_NUMBER:g}")
     return Entry(formula, entry.energy_per_atom, entry.entry_id)
 
 
@@ -182,6 +182,8 @@ def _reduced(formula: str) -> str:
     """The reduced formula of a formula; a MiadError if it is none of plain elements."""
     from pymatgen.core import Composition, Element
 
+    if re.search(r"\.\s*\d*\s*H2O$", formula):  # pymatgen reads CuSO4.5H2O as CuS(O4.5)H2O
+        raise MiadError(f"its formula '{formula[:40]}' seems to be of a hydrate; write CuSO4(H2O)5 for CuSO4.5H2O")
     try:
         composition = Composition(formula)
         reduced = composition.reduced_formula

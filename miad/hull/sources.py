@@ -1,9 +1,7 @@
 """Sources of reference energies: data set, tables, computed entries, Materials Project's published hull."""
 
-import csv
 import json
 import logging
-import zlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -21,6 +19,7 @@ from miad.hull.convex import COLUMNS, Entry, HullTable, atom_fractions, lowest_e
 from miad.hull.gathering import gathered
 from miad.hull.pickled import read_patched_diagram
 from miad.io import download
+from miad.io.csv_rows import Table
 from miad.io.published_data import MP_HULL
 
 log = logging.getLogger("miad")
@@ -29,7 +28,7 @@ log = logging.getLogger("miad")
 MATERIALS_PROJECT = "mp-2023-02-07"
 MATERIALS_PROJECT_URL, MATERIALS_PROJECT_CHECKSUM = MP_HULL.url, MP_HULL.checksum
 
-FORMULA_COLUMNS = ("reduced_formula", "formula", "composition", "pretty_formula")
+FORMULA_COLUMNS = ("reduced_formula", "formula", "composition", "pretty_formula", "formula_pretty")
 ID_COLUMNS = ("entry_id", "material_id")
 # Column of energies: the frame that its name states, or None if the name states none.
 ENERGY_COLUMNS = {
@@ -89,18 +88,12 @@ def from_crystals(settings: Hull, crystals: list[Crystal]) -> HullTable:
 
 def from_csv(path: Path, settings: Hull) -> HullTable:
     """A table of total energies, or of formation energies with `hull.references`."""
-    try:
-        with open_text(path) as text:
-            rows = list(csv.DictReader(text))
-    except (csv.Error, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
-        raise MiadError(f"{path} is no readable CSV in UTF-8 ({error}). Save it again as that.") from error
-    if not rows:
-        raise MiadError(f"{path} has no rows. Give a table with formulas and energies.")
-    columns = list(rows[0])
+    table = Table(path, path.name)
+    columns = table.header([*FORMULA_COLUMNS, *ENERGY_COLUMNS, *FORMATION_COLUMNS])
     if set(COLUMNS) <= set(columns):
-        table = read_table(path)
-        _agreed_frame(settings, table.energy_frame, str(path))
-        return table
+        ours = read_table(path)
+        _agreed_frame(settings, ours.energy_frame, str(path))
+        return ours
     formula = next((column for column in FORMULA_COLUMNS if column in columns), None)
     energy = next((column for column in (*ENERGY_COLUMNS, *FORMATION_COLUMNS) if column in columns), None)
     if formula is None or energy is None:
@@ -108,6 +101,7 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
             f"{path} has the columns {', '.join(columns)}; a hull needs a formula"
             f" ({' or '.join(FORMULA_COLUMNS)}) and an energy ({' or '.join((*ENERGY_COLUMNS, *FORMATION_COLUMNS))})."
         )
+    rows = [row for _, row in table.rows([formula, energy], optional=None)]
     stated = set(filter(None, (row.get("energy_frame") for row in rows)))
     if len(stated) > 1:
         raise MiadError(f"{path} mixes the frames {sorted(stated)}. Keep one of them.")
@@ -124,10 +118,10 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
     def entry(row: dict[str, str]) -> Entry:
         value = finite(row[energy])
         if value is None:
-            raise MiadError(f"its {energy} '{str(row[energy] or '')[:40]}' is no number")
+            raise MiadError(f"its {energy} '{row[energy][:40]}' is no number")
         if references is not None:
             value += _of_elements(row[formula], references, settings)
-        return Entry(row[formula] or "", value, _identity(row))
+        return Entry(row[formula], value, _identity(row))
 
     named = [(f"row {line} ({_identity(row) or row[formula]})", row) for line, row in numbered]
     entries, more = gathered(path, named, entry, settings.dataset.bound.max_share)

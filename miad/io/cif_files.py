@@ -20,9 +20,9 @@ Named = tuple[str | None, Callable[[], "Structure"]]  # id of a crystal, and its
 
 MAX_FILE = 500_000_000  # bytes of one file, in a zip too
 MAX_FILES = 1_000_000  # of a zip
-# A text field runs from one line that begins with ; to the next; what looks like a head in it is text.
-FIELD_OR_HEAD = re.compile(r"^;(?s:.*?)^;|^[ \t\ufeff]*data_([^\n]*)", re.IGNORECASE | re.MULTILINE)
-ATOM_SITES = re.compile(r"_atom_site[._]", re.IGNORECASE)
+LONG_FIELD = 1_000  # characters of text that say nothing of the crystal: SHELXL's reflections are megabytes
+# A text field runs from one line that begins with ; to the next; what looks like a head or a tag in it is text.
+PART = re.compile(r"^;(?s:.*?)^;|^[ \t\ufeff]*data_([^\n]*)|^[^#\n]*?(_atom_site[._])", re.IGNORECASE | re.MULTILINE)
 
 
 def in_file(path: Path) -> Iterator[Named]:
@@ -113,18 +113,25 @@ def _blocks(content: str, stem: str) -> Iterator[Named]:
     if "\r" in content:
         content = content.replace("\r\n", "\n").replace("\r", "\n")
     # No list of lines: a few bytes of a zip that unpack to nothing but short lines would fill the memory thirtyfold.
-    found = (one for one in FIELD_OR_HEAD.finditer(content) if one[1] is not None)
-    heads = [(one.start(), one[1].strip()) for one in found]
+    heads: list[tuple[int, str]] = []
+    sited = set()  # starts of blocks that list sites
+    for part in PART.finditer(content):
+        if part[1] is not None:
+            heads.append((part.start(), part[1].strip()))
+        if heads and (part[2] or (part[1] and "_atom_site" in part[1].lower())):
+            sited.add(heads[-1][0])
     if len(heads) <= 1:
         yield stem, _reader(content)
         return
     blocks = [(start, end, name) for (start, name), (end, _) in itertools.pairwise([*heads, (len(content), "")])]
     # A block of journal or data base (data_global) is no crystal that failed, where others hold the crystals.
-    blocks = [block for block in blocks if ATOM_SITES.search(content, *block[:2])] or blocks
+    blocks = [block for block in blocks if block[0] in sited] or blocks
     for start, end, name in blocks:
         yield (name or None) if len(blocks) > 1 else stem, _reader(content[start:end])
 
 
 def _reader(text: str) -> Callable[[], "Structure"]:
-    """What reads a text; one that is refused for its size is not kept until then."""
+    """What reads a text; one that is refused for its size, its long text fields aside, is not kept until then."""
+    if len(text) > MAX_CIF:
+        text = PART.sub(lambda part: part[0] if len(part[0]) < LONG_FIELD or part[0][0] != ";" else ";\n;", text)
     return partial(parse_cif, text) if len(text) <= MAX_CIF else partial(refuse, too_large(text))

@@ -82,7 +82,7 @@ class Table:
         finally:
             csv.field_size_limit(before)
         if row < 0:
-            raise MiadError(f"{self.path} has a header but no rows. Give a file with crystals.")
+            raise MiadError(f"{self.path} has a header but no rows. Give a file with rows.")
 
     def header(self, wanted: Collection[str]) -> list[str]:
         """The names of the columns; the delimiter is told by the `wanted` ones, of which any may be there or not.
@@ -95,7 +95,7 @@ class Table:
             with self._open() as text:
                 header = list(self._checked(_reader(text, wanted).fieldnames, ()))
         except _BROKEN as error:
-            raise MiadError(f"{self.path} cannot be read ({type(error).__name__}: {error}). Get it again.") from error
+            raise MiadError(f"{self.path} is no readable CSV in UTF-8 ({error}). Save it as that.") from error
         finally:
             csv.field_size_limit(before)
         if twice := sorted(name for name, count in Counter(map(str.lower, header)).items() if name and count > 1):
@@ -104,7 +104,7 @@ class Table:
 
     def _checked(self, header: Collection[str] | None, columns: Collection[str]) -> Collection[str]:
         if not header:
-            raise MiadError(f"{self.path} is empty. Give a CSV file with a header and a column `cif`.")
+            raise MiadError(f"{self.path} is empty. Give a CSV file with a header.")
         if missing := sorted(set(columns) - set(header)):
             raise MiadError(
                 f"{self.path} has no column {', '.join(missing)}; it has {', '.join(map(str, header))}."
