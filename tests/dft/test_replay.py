@@ -306,7 +306,8 @@ def test_odd_lines_of_calculations_fail_alone(tmp_path):
 @pytest.mark.parametrize("name", ["../../precious", "/etc/x", "", "a b"])
 def test_names_of_entries_stay_names(name, tmp_path):
     (tmp_path / "in").mkdir()
-    gga = entry(entry_id="b", parameters={"run_type": "GGA"})
+    titles = ["PAW_PBE Na_pv 19Sep2006", "PAW_PBE Cl 06Sep2000"]
+    gga = entry(entry_id="b", parameters={"run_type": "GGA", "potcar_symbols": titles})
     path = table(tmp_path / "in", gga, {**gga, "data": {"crystal_id": name or " "}})
     run(path, crystals=tmp_path / "in" / "out.jsonl")
     assert sorted(one.name for one in tmp_path.rglob("*")) == ["entries.json", "in", "out.jsonl"]
