@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 ENCUT = 520.0  # eV, of MPRelaxSet and MPStaticSet
 MAX_CHARGE = 0.01  # electrons per cell; more is no rounding of valences
+MOTIONS = {0: "molecular dynamics", 5: "displaced atoms", 6: "displaced atoms"}  # by IBRION
+# Other functionals than GGA names, dispersion, solvents, pressure (kbar) and fields; pymatgen tells some as a run_type.
+OTHER_PHYSICS = ("METAGGA", "LHFCALC", "LUSE_VDW", "IVDW", "LSOL", "PSTRESS", "EFIELD")
+NOT_SET = ("", "NONE", "0", "0.0", "F", "FALSE")
 NO_STEP = "it has no ionic step; give a run that is finished"
 _ATOM_TYPES = re.compile(rb"<array name=\"atomtypes\"\s*>(.*?)</array>", re.DOTALL)
 _ROW, _CELL = re.compile(rb"<rc>(.*?)</rc>", re.DOTALL), re.compile(rb"<c>(.*?)</c>", re.DOTALL)
@@ -73,8 +77,11 @@ def refusal(run: "Vasprun", path: Path) -> str | None:
         return "it does not name its POTCARs; give the file as VASP wrote it"
     if setting("ML_LMLFF"):
         return "ML_LMLFF: energies of a machine-learned force field; calculate it without"
-    if setting("IBRION") == 0 and (setting("NSW") or 0) > 0:
-        return "IBRION = 0: molecular dynamics; give a relaxation or a static run"
+    if setting("IBRION") in MOTIONS and (setting("NSW") or 0) > 0:
+        return f"IBRION = {setting('IBRION')}: {MOTIONS[setting('IBRION')]}; give a relaxation or a static run"
+    for key in OTHER_PHYSICS:
+        if str(setting(key) or "").strip("- ").upper() not in NOT_SET:
+            return f"{key} = {setting(key)}: not plain PBE at no pressure and in no field; calculate it without"
     if not is_self_consistent(run):
         return f"ICHARG = {setting('ICHARG')}: not self-consistent; give the run whose charge density it took"
     if setting("LSORBIT") or setting("LNONCOLLINEAR"):

@@ -15,6 +15,7 @@ from miad.io.json_crystals import symbol
 T = TypeVar("T")
 
 GGA = "GGA"  # PBE with and without U, which MP2020's corrections reconcile
+RUN_TYPES = ("run_type", "energy_type", "functional")  # names of VASP's, Materials Project's and LeMat's records
 SAME_FAMILY = {"": GGA, "PBE": GGA, "PE": GGA}  # a record that does not say is taken for GGA
 
 
@@ -80,8 +81,12 @@ def family(record: Any) -> str:
     if not isinstance(record, Mapping):
         return GGA  # what is no record is refused where it is read
     places = (record.get("parameters"), record.get("data"), record)
-    given = next((place["run_type"] for place in places if isinstance(place, Mapping) and place.get("run_type")), "")
+    given = next((value for place in places for name in RUN_TYPES if (value := _value(place, name))), "")
     return _plain(str(given.get("value", "") if isinstance(given, Mapping) else given))  # emmet's RunType is a mapping
+
+
+def _value(place: Any, name: str) -> Any:
+    return place.get(name) if isinstance(place, Mapping) else None
 
 
 def _plain(run_type: str) -> str:

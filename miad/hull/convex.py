@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from miad.core.crystal import Crystal
+from miad.core.crystal import MAX_NUMBER, Crystal
 from miad.core.errors import MiadError
 from miad.core.files import text_lines
-from miad.core.tabular import write_csv
+from miad.core.tabular import as_written, write_csv
 
 COLUMNS = ("formula", "num_atoms", "energy_per_atom", "entry_id", "energy_frame", "hull", "source")
 ROUND_OFF = 1e-8  # eV/atom; closer to the hull than this is on it, or the sign of nothing would decide what is stable
@@ -169,11 +169,11 @@ def checked(entry: Entry) -> Entry:
     """The entry with its reduced formula: the gate for every reference energy, whatever file it is from.
 
     Raises:
-        MiadError: no formula of elements, or an energy that is no finite number; the message is a reason.
+        MiadError: no formula of elements, or no finite energy below MAX_NUMBER; the message is a reason.
     """
     formula = _reduced(entry.formula)
-    if not math.isfinite(entry.energy_per_atom):
-        raise MiadError(f"its energy is {entry.energy_per_atom}, no finite number")
+    if not abs(entry.energy_per_atom) <= MAX_NUMBER:
+        raise MiadError(f"its energy is {entry.energy_per_atom}, no finite number below {MAX_NUMBER:g}")
     return Entry(formula, entry.energy_per_atom, entry.entry_id)
 
 
@@ -182,6 +182,8 @@ def _reduced(formula: str) -> str:
     """The reduced formula of a formula; a MiadError if it is none of plain elements."""
     from pymatgen.core import Composition, Element
 
+    if re.search(r"\.\s*\d*\s*H2O$", formula):  # pymatgen reads CuSO4.5H2O as CuS(O4.5)H2O
+        raise MiadError(f"its formula '{formula[:40]}' seems to be of a hydrate; write CuSO4(H2O)5 for CuSO4.5H2O")
     try:
         composition = Composition(formula)
         reduced = composition.reduced_formula
@@ -212,7 +214,8 @@ def read_table(path: Path) -> HullTable:
         MiadError: not such a table, an empty one, or one that mixes frames.
     """
     try:
-        rows = list(csv.DictReader(line for _, line in text_lines(path)))
+        table = csv.DictReader(line for _, line in text_lines(path))
+        rows = [{name: as_written(cell) or "" for name, cell in row.items() if name in COLUMNS} for row in table]
     except csv.Error as error:
         raise MiadError(f"{path} is no readable CSV ({error}). Rerun `miad hull`.") from error
     if not rows or not set(COLUMNS) <= set(rows[0]):

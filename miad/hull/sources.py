@@ -28,7 +28,7 @@ log = logging.getLogger("miad")
 MATERIALS_PROJECT = "mp-2023-02-07"
 MATERIALS_PROJECT_URL, MATERIALS_PROJECT_CHECKSUM = MP_HULL.url, MP_HULL.checksum
 
-FORMULA_COLUMNS = ("reduced_formula", "formula", "composition", "pretty_formula")
+FORMULA_COLUMNS = ("reduced_formula", "formula", "composition", "pretty_formula", "formula_pretty")
 ID_COLUMNS = ("entry_id", "material_id")
 # Column of energies: the frame that its name states, or None if the name states none.
 ENERGY_COLUMNS = {
@@ -91,9 +91,9 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
     csv, energies = Table(path, path.name), (*ENERGY_COLUMNS, *FORMATION_COLUMNS)
     columns = csv.header((*FORMULA_COLUMNS, *energies))
     if set(COLUMNS) <= set(columns):
-        table = read_table(path)
-        _agreed_frame(settings, table.energy_frame, str(path))
-        return table
+        ours = read_table(path)
+        _agreed_frame(settings, ours.energy_frame, str(path))
+        return ours
     formula = next((column for column in FORMULA_COLUMNS if column in columns), None)
     energy = next((column for column in energies if column in columns), None)
     if formula is None or energy is None:

@@ -21,9 +21,11 @@ MIN_THICKNESS, MAX_LENGTH = 0.01, 1e6  # Å, of a cell
 CELL = (*(f"_cell_length_{one}" for one in "abc"), *(f"_cell_angle_{one}" for one in ("alpha", "beta", "gamma")))
 
 DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63\uff0d", "-"))
-# An element, and the charge or number behind it: Cs1+, O2-, Fe3. A label goes on as it likes, but names one element.
-TYPE_SYMBOL = re.compile(r"([A-Za-z]+)\d*(?:\.\d+)?[+-]?\d*")
-LABEL = re.compile(r"([A-Za-z]+)(?:[^A-Za-z,/+][^,/+]*|[+-]\d*)?")
+# An element, and the charge or number behind it: Cs1+, O2-, Fe3, and pymatgen's Fe3+,spin=5. A label goes on as it
+# likes, but names one element.
+TYPE_SYMBOL = re.compile(r"([A-Za-z]+)\d*(?:\.\d+)?[+-]?\d*(?:,spin=-?[\d.]+)?")
+LABEL = re.compile(r"([A-Za-z]+)(?:[^A-Za-z,/+][^,/+]*\+?|[+-]\d*)?")
+SITE_OF_MINERAL = re.compile(r"([A-Z][a-z]?)[A-GI-Z][A-Za-z]*")  # MgM1, OBo; OH is none
 HEAD_WITH_SPACES = re.compile(r"^([ \t]*data_)\S*[ \t]+(?!_|loop_|#)\S.*$", re.IGNORECASE | re.MULTILINE)
 PLACE = re.compile(r"^string:(\d+):\d+(\(\d+\))?: ")  # in gemmi's messages: line, column and byte
 FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d*)?|\.\d+)?\s*)+")
@@ -154,7 +156,9 @@ def _is_occupied(values: Values, num_sites: int) -> list[bool]:
         raise MiadError(PARTLY)
     if not any(occupancy):
         raise MiadError("it has no atoms: all its sites are empty")
-    return [one > 0 for one in occupancy]
+    flags = values.get("_atom_site_calc_flag", ())
+    is_dummy = [one == "dum" for one in flags] if len(flags) == num_sites else [False] * num_sites
+    return [one > 0 and not dummy for one, dummy in zip(occupancy, is_dummy, strict=True)]
 
 
 def _element(symbol: str, label: str, formula: dict[int, float]) -> int:
@@ -162,7 +166,9 @@ def _element(symbol: str, label: str, formula: dict[int, float]) -> int:
     text = symbol or label
     found = (TYPE_SYMBOL if symbol else LABEL).fullmatch(text) if len(text) <= MAX_SYMBOL else None
     letters = found[1] if found else text[:20]
-    number, is_clear = _atomic_number(letters) if found else (0, True)
+    number, is_clear = (0, True)
+    if found:
+        number, is_clear = _atomic_number(letters) if symbol else _of_label(label, letters, formula)
     if number and not is_clear and number not in formula:
         raise MiadError(f"its site {label[:20]} may be one element or two; write {letters.capitalize()} if it is one")
     if not number:
@@ -170,6 +176,21 @@ def _element(symbol: str, label: str, formula: dict[int, float]) -> int:
     if number >= NUM_SPECIES:
         raise MiadError(f"it contains {letters.capitalize()}; {KNOWN_ELEMENTS}")
     return number
+
+
+def _of_label(label: str, letters: str, formula: dict[int, float]) -> tuple[int, bool]:
+    """The same as `_atomic_number` for a label without a type, the letters before its first number.
+
+    Minerals have Mg on the site M1 as MgM1, which the formula confirms, and T1 without an element. Fe0.5Ni0.5 and H2O
+    are several.
+    """
+    number, is_clear = _atomic_number(letters)
+    if not number and (site := SITE_OF_MINERAL.fullmatch(letters)):
+        number = _atomic_number(site[1])[0]
+        return (number if number in formula else 0), True
+    parts = set(re.findall(r"[A-Z][a-z]?", label)) if FORMULA.fullmatch(label) else set()
+    is_mixed = len(parts) > 1 and all(_atomic_number(part)[0] for part in parts)
+    return number, is_clear and letters != "T" and not is_mixed
 
 
 @functools.lru_cache(maxsize=1000)

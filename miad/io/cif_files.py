@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 Named = tuple[str | None, Callable[[], "Structure"]]  # id of a crystal, and its reader, or `refuse`
 
 MAX_FILE = 500_000_000  # bytes of one file, in a zip too
-# A text field runs from one line that begins with ; to the next; what looks like a head in it is text.
-FIELD_OR_HEAD = re.compile(r"^;(?s:.*?)^;|^[ \t\ufeff]*data_([^\n]*)", re.IGNORECASE | re.MULTILINE)
-ATOM_SITES = re.compile(r"_atom_site[._]", re.IGNORECASE)
+MAX_FILES = 1_000_000  # of a zip
+LONG_FIELD = 1_000  # characters of text that say nothing of the crystal: SHELXL's reflections are megabytes
+# A text field runs from one line that begins with ; to the next; what looks like a head or a tag in it is text.
+PART = re.compile(r"^;(?s:.*?)^;|^[ \t\ufeff]*data_([^\n]*)|^[^#\n]*?(_atom_site[._])", re.IGNORECASE | re.MULTILINE)
 
 
 def in_file(path: Path) -> Iterator[Named]:
@@ -63,13 +64,26 @@ def in_zip(path: Path) -> Iterator[Named]:
     except (zipfile.BadZipFile, OSError) as error:
         raise MiadError(f"{path} is not a zip file ({error}). Get it again, or give the folder.") from error
     with archive:
-        for info in sorted(archive.infolist(), key=lambda info: info.filename):
+        infos = sorted(archive.infolist(), key=lambda info: info.filename)
+        if len(infos) > MAX_FILES:
+            raise MiadError(
+                f"{path} holds {len(infos):,} files; more than {MAX_FILES:,} are refused unread. Divide it."
+            )
+        left = Unpacked.limit(path.stat().st_size)
+        for info in infos:
             place = PurePosixPath(info.filename)
-            if _is_cif(place):
-                try:
-                    yield from _blocks(_unpacked(archive, info), _stem(place.name))
-                except MiadError as error:
-                    yield _stem(place.name), partial(refuse, str(error))
+            if not _is_cif(place):
+                continue
+            try:
+                content = _unpacked(archive, info)
+            except MiadError as error:
+                left -= min(info.file_size, MAX_FILE)
+                yield _stem(place.name), partial(refuse, str(error))
+                continue
+            left -= max(info.file_size, len(content))
+            if left < 0:
+                raise MiadError(f"{path} unpacks to more than {Unpacked.RATIO} times its size. Refused: no CIFs do.")
+            yield from _blocks(content, _stem(place.name))
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
@@ -97,18 +111,25 @@ def _blocks(content: str, stem: str) -> Iterator[Named]:
     if "\r" in content:
         content = content.replace("\r\n", "\n").replace("\r", "\n")
     # No list of lines: a few bytes of a zip that unpack to nothing but short lines would fill the memory thirtyfold.
-    found = (one for one in FIELD_OR_HEAD.finditer(content) if one[1] is not None)
-    heads = [(one.start(), one[1].strip()) for one in found]
+    heads: list[tuple[int, str]] = []
+    sited = set()  # starts of blocks that list sites
+    for part in PART.finditer(content):
+        if part[1] is not None:
+            heads.append((part.start(), part[1].strip()))
+        if heads and (part[2] or (part[1] and "_atom_site" in part[1].lower())):
+            sited.add(heads[-1][0])
     if len(heads) <= 1:
         yield stem, _reader(content)
         return
     blocks = [(start, end, name) for (start, name), (end, _) in itertools.pairwise([*heads, (len(content), "")])]
     # A block of journal or data base (data_global) is no crystal that failed, where others hold the crystals.
-    blocks = [block for block in blocks if ATOM_SITES.search(content, *block[:2])] or blocks
+    blocks = [block for block in blocks if block[0] in sited] or blocks
     for start, end, name in blocks:
         yield (name or None) if len(blocks) > 1 else stem, _reader(content[start:end])
 
 
 def _reader(text: str) -> Callable[[], "Structure"]:
-    """What reads a text; one that is refused for its size is not kept until then."""
+    """What reads a text; one that is refused for its size, its long text fields aside, is not kept until then."""
+    if len(text) > MAX_CIF:
+        text = PART.sub(lambda part: part[0] if len(part[0]) < LONG_FIELD or part[0][0] != ";" else ";\n;", text)
     return partial(parse_cif, text) if len(text) <= MAX_CIF else partial(refuse, too_large(text))

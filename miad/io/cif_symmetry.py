@@ -47,6 +47,8 @@ def settings(values: Values, metric: np.ndarray) -> list[np.ndarray]:
         return _fitting([_magnetic(values)], metric, "its magnetic space group")
     if len(listed) > MAX_OPERATIONS:
         raise MiadError(_TOO_MANY.format(len(listed)))
+    if not (hall or names or numbers or listed) and (odd := _other_symmetry(values)):
+        raise MiadError(f"its symmetry is told by {odd} only; name its space group, or list its symmetry operations")
     is_one = all(_plain(one) in ("p1", "1") for one in hall + names + numbers)
     if is_one and all(_plain(one) == "x,y,z" for one in listed):
         return [np.eye(4)[None]]
@@ -71,6 +73,12 @@ def settings(values: Values, metric: np.ndarray) -> list[np.ndarray]:
     groups = by_name[0] if by_name else _origins(by_number[0])
     groups = [one for one in groups if all(one in other for other in by_name)]
     return _fitting([_matrices(one.operations()) for one in groups], metric, f"its space group {named[:80]}")
+
+
+def _other_symmetry(values: Values) -> str | None:
+    """A tag that says something of symmetry other than that there is none."""
+    tags = (tag for tag in values if tag.startswith(("_space_group_", "_symmetry_")))
+    return next((tag for tag in tags if any(one.lower() != "triclinic" for one in _column(values, tag))), None)
 
 
 def _given(values: Values, tags: Iterable[str]) -> list[str]:

@@ -154,15 +154,19 @@ def _of_optimade(record: Mapping[str, Any]) -> "Structure":
     """
     texts = {key: value for key, value in record.items() if isinstance(value, str) and value.lstrip()[:1] in ("[", "{")}
     record = {**record, **{key: literal(text) for key, text in texts.items()}}
-    if list(_given(record, "dimension_types", [1, 1, 1])) != [1, 1, 1]:
+    is_crystal = list(_given(record, "dimension_types", [1, 1, 1])) == [1, 1, 1]
+    if not is_crystal or str(_given(record, "nperiodic_dimensions", 3)) not in ("3", "3.0", "nan", ""):
         raise MiadError(NOT_PERIODIC)
-    if odd := INCOMPLETE & set(_given(record, "structure_features", [])):
+    odd = INCOMPLETE & set(_given(record, "structure_features", []))
+    if odd := odd | ({"assemblies"} if len(_given(record, "assemblies", [])) else set()):
         raise MiadError(PARTLY if odd & {"disorder", "assemblies"} else f"it has {', '.join(sorted(odd))} (OPTIMADE)")
     elements = {}
     for one in _given(record, "species", []):
         names, shares = one["chemical_symbols"], one.get("concentration")
         if len(names) != 1 or (shares is not None and abs(float(shares[0]) - 1) > 1e-6):
             raise MiadError(PARTLY)
+        if one.get("attached"):
+            raise MiadError("it has site_attachments (OPTIMADE)")
         elements[one["name"]] = symbol(names[0])
     at_sites = record["species_at_sites"]
     symbols = [elements[name] if name in elements else symbol(name) for name in at_sites]

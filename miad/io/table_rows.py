@@ -13,10 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from miad.core.errors import MiadError
-from miad.core.files import DAMAGED, is_hidden, open_text, refuse_stand_in
+from miad.core.files import DAMAGED, Unpacked, is_hidden, open_text, refuse_stand_in
 
 MAX_FIELD = 1 << 24  # characters; a longer field is a quote that was never closed
-MAX_MEMBER = 16 << 30  # bytes of an unpacked member of a zip
 BEYOND = "\0beyond the header"  # key of the fields that a row has too many
 DELIMITERS = ",;\t|"
 BATCH = 256  # rows of a Parquet file in memory at a time
@@ -130,8 +129,9 @@ class Table:
         if len(found) != 1:
             names = ", ".join(info.filename for info in files[:10])
             raise MiadError(f"{self.path} holds {len(found)} files named {self.member}, expected one; it has {names}.")
-        if found[0].file_size > MAX_MEMBER:
-            raise MiadError(f"{self.path}: {self.member} unpacks to more than {MAX_MEMBER >> 30} GiB. Refused.")
+        if found[0].file_size > Unpacked.limit(self.path.stat().st_size):
+            said = f"{self.member} unpacks to more than {Unpacked.RATIO} times its size"
+            raise MiadError(f"{self.path}: {said}. Refused: no table does.")
         return found[0]
 
 
@@ -155,6 +155,11 @@ def _parquet(path: Path) -> Any:
 
     refuse_stand_in(path)
     try:
-        return pyarrow.parquet.ParquetFile(path)
+        file = pyarrow.parquet.ParquetFile(path)
     except (OSError, ValueError, NotImplementedError) as error:
         raise MiadError(f"{path} is no Parquet file, or torn ({str(error)[:150]}). Get it again.") from error
+    # A value that repeats is stored once, so that rows are bounded apart from bytes.
+    groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
+    if max(file.metadata.num_rows, sum(one.total_byte_size for one in groups)) > Unpacked.limit(path.stat().st_size):
+        raise MiadError(f"{path} unpacks to more than {Unpacked.RATIO} times its size. Refused: no table does.")
+    return file

@@ -13,7 +13,7 @@ from miad.core.errors import MiadError
 if TYPE_CHECKING:
     from pymatgen.core import Structure
 
-OCCUPANCIES = ("occupancy", "occupancies")
+OCCUPANCIES = ("occupancy", "occupancies", "occ", "occu")
 
 
 def parse_frame(text: str) -> "Structure":
@@ -30,6 +30,8 @@ def parse_frame(text: str) -> "Structure":
         atoms: Any = read(io.StringIO(_with_hydrogen(text)), format="extxyz")
         if not all(atoms.pbc):
             raise MiadError("its frame has no Lattice, or is not periodic in three directions")
+        if len(atoms) > 1 and not atoms.positions.any():  # ASE takes atoms without positions for atoms at the origin
+            raise MiadError("its frame has no positions; give them as Cartesian coordinates, pos:R:3 in Properties")
         # Of a mixed site ASE keeps one element as the atom; the others are only noted here.
         noted = [*atoms.info.items(), *atoms.arrays.items()]
         if not all(_is_full(value) for name, value in noted if str(name).lower() in OCCUPANCIES):

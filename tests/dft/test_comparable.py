@@ -48,6 +48,7 @@ def replay(folder: Path, **texts: str) -> dict[str, Calculation]:
         ({"ENMAX": "200.0"}, "ENCUT = 200 eV is below 520"),
         ({"NELECT": "1.0"}, "the cell is charged"),
         ({"IBRION": "0", "NSW": "100"}, "molecular dynamics"),
+        ({"IBRION": "6", "NSW": "1"}, "displaced atoms"),
         ({"e_fr_energy": "nan", "e_wo_entrp": "nan", "e_0_energy": "nan"}, "the energy is no finite number"),
         ({"e_fr_energy": "****", "e_wo_entrp": "****", "e_0_energy": "****"}, "the energy is no finite number"),
         ({"e_fr_energy": "250", "e_wo_entrp": "250", "e_0_energy": "250"}, "no crystal has an energy of"),
@@ -122,8 +123,28 @@ def test_tables_go_through_the_same_gate(tmp_path):
     failures = {one.crystal_id: one.failure for one in read_runs(tmp_path / "entries.json")}
     assert "no finite number" in failures["nan"] and "no crystal has an energy" in failures["high"]
     assert "is no PAW_PBE" in failures["lda"] and failures["good"] is None
-    (tmp_path / "calculations.jsonl").write_text(json.dumps(dataclasses.asdict(calculated(float("inf"), []))))
+    (tmp_path / "calculations.jsonl").write_text(
+        json.dumps(dataclasses.asdict(calculated(float("inf"), [])), sort_keys=True)
+    )
     assert "no finite number" in read_runs(tmp_path / "calculations.jsonl")[0].failure
+
+
+@pytest.mark.parametrize(
+    ("key", "setting"),
+    [("METAGGA", "R2SCAN"), ("LHFCALC", "T"), ("IVDW", "12"), ("LSOL", "T"), ("PSTRESS", "500.0"), ("EFIELD", "0.1")],
+)
+def test_other_functionals_pressure_and_fields_are_refused(vasprun, key, setting, tmp_path):
+    kind = "string" if setting == "R2SCAN" else "logical" if setting == "T" else "float"
+
+    def with_setting(new: str) -> str:
+        if f'name="{key}"' in vasprun:
+            return value(vasprun, key, new)
+        return vasprun.replace("<incar>", f'<incar><i type="{kind}" name="{key}">{new}</i>')
+
+    off = {"R2SCAN": "--", "T": "F"}.get(setting, "0")
+    found = replay(tmp_path, set=with_setting(setting), off=with_setting(off))
+    assert f"{key} = " in found["set"].failure
+    assert found["off"].failure is None
 
 
 def test_pbe_with_u_in_a_table():

@@ -323,3 +323,40 @@ def test_entries_may_stand_under_a_key_of_that_name(tmp_path: Path) -> None:
     path = tmp_path / "entries.json"
     path.write_text(json.dumps({"entries": json.loads(computed(tmp_path).read_text())}))
     assert energies(table_of(tmp_path, source=str(path), energy_frame="mp2020")) == pytest.approx(SOUND)
+
+
+PLAIN = "formula,energy_per_atom\nCs,-0.9\nCl,-1.8\nCsCl,-3.4\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN.replace(",", ";"),
+        "sep=;\n" + PLAIN.replace(",", ";"),
+        PLAIN.replace(",", "\t"),
+        PLAIN.replace(",", ", "),
+        "formula_pretty" + PLAIN.removeprefix("formula"),  # of Materials Project's interface
+        "formula,energy_per_atom,energy_type\nCs,-0.9,GGA\nCl,-1.8,GGA\nCsCl,-3.4,GGA+U\nCsCl,-30,R2SCAN\n",
+        "formula,energy_per_atom,functional\nCs,-0.9,pbe\nCl,-1.8,pbe\nCsCl,-3.4,pbe\nCsCl,-30,scan\n",  # of LeMat
+    ],
+)
+def test_tables_of_other_programs_are_read(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.csv").write_text(text)
+    table = table_of(tmp_path, source=str(tmp_path / "mine.csv"), energy_frame="mp2020")
+    assert energies(table) == {"Cs": -0.9, "Cl2": -1.8, "CsCl": -3.4}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (PLAIN.replace("-3.4", "-3,4"), "more fields than the header"),
+        ("formula;energy_per_atom\nCs;-0,9\n", "-0,9' is no number"),
+        (PLAIN.replace("formula,", "energy_per_atom,formula,").replace("\nC", "\n-1,C"), "several columns energy_per"),
+        (PLAIN.replace("-3.4", "-1e300"), "no finite number below"),
+        (PLAIN + "CuSO4.5H2O,-5\n", "hydrate"),
+    ],
+)
+def test_tables_that_may_mean_something_else_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.csv").write_text(text)
+    with pytest.raises(MiadError, match=message):
+        table_of(tmp_path, source=str(tmp_path / "mine.csv"), energy_frame="mp2020")

@@ -76,7 +76,7 @@ def too_few_places(folder: Path) -> dict:
     ("spoil", "said"),
     [
         (torn_cif, ["bad.csv, row 3", "tiny-3", "dataset.unreadable: skip"]),
-        (empty_csv, ["bad.csv is empty", "Give a CSV file with a header and a column `cif`"]),
+        (empty_csv, ["bad.csv is empty", "Give a CSV file with a header"]),
         (no_cif_column, ["bad.csv has no column cif", "it has structure", "Rename the column"]),
         (wrong_checksum, ["tiny.csv has sha256", "correct dataset.checksums.train in config.yaml"]),
         (too_few_places, ["mirage.num_atoms is 1", "has 2 atoms", "Set mirage.num_atoms to 7"]),
