@@ -1,18 +1,12 @@
 # The commands of the README and nothing else.
 .PHONY: run test test-slurm test-chaos test-dft
 
-# The rules call `python`: it has to be the one of .venv. Snakemake's own lock outlives a kill -9, that of flock dies with
-# its process: so a leftover is told from a run that is at work in this folder, and removed.
+# The rules call `python`: it has to be the one of .venv. Snakemake's lock outlives a kill -9: `miad cancel` tells what a
+# killed run has left from a run that is at work, whoever started it, and removes the former only.
 run: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 run: .venv/installed
-	@mkdir -p .snakemake
-ifneq ($(shell command -v flock),)
-	@flock --nonblock .snakemake true || { echo "Another make run is at work in this folder."; exit 1; }
-	@! ls .snakemake/locks/* >/dev/null 2>&1 || flock .snakemake snakemake --unlock
-	flock .snakemake snakemake results/sun_table.csv results/report.html
-else
+	@! ls .snakemake/locks/* >/dev/null 2>&1 || python -m miad cancel
 	snakemake results/sun_table.csv results/report.html
-endif
 
 # What takes seconds comes first. snakefmt calls shfmt, which is in .venv as well.
 test: export PATH := $(CURDIR)/.venv/bin:$(PATH)

@@ -1,8 +1,9 @@
-"""The kernels of the edge block as compiled for GPUs that need not be there: registers, spills, shared memory.
+"""The kernels of the edge block as compiled for GPUs that need not be there: registers, spills, instructions.
 
     python benchmarks/compiled.py [--card 90] [--half]
 
-A spill in the loop, more shared memory than a card has, or no asynchronous product on Hopper would show here.
+A spill would show here, and how many instructions a program runs for its tile: what takes more than the memory
+does is the next limit.
 """
 
 import argparse
@@ -20,81 +21,62 @@ from triton.compiler import ASTSource
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
-from miad.model.kernels import edge_kernel  # noqa: E402
+from miad.model.kernels import triton_loops  # noqa: E402
 
 TYPES = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}
-PROJECTIONS = ("receiver", "sender", "even", "odd", "alone")
-LIMIT = {90: 227, 80: 163}  # KiB of shared memory that a program may have
+KERNELS = ("_first", "_second", "_second_backward", "_first_backward", "_waves")
+# Tensors that are float32 in any precision: sums, and what they are weighted with.
+WIDE = {
+    "_second": ("share",),
+    "_second_backward": ("share", "d_bias"),
+    "_first_backward": ("alone",),
+    "_waves": ("sine", "cosine"),
+}
+CARDS = (90, 80)
 
 
-def compiled(
-    kernel: triton.JITFunction, pointers: dict[str, str], constants: dict[str, object], capability: int
-) -> str:
-    """One line on a compiled kernel.
+def compiled(name: str, pointer: str, capability: int, atoms: int = 25, hidden: int = 512) -> str:
+    """One line on a kernel of miad.model.kernels.triton_loops.
 
     Args:
-        kernel: of miad.model.kernels.edge_kernel.
-        pointers: types of the tensors given, by argument.
-        constants: the other arguments and the launch options; arguments that are neither are None.
+        name: of the kernel.
+        pointer: type of its tensors.
         capability: 90 for Hopper, 80 for Ampere.
+        atoms, hidden: sizes.
     """
-    names = kernel.arg_names
-    signature = {name: pointers.get(name, "constexpr") for name in names}
-    values = {(names.index(name),): constants.get(name) for name in names if name not in pointers}
-    aligned = {(names.index(name),): [["tt.divisibility", 16]] for name in pointers}
-    options = {name: value for name, value in constants.items() if name.startswith("num_")}
+    kernel = getattr(triton_loops, name)
+    sizes = triton_loops.constants(atoms, 384 if name == "_waves" else hidden)
+    tensors = {n: "*fp32" if n in WIDE.get(name, ()) else pointer for n in kernel.arg_names if n not in sizes}
+    signature = {**tensors, **dict.fromkeys(sizes, "constexpr")}
+    values = {(kernel.arg_names.index(key),): value for key, value in sizes.items()}
+    aligned = {(kernel.arg_names.index(key),): [["tt.divisibility", 16]] for key in tensors}
     source = ASTSource(kernel, signature, values, aligned)
-    result = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    result = triton.compile(source, target=GPUTarget("cuda", capability, 32))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "kernel.ptx"
         path.write_text(result.asm["ptx"])
         target = f"sm_{capability}a" if capability >= 90 else f"sm_{capability}"
-        command = [
-            triton.knobs.nvidia.ptxas.path,
-            "-v",
-            f"-arch={target}",
-            path,
-            "-o",
-            path.with_suffix(".o"),
-        ]
+        command = [triton.knobs.nvidia.ptxas.path, "-v", f"-arch={target}", path, "-o", path.with_suffix(".o")]
         report = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        listing = subprocess.run(
+            [triton.knobs.nvidia.nvdisasm.path, "-c", path.with_suffix(".o")], capture_output=True, text=True
+        ).stdout
     registers, spilt = re.search(r"Used (\d+) registers", report), re.search(r"(\d+) bytes spill stores", report)
-    products = len(re.findall(r"wgmma\.mma_async|mma\.sync", result.asm["ptx"]))
-    shared = result.metadata.shared / 1024
-    verdict = "fits" if shared <= LIMIT[capability] else f"does not fit into {LIMIT[capability]} KiB"
-    return (
-        f"{registers[1]} registers, {spilt[1]} bytes spilt, {shared:.0f} KiB shared ({verdict}),"
-        f" {products} tensor-core products, {options['num_warps']} warps"
-    )
+    instructions = len(re.findall(r"/\*[0-9a-f]{4,}\*/ ", listing))
+    wide = len(re.findall(r"(?:LDG|STG)\.E\S*\.128", listing))
+    return f"{registers[1]} registers, {spilt[1]} bytes spilt, {instructions} instructions, {wide} accesses of 16 bytes"
 
 
 def main() -> None:
     """All kernels at the paper's size, for each precision and card."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--card", type=int, choices=LIMIT, help="compute capability; by default all")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--card", type=int, choices=CARDS, help="compute capability; by default all")
     parser.add_argument("--half", action="store_true", help="bf16 only")
     options = parser.parse_args()
-    for capability in [options.card] if options.card else LIMIT:
-        for dtype, pointer in list(TYPES.items())[: 1 if options.half else None]:
-            for is_exact in (False, True) if dtype == torch.float32 else (False,):
-                tiles = edge_kernel.tiles_for(512, dtype, is_exact, capability >= 90)
-                constants = edge_kernel.second_constants(25, 512, tiles, is_exact)
-                for is_backward in (False, True):
-                    given = [*PROJECTIONS, "weight", "bias", "out", *(["grad"] if is_backward else [])]
-                    pointers = dict.fromkeys(given, pointer) | ({"d_bias": "*fp32"} if is_backward else {})
-                    line = compiled(
-                        edge_kernel._second_layer,
-                        pointers,
-                        {**constants, "IS_RAGGED": False, "IS_BACKWARD": is_backward},
-                        capability,
-                    )
-                    what = f"second layer {'backward' if is_backward else 'forward'}"
-                    print(f"sm_{capability} {pointer[1:]} {constants['PRECISION']} {what}: {line}", flush=True)
-            given = (*PROJECTIONS, "d_a", "a", "d_receiver", "d_sender", "d_even", "d_odd")
-            pointers = dict.fromkeys(given, pointer) | {"d_self": "*fp32"}
-            constants = edge_kernel.first_constants(25, 512)
-            line = compiled(edge_kernel._first_layer_backward, pointers, constants, capability)
-            print(f"sm_{capability} {pointer[1:]} first layer backward: {line}", flush=True)
+    for capability in [options.card] if options.card else CARDS:
+        for pointer in list(TYPES.values())[: 1 if options.half else None]:
+            for name in KERNELS:
+                print(f"sm_{capability} {pointer[1:]} {name[1:]}: {compiled(name, pointer, capability)}", flush=True)
 
 
 if __name__ == "__main__":

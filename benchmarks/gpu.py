@@ -1,28 +1,33 @@
-"""All measurements on a GPU in one call: absolute figures of a training step and of 10,000 samples at the paper's size
-and their floor; then the kernels against the plain path, and the network against the plain formulation.
+"""All that a GPU should be asked, in the order in which a short visit answers most; a row is printed once it is known.
 
-    python benchmarks/gpu.py           # on a machine with a GPU
-    python benchmarks/gpu.py --dry     # anywhere: the kernels compiled for Hopper and Ampere, the rest in small
+    python benchmarks/gpu.py --out FOLDER     # on a machine with a GPU: some six minutes
+    python benchmarks/gpu.py --dry            # anywhere: all of it in small, the kernels in Triton's interpreter
 
-Needs torch, triton, torch-geometric, safetensors and pytest only.
+Needs torch, triton, numpy, pydantic, pyyaml, safetensors and pytest. A row that fails is printed with its error and
+costs the others nothing; FOLDER/gpu.jsonl has every row as JSON. The relaxation is a call of its own: gpu_relax.py.
 """
 
 import argparse
 import dataclasses
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+if "--dry" in sys.argv:
+    os.environ["TRITON_INTERPRET"] = "1"  # read when triton is imported
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
 from miad.config.sections import Diffusion, Mirage, Network, Sample  # noqa: E402
+from miad.model.edges import EdgeMean, Loops, PairIndex  # noqa: E402
 from tests.builders import toy  # noqa: E402
 
 SAMPLES, STEPS = 10_000, 1000  # of the paper
@@ -36,21 +41,69 @@ class Case:
         network: of the model.
         atoms: N_m.
         batch: crystals of a training step.
-        samples: crystals sampled together.
-        sampling_steps: of those that are timed, each two calls of the network.
+        samples: numbers of crystals sampled together.
+        steps: noise levels; of the sampler all are timed, each two calls of the network.
         repeats: training steps timed.
+        again: repeats of the edge block that have to agree bit for bit.
+        device: as torch names it.
     """
 
     network: Network
     atoms: int
     batch: int
-    samples: int
-    sampling_steps: int
+    samples: tuple[int, ...]
+    steps: int
     repeats: int
+    again: int
+    device: str
 
 
-AT_PAPER = Case(Network(512, 6, 128, 256, 1.0), 25, 256, 1000, 20, 30)  # 10 shards of 1000 samples
-IN_SMALL = Case(Network(32, 1, 4, 16, 1.0), 4, 8, 130, 2, 1)
+AT_PAPER = Case(Network(512, 6, 128, 256, 1.0), 25, 256, (1000, 128), 20, 30, 200, "cuda")
+IN_SMALL = Case(Network(16, 1, 2, 8, 1.0), 4, 1, (3,), 10, 1, 1, "cpu")
+
+
+class Rows:
+    """The results: printed and written as they come."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.path = folder and folder / "gpu.jsonl"
+        self.failed = 0
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, name: str, measure: Callable[..., str], *arguments: object) -> None:
+        """One row; an error is a row as well."""
+        start = time.perf_counter()
+        try:
+            value = measure(*arguments)
+        except Exception as error:  # the others are worth having
+            self.failed += 1
+            traceback.print_exc()
+            value = f"FAILED: {type(error).__name__}: {error}"
+        spent = round(time.perf_counter() - start, 1)
+        print(f"| {name} | {value} | {spent} s |", flush=True)
+        if self.path:
+            with self.path.open("a") as file:
+                file.write(json.dumps({"what": name, "value": value, "seconds": spent}) + "\n")
+
+
+def wait(device: str) -> None:
+    """Wait until the GPU has finished."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def timed(action: Callable[[], object], repeats: int, device: str, warmup: int = 3) -> tuple[float, float]:
+    """Seconds of a call when many follow each other, and those of them until the processor was done with it."""
+    for _ in range(warmup):
+        action()
+    wait(device)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        action()
+    host = time.perf_counter() - start
+    wait(device)
+    return (time.perf_counter() - start) / repeats, host / repeats
 
 
 def operations(network: Network, atoms: int) -> tuple[float, float]:
@@ -65,51 +118,137 @@ def operations(network: Network, atoms: int) -> tuple[float, float]:
     return layers * (pairs + edges + of_atoms), layers * (2 * pairs + 3 * edges + 3 * of_atoms)
 
 
-def wait(device: str) -> None:
-    """Wait until the GPU has finished."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def seconds(action: Callable[[], object], repeats: int, device: str, warmup: int = 3) -> float:
-    """Mean time of a call when many follow each other, as in a training."""
-    for _ in range(warmup):
-        action()
-    wait(device)
-    start = time.perf_counter()
-    for _ in range(repeats):
-        action()
-    wait(device)
-    return (time.perf_counter() - start) / repeats
-
-
-def product_rate(precision: str, device: str) -> float:
-    """Operations per second of a large matrix product on random numbers."""
-    size = 8192 if device == "cuda" else 256
+def set_precision(precision: str) -> torch.dtype:
+    """Set what float32 products are made of; the type that tensors have."""
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    return 2 * size**3 / seconds(lambda: left @ right, 10, device)
+    return torch.bfloat16 if precision == "bf16" else torch.float32
 
 
-def training_step(case: Case, precision: str, device: str, folder: Path) -> float:
-    """Seconds of a step of the train command: data on the device, noise, losses, gradients, clipping, Adam, average."""
+def versions() -> str:
+    """The card and the programs."""
+    import triton
+
+    card = "no GPU"
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        card = f"{torch.cuda.get_device_name()}, {memory:.0f} GiB, sm_{torch.cuda.get_device_capability()}"
+    return f"{card}, torch {torch.__version__}, CUDA {torch.version.cuda}, triton {triton.__version__}"
+
+
+def copy_rate(case: Case) -> str:
+    """Bytes per second that a copy reads and writes."""
+    source = torch.empty(2**30 if case.device == "cuda" else 2**20, dtype=torch.uint8, device=case.device)
+    target = torch.empty_like(source)
+    return f"{2 * len(source) / timed(lambda: target.copy_(source), 20, case.device)[0] / 1e12:.2f} TB/s"
+
+
+def product_rate(case: Case, precision: str) -> str:
+    """Operations per second of a large matrix product on random numbers."""
+    size = 8192 if case.device == "cuda" else 64
+    dtype = set_precision(precision)
+    left, right = (torch.randn(size, size, device=case.device, dtype=dtype) for _ in range(2))
+    return f"{2 * size**3 / timed(lambda: left @ right, 10, case.device)[0] / 1e12:.1f} TFLOP/s"
+
+
+def edge_block(case: Case, num: int, dtype: torch.dtype, device: str) -> list[torch.Tensor]:
+    """Arguments of `EdgeMean` that are tensors: `num` crystals, the same in every precision."""
+    hidden, g = case.network.hidden_dim, torch.Generator().manual_seed(0)
+    num_pairs = case.atoms * (case.atoms - 1) // 2
+    shapes = [(num, case.atoms, hidden)] * 2 + [(num, num_pairs, hidden)] * 2 + [(hidden,), (hidden, hidden), (hidden,)]
+    tensors = [torch.randn(shape, generator=g) for shape in shapes]
+    tensors[5] /= hidden**0.5
+    return [tensor.bfloat16().to(device, dtype).requires_grad_() for tensor in tensors]
+
+
+def run_block(case: Case, tensors: list[torch.Tensor], loops: object) -> list[torch.Tensor]:
+    """Means and gradients."""
+    first = tensors[0]
+    wide = torch.promote_types(first.dtype, torch.float32)
+    share = torch.full(first.shape[:2], 1 / case.atoms, dtype=wide, device=first.device)
+    mean = EdgeMean.apply(*tensors, share, PairIndex(case.atoms, first.device), loops, True)
+    return [mean.detach(), *torch.autograd.grad(mean.sum(), tensors)]
+
+
+def poison(device: str) -> None:
+    """Fill the memory that is free with NaN: what a kernel leaves out then shows."""
+    if device == "cuda":
+        torch.cuda.empty_cache()
+        spoilt = [torch.full((2**28,), float("nan"), device=device) for _ in range(8)]  # 8 GiB
+        del spoilt
+
+
+def correctness(case: Case, precision: str) -> str:
+    """Largest error of the edge block against float64, in shares of the largest number, and repeats that differ."""
+    from miad.model.kernels.triton_loops import TritonLoops
+
+    dtype = set_precision(precision)
+    exact = run_block(case, edge_block(case, case.batch, torch.float64, case.device), Loops())
+    tensors = edge_block(case, case.batch, dtype, case.device)
+    poison(case.device)
+    found = run_block(case, tensors, TritonLoops())
+    errors = [float((a.double() - b).abs().max() / b.abs().max()) for a, b in zip(found, exact, strict=True)]
+    del exact
+    repeats = (run_block(case, tensors, TritonLoops()) for _ in range(case.again))
+    differ = sum(any(not torch.equal(a, b) for a, b in zip(one, found, strict=True)) for one in repeats)
+    limit = {"bf16": 0.05, "tf32": 5e-3, "float32": 1e-4}[precision]
+    is_right = all(error < limit for error in errors) and not differ  # an error of NaN is none that is small
+    of_parts = " ".join(f"{error:.0e}" for error in errors)
+    return f"{'right' if is_right else 'WRONG'}: errors {of_parts}; {differ} of {case.again} repeats differ"
+
+
+def edge_time(case: Case, precision: str, is_fast: bool) -> str:
+    """The edge block alone, with its backward pass."""
+    from miad.model.kernels.triton_loops import TritonLoops
+
+    tensors = edge_block(case, case.batch, set_precision(precision), case.device)
+    loops = TritonLoops() if is_fast else Loops()
+    spent, host = timed(lambda: run_block(case, tensors, loops), case.repeats, case.device)
+    return f"{1e3 * spent:.2f} ms, of the processor {1e3 * host:.2f} ms"
+
+
+def training_step(case: Case, precision: str, is_profiled: bool, edges: str = "") -> str:
+    """A step of the train command: data on the device, noise, losses, gradients, clipping, Adam, average."""
     from miad.train.trainer import Trainer
 
+    os.environ["MIAD_EDGES"] = edges
     mirage = Mirage(case.atoms, "uniform", True)
-    data = toy.infused(folder / "data", mirage, num=2 * case.batch)
-    settings = toy.changed(
-        mirage=mirage, network=case.network, diffusion=Diffusion(STEPS, 0.008, 0.005, 0.5), batch_size=case.batch,
-        precision=precision, num_epochs=1000, device=device, warmup_steps=10**9,
-    )  # fmt: skip
-    trainer = Trainer(settings, **data, folder=folder / precision)
-    order = trainer._order(0)
-    turns = iter(range(10**9))
-    return seconds(lambda: trainer._step(order, next(turns) % trainer.num_batches), case.repeats, device)
+    with tempfile.TemporaryDirectory() as folder:
+        data = toy.infused(Path(folder) / "data", mirage, num=2 * case.batch, seed=0)
+        sizes = {"network": case.network, "diffusion": Diffusion(case.steps, 0.008, 0.005, 0.5)}
+        settings = toy.changed(
+            **sizes, mirage=mirage, batch_size=case.batch, precision=precision, num_epochs=1000, device=case.device
+        )
+        trainer = Trainer(settings, **data, folder=Path(folder) / "checkpoints")
+    order, turns = trainer._order(0), iter(range(10**9))
+
+    def step() -> None:
+        trainer._step(order, next(turns) % trainer.num_batches)
+
+    spent, host = timed(step, case.repeats, case.device)
+    os.environ["MIAD_EDGES"] = ""
+    if is_profiled:
+        print(profile(step, case.device), flush=True)
+    memory = f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if case.device == "cuda" else ""
+    return f"{1e3 * spent:.2f} ms, of the processor {1e3 * host:.2f} ms{memory}"
 
 
-def sampling_step(case: Case, precision: str, device: str) -> float:
-    """Seconds of a step of the sampler, corrector and predictor, for `case.samples` crystals together."""
+def profile(action: Callable[[], None], device: str) -> str:
+    """A table of what five calls spend their time on, and the number of launches of one."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as profiler
+
+    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
+    with profiler(activities=kinds) as seen:
+        for _ in range(5):
+            action()
+        wait(device)
+    table = seen.key_averages()
+    launches = sum(event.count for event in table if event.key in ("cudaLaunchKernel", "cuLaunchKernelEx")) / 5
+    return f"{launches:.0f} launches a step\n" + table.table(sort_by=f"self_{device}_time_total", row_limit=30)
+
+
+def sampling(case: Case, precision: str, num: int, is_graph: bool) -> str:
+    """A step of the sampler, corrector and predictor, and all samples of the paper by it."""
     from miad.core.seeding import generator
     from miad.model.process import Noise
     from miad.model.register import make_network, make_process
@@ -117,87 +256,66 @@ def sampling_step(case: Case, precision: str, device: str) -> float:
     from miad.sample.cuda_graph import Predictor
     from miad.sample.step import BLOCK, generate
 
-    diffusion = Diffusion(case.sampling_steps, 0.008, 0.005, 0.5)
+    diffusion = Diffusion(case.steps, 0.008, 0.005, 0.5)
     model = Model(Mirage(case.atoms, "uniform", True), diffusion, case.network, True, [], None, 0, "benchmark")
-    settings = Sample(0, case.samples, 1, 1, 1e-5, None, False, None, 0, None, precision, device)
+    settings = Sample(0, num, 1, 1, 1e-5, None, False, None, 0, None, precision, case.device)
     torch.manual_seed(0)
-    network = make_network(case.network).to(device).eval().requires_grad_(False)
-    predictor, process = Predictor(network, precision), make_process(diffusion, model.mirage, device, True)
-    firsts = range(0, case.samples, BLOCK)
-    noise = Noise(
-        [generator(0, first, device=device) for first in firsts],
-        [min(BLOCK, case.samples - first) for first in firsts],
-    )
-    return seconds(lambda: generate(settings, model, predictor, process, noise), 1, device, 1) / case.sampling_steps
+    network = make_network(case.network).to(case.device).eval().requires_grad_(False)
+    predictor, process = Predictor(network, precision), make_process(diffusion, model.mirage, case.device, True)
+    predict = predictor if is_graph else lambda *inputs: predictor._predict(inputs)
+    firsts = range(0, num, BLOCK)
+    noise = Noise([generator(0, k, device=case.device) for k in firsts], [min(BLOCK, num - k) for k in firsts])
+    spent = timed(lambda: generate(settings, model, predict, process, noise), 1, case.device, 1)[0] / case.steps
+    return f"{1e3 * spent:.2f} ms, {SAMPLES} samples in {spent * STEPS * SAMPLES / num / 60:.1f} min"
 
 
-def absolutes(case: Case, device: str) -> None:
-    """Print rates, floors and times."""
-    forward, both = operations(case.network, case.atoms)
-    rates = {precision: product_rate(precision, device) for precision in ("float32", "tf32", "bf16")}
-    print(
-        "| what | precision | measured | floor | share of the measured rate |\n| --- | --- | --- | --- | --- |",
-        flush=True,
-    )
-    for precision, rate in rates.items():
-        print(f"| matrix product | {precision} | {rate / 1e12:.1f} TFLOP/s | | |", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        for precision, rate in rates.items():
-            paths = ("kernel", "plain") if device == "cuda" else ("plain",)
-            for path in paths:
-                choose_path(path)
-                spent, floor = training_step(case, precision, device, Path(folder) / path), case.batch * both / rate
-                name = f"training step, batch {case.batch}, {path} edge block"
-                row = f"| {name} | {precision} | {1e3 * spent:.2f} ms | {1e3 * floor:.2f} ms | {floor / spent:.0%} |"
-                print(row, flush=True)
-    choose_path("kernel")
-    for precision, rate in rates.items():
-        spent = sampling_step(case, precision, device) * STEPS * SAMPLES / case.samples / 60
-        floor = 2 * STEPS * SAMPLES * forward / rate / 60
-        name = f"{SAMPLES} samples of {STEPS} steps, from {case.sampling_steps} steps of {case.samples}"
-        print(f"| {name} | {precision} | {spent:.1f} min | {floor:.1f} min | {floor / spent:.0%} |", flush=True)
-    if device == "cuda":
-        print(f"\npeak memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
-
-
-def choose_path(path: str) -> None:
-    """Select the edge block of the following measurements: `kernel` or `plain`."""
-    os.environ["MIAD_EDGES"] = path
-
-
-def command(*words: str) -> None:
-    """Run another program of this repository and print its output; a failure is printed and ends nothing."""
-    print(f"\n$ {' '.join(words)}", flush=True)
+def command(*words: str) -> str:
+    """Another program of this repository, its output printed."""
     # Unbuffered: a machine that is taken away after ten minutes has then shown what was measured.
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    code = subprocess.run([sys.executable, *words], cwd=ROOT, env=environment).returncode
-    print(f"exit code {code}", flush=True)
+    subprocess.run([sys.executable, *words], cwd=ROOT, env=environment, check=True)
+    return "done"
+
+
+def visit(case: Case, rows: Rows) -> None:
+    """All rows of the first call, the most important first."""
+    rows.add("versions", versions)
+    rows.add("copy", copy_rate, case)
+    for precision in ("bf16", "tf32", "float32"):
+        rows.add(f"matrix product, {precision}", product_rate, case, precision)
+    for precision in ("bf16", "tf32", "float32"):
+        rows.add(f"edge block against float64, {precision}", correctness, case, precision)
+    for precision in ("bf16", "tf32"):
+        for is_fast in (True, False):
+            name = "kernels" if is_fast else "torch"
+            rows.add(f"edge block by {name}, {precision}", edge_time, case, precision, is_fast)
+    rows.add("training step, bf16", training_step, case, "bf16", True)
+    rows.add("training step, bf16, edge block by torch", training_step, case, "bf16", False, "plain")
+    for num in case.samples:
+        for precision in ("tf32", "bf16"):
+            for is_graph in (True, False):
+                name = f"sampling step, {num} crystals, {precision}, {'graph' if is_graph else 'eager'}"
+                rows.add(name, sampling, case, precision, num, is_graph)
+    for precision in ("tf32", "float32"):
+        rows.add(f"training step, {precision}", training_step, case, precision, False)
+    rows.add(f"sampling step, {case.samples[0]} crystals, float32", sampling, case, "float32", case.samples[0], True)
+    forward, both = operations(case.network, case.atoms)
+    counts = f"step {case.batch * both / 1e12:.2f} TFLOP, samples {2 * STEPS * SAMPLES * forward / 1e15:.1f} PFLOP"
+    rows.add("operations of the products alone", lambda: counts)
 
 
 def main() -> None:
-    """All measurements in turn, the most important first."""
+    """All rows, then the tests."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dry", action="store_true", help="without a GPU: compile the kernels, run the rest in small")
-    parser.add_argument("--figures", action="store_true", help="the absolute figures alone")
+    parser.add_argument("--dry", action="store_true", help="without a GPU, in small")
+    parser.add_argument("--out", type=Path, help="folder of gpu.jsonl")
     options = parser.parse_args()
-    if options.dry:
-        command("benchmarks/compiled.py")
-        absolutes(IN_SMALL, "cpu")
-        return
-    if options.figures:
-        absolutes(AT_PAPER, "cuda")
-        return
-    name, memory = torch.cuda.get_device_name(), torch.cuda.get_device_properties(0).total_memory
-    print(f"{name}, {memory / 2**30:.0f} GiB, torch {torch.__version__}, CUDA {torch.version.cuda}", flush=True)
-    command("benchmarks/gpu.py", "--figures")
-    command(
-        "-m",
-        "pytest",
-        "tests/model/kernels/test_edge_kernel.py",
-        "tests/sample/test_cuda_graph.py",
-        "tests/model/test_network.py",
-    )
-    command("benchmarks/network.py", "--device", "cuda", "--repeats", "5", "--ratios")
+    rows = Rows(options.out)
+    visit(IN_SMALL if options.dry else AT_PAPER, rows)
+    tests = ["tests/model/kernels/test_triton_loops.py", "tests/sample/test_cuda_graph.py"]
+    if not options.dry:  # elsewhere they are part of `make test`
+        rows.add("tests of kernels and graphs", command, "-m", "pytest", *tests)
+    sys.exit(bool(rows.failed))
 
 
 if __name__ == "__main__":

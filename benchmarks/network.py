@@ -17,9 +17,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-
-from gpu import AT_PAPER, absolutes  # noqa: E402
+sys.path[:0] = [str(ROOT)]
 
 from miad.config.sections import Network  # noqa: E402
 from miad.model.network import CSPNet  # noqa: E402
@@ -154,11 +152,10 @@ def compare_memory(size: str, device: str) -> None:
 
 
 def main() -> None:
-    """Ratios for every size, on a GPU in float32 and in tf32, and there the absolute figures."""
+    """Ratios for every size, on a GPU in float32 and in tf32; absolute figures of a GPU: benchmarks/gpu.py."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--ratios", action="store_true", help="without the absolute figures of a GPU")
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
@@ -167,8 +164,6 @@ def main() -> None:
     is_gpu = options.device == "cuda"
     print(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)
     sizes = list(SIZES) if is_gpu else ["paper", "laptop"]
-    if is_gpu and not options.ratios:
-        absolutes(AT_PAPER, "cuda")
     for is_tf32 in (False, True) if is_gpu else (False,):
         torch.backends.cuda.matmul.allow_tf32 = is_tf32
         if is_gpu:

@@ -27,7 +27,6 @@ from typing import Any
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal, from_line, read_crystals, to_line, write_crystals
 from miad.core.files import write_text
-from miad.io.any_format import read_any
 from miad.machine.progress import track
 from miad.relax import step as relax
 
@@ -192,13 +191,19 @@ def main() -> None:
     parser.add_argument("--crystals", type=Path, required=True, help="any format that miad reads")
     parser.add_argument("--number", type=int, default=200, help="how many of them, from the start")
     parser.add_argument("--gpu-number", type=int, default=1000, help="how many on a GPU, if there is one")
+    parser.add_argument("--gpu-only", action="store_true", help="these figures and no others")
     parser.add_argument("--steps", type=int, default=1500, help="limit of the relaxations")
     parser.add_argument("--workers", type=int, help="processes of ours; all cores if left out")
     parser.add_argument("--folder", type=Path, default=Path("relax_benchmark"), help="for results; continued if there")
     parser.add_argument("--cached", type=Path, nargs="+", help="JSON lines of StructOptimizer's results: accuracy only")
     chosen = parser.parse_args()
     warnings.filterwarnings("ignore")
-    everything = read_any(chosen.crystals, "b")
+    if chosen.crystals.suffix == ".jsonl":
+        everything = read_crystals(chosen.crystals)
+    else:
+        from miad.io.any_format import read_any  # with packages that a visited machine need not have
+
+        everything = read_any(chosen.crystals, "b")
     crystals = everything[: chosen.number]
     chosen.folder.mkdir(parents=True, exist_ok=True)
     settings = replace(SETTINGS, max_steps=chosen.steps, workers=chosen.workers)
@@ -206,6 +211,8 @@ def main() -> None:
         known = {crystal.crystal_id: crystal for path in chosen.cached for crystal in read_crystals(path)}
         crystals = [crystal for crystal in crystals if crystal.crystal_id in known]
     record = show(on_gpu(everything[: chosen.gpu_number], chosen.folder))
+    if chosen.gpu_only:
+        return
     ours, our_time = relax_ours(crystals, settings, chosen.folder, "ours")
     record |= show({"ours_per_minute": round(60 * len(ours) / our_time["wall"], 1), **our_time})
     if chosen.cached:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import json
 import logging
 import tempfile
@@ -15,10 +16,12 @@ from miad.config.sections import Hull, Relax, Report, Sun, from_record
 from miad.core.crystal import carry_energies, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
+from miad.core.redact import redacted
 from miad.core.unreadable import Tally, of_crystals
 from miad.hull.convex import ConvexHull, HullTable, write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
+from miad.machine.owners import locked
 from miad.preflight.checks import check_runs, frames_compared
 from miad.relax import step as relax
 from miad.report import candidates, sun_table
@@ -26,6 +29,7 @@ from miad.sample import read
 from miad.sun import step as sun
 
 log = logging.getLogger("miad")
+IN_USE = ".in_use"  # in the folder of the results: locked while one evaluation writes there
 
 
 @dataclass(frozen=True)
@@ -102,12 +106,18 @@ def run(crystals: Path, **options: Any) -> None:
 
     Raises:
         MiadError: no readable sample, too few readable known crystals or entries of the hull, energies of another frame
-            than the hull, no known calculator.
+            than the hull, no known calculator, another evaluation at work in the folder.
     """
     given = Options(crystals, **options)
     settings = _settings(given)
     table = read_source(settings.hull, [])
     _make(given.out)
+    with locked(given.out / IN_USE, what=f"--out {given.out}", remedy="Wait for it, or give another --out."):
+        _evaluate(given, settings, table)
+
+
+def _evaluate(given: Options, settings: Settings, table: HullTable) -> None:
+    """All steps in the folder of the results."""
     write_table(given.out / "entries.csv.gz", table)
     _read(given, settings)
     splits = {"train": given.train, "val": given.val, "test": given.test}
@@ -182,9 +192,11 @@ def _judge(given: Options, settings: Settings, known: dict[str, Path]) -> None:
 def _relax(settings: Relax, out: Path, calculator: str) -> None:
     """Relax the crystals of the folder, unless it holds them relaxed with the same settings."""
     key = {"crystals": checksum(out / "given.jsonl", "sha256"), **dataclasses.asdict(settings)}
-    text = json.dumps(
-        {name: value for name, value in key.items() if name not in ("workers", "device")}, indent=1, allow_nan=False
-    )
+    used = {name: value for name, value in key.items() if name not in ("workers", "device")}
+    if redacted(used) != used:  # people hand the folder on
+        digest = hashlib.sha256(json.dumps(used, allow_nan=False).encode()).hexdigest()
+        used = {**redacted(used), "settings_sha256": digest}
+    text = json.dumps(used, indent=1, allow_nan=False)
     done = out / "relaxed.json"
     if done.is_file() and (out / "relaxed.jsonl").is_file() and done.read_text(encoding="utf-8") == text:
         log.info("%s holds these crystals, relaxed with these settings", out)

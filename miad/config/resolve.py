@@ -230,7 +230,10 @@ def read_config(path: Path) -> dict:
     except OSError as error:
         raise MiadError(f"{path} cannot be read ({error}). Give --settings config.yaml, or JSON.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise MiadError(f"{path} is not readable as YAML: {error}") from error
+        mark = getattr(error, "problem_mark", None)  # the line itself stays out of logs: it may hold a password
+        problem = getattr(error, "problem", error)
+        reason = f"{problem}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(error)
+        raise MiadError(f"{path} is not readable as YAML: {reason}") from None
     if not isinstance(config, dict):
         raise MiadError(f"{path} holds no keys with values. Give --settings config.yaml, or JSON.")
     return config

@@ -13,6 +13,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from miad.config.sections import SECTIONS, Checksum, Fmax, Frame, MaxSteps, Memory, Name, Natural, Text, own_keys
 from miad.config.validation import STRICT, validated
+from miad.core.errors import MiadError
+from miad.core.redact import secrets_in
 
 Seed = Annotated[Natural, Field(description="Seed of all random numbers.")]
 Required: Any = Field()
@@ -121,9 +123,16 @@ def checked(config: dict) -> dict:
     """A config whose keys are known and whose values have their types and ranges; text that means numbers became them.
 
     Raises:
-        MiadError: names each key, what is wrong with it, and the remedy.
+        MiadError: names each key, what is wrong with it, and the remedy; one is wrong that holds a password.
     """
-    return validated(CONFIG, config).model_dump(by_alias=True, exclude_unset=True)
+    found = validated(CONFIG, config).model_dump(by_alias=True, exclude_unset=True)
+    for key in secrets_in(found):
+        raise MiadError(
+            f"config.yaml: {key} holds a password, which command lines, logs and snakemake's records would show to"
+            " others. Take it out of there, change it if others have seen it, and let what needs it read an environment"
+            " variable or a file that only you can read."
+        )
+    return found
 
 
 class _WithoutTitles(GenerateJsonSchema):

@@ -327,7 +327,10 @@ class Vasp:
     walltime: Annotated[Positive | None, Field(description="Minutes that a job may take; null: what Slurm grants.")]
     walltime_buffer: Annotated[NotNegative, Field(description="Seconds before the end at which VASP is asked to stop.")]
     scratch: Annotated[Text | None, Field(description="Fast local folder to calculate in; null: that of the results.")]
-    job_store: Annotated[dict[str, Any] | None, Field(description="Of jobflow; null: one JSON file per crystal.")]
+    job_store: Annotated[
+        Text | None,
+        Field(description="File (YAML, JSON) with jobflow's settings of a store; null: one JSON file per crystal."),
+    ]
     keep_wavefunctions: Annotated[bool, Field(description="Whether WAVECAR and CHGCAR stay in the archive.")]
     replay: Annotated[Text | None, Field(description="Finished calculations that are read instead of VASP's.")]
 

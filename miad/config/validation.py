@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from miad.core.errors import MiadError
+from miad.core.redact import is_private, without_secrets
 
 Kind = TypeVar("Kind")
 
@@ -117,7 +118,8 @@ def _sentence(kind: Any, problem: Any, section: str) -> str:
     words = words.replace("'", "") if problem["type"] == "literal_error" else words
     if problem["loc"][-1:] == ("[key]",):
         return f"{where} cannot be a key, {words}. {description}".strip()
-    value = "" if isinstance(problem["input"], dict) else f" is {problem['input']!r}"
+    is_hidden = isinstance(problem["input"], dict) or any(is_private(part) for part in names)
+    value = "" if is_hidden else f" is {without_secrets(repr(problem['input']))}"
     return f"{where}{value}, {words}. {description}".strip()
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from miad.core.errors import MiadError
 from miad.core.files import text_lines, write_text
+from miad.core.redact import shown
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -99,8 +100,8 @@ class Crystal:
         return dataclasses.replace(self, **changes)
 
     def failed(self, step: str, reason: str) -> "Crystal":
-        """A copy that carries why it dropped out; the first failure is kept."""
-        return self if self.failure else self.replace(failure=Failure(step, reason))
+        """A copy that carries why it dropped out, without places on this machine; the first failure is kept."""
+        return self if self.failure else self.replace(failure=Failure(step, shown(reason)))
 
     @property
     def num_atoms(self) -> int:

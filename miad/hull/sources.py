@@ -14,6 +14,7 @@ from miad.core.crystal import Crystal
 from miad.core.energy_frames import CORRECTED, FRAMES
 from miad.core.errors import MiadError
 from miad.core.files import checksum, open_text, verify
+from miad.core.redact import shown
 from miad.core.sound import finite
 from miad.hull.computed import computed_entry, family, of_one_family
 from miad.hull.convex import COLUMNS, Entry, HullTable, atom_fractions, lowest_entries, read_table
@@ -51,7 +52,7 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
     if settings.source == MATERIALS_PROJECT:
         return _from_materials_project(settings)
     path = _local(settings.source, settings.checksum, "hull.source")
-    provenance = f"{settings.source} {settings.checksum or 'sha256:' + checksum(path, 'sha256')}"
+    provenance = f"{shown(settings.source)} {settings.checksum or 'sha256:' + checksum(path, 'sha256')}"
     table = from_json(path, settings) if ".json" in Path(settings.source).suffixes else from_csv(path, settings)
     for note in table.notes:
         log.warning("%s", note)
@@ -60,7 +61,7 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
     # Corrections do not touch the elements, so their references fit either frame.
     elements = [Entry(symbol, energy, "elemental reference") for symbol, energy in _references(settings).items()]
     # A table that miad wrote keeps the name it was given; the file name serves for the others.
-    name, source = table.name or Path(settings.source).name, table.source or provenance
+    name, source = table.name or shown(Path(settings.source).name), table.source or provenance
     entries = lowest_entries([*table.entries, *elements], str(path))
     return HullTable(name, table.energy_frame, source, entries, table.notes)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import miad
 from miad.core.errors import MiadError
 from miad.core.files import cache_folder, verify
+from miad.core.redact import without_secrets
 from miad.machine.progress import track
 
 ATTEMPTS = 5  # in a row without a new byte
@@ -74,8 +75,10 @@ def fetch(
             URL, the reason and how to give the file by hand.
     """
     if not is_url(url):
-        raise MiadError(f"{setting}: {url} is neither a file nor an http(s) URL. Correct {setting} in config.yaml.")
-    target = cache_path(url)
+        raise MiadError(
+            f"{setting}: {without_secrets(url)} is neither a file nor an http(s) URL. Correct {setting} in config.yaml."
+        )
+    target, named = cache_path(url), without_secrets(url)
     by_hand = (
         f"If this machine cannot reach it, get the file elsewhere and either write `{setting}: /path/to/the/file` in"
         f" config.yaml, or put it at {target}."
@@ -87,12 +90,12 @@ def fetch(
             try:
                 _download(url, partial, checksum, attempts, sleep)
             except (OSError, http.client.HTTPException) as error:
-                raise MiadError(f"could not download {url}: {_reason(error)}. {by_hand}") from error
+                raise MiadError(f"could not download {named}: {_reason(error)}. {by_hand}") from error
             except MiadError as error:
-                raise MiadError(f"downloaded {url}, but {error} {by_hand}") from error
+                raise MiadError(f"downloaded {named}, but {error} {by_hand}") from error
             partial.replace(target)
         elif checksum:
-            verify(target, checksum, remedy=f"Delete it and {url} is downloaded again.")
+            verify(target, checksum, remedy=f"Delete it and {named} is downloaded again.")
     return target
 
 
@@ -137,13 +140,13 @@ def _download(url: str, partial: Path, checksum: str | None, attempts: int, slee
                 if not is_stale:
                     raise
             is_stale, furthest = False, 0
-            log.info("%s: the resumed file has a wrong checksum; starting afresh", url)
+            log.info("%s: the resumed file has a wrong checksum; starting afresh", without_secrets(url))
         except (OSError, http.client.HTTPException) as error:
             fruitless, furthest = (0, _size(partial)) if _size(partial) > furthest else (fruitless + 1, furthest)
             if not _may_pass(error) or fruitless >= attempts:
                 raise
             wait = min(2.0**fruitless, 60.0)
-            log.info("%s: %s; trying again in %.0f s", url, _reason(error), wait)
+            log.info("%s: %s; trying again in %.0f s", without_secrets(url), _reason(error), wait)
             sleep(wait)
 
 

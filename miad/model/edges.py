@@ -17,11 +17,13 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 try:
-    from miad.model.kernels import fast_edges
+    from miad.model.kernels import fast_loops, gpu_loops
 except ImportError:
 
-    def fast_edges(receiver: Tensor) -> None:  # type: ignore[misc]  # narrower than the one it stands in for
+    def gpu_loops(like: Tensor) -> None:  # type: ignore[misc]  # narrower than the one it stands in for
         """Nothing is faster without the folder."""
+
+    fast_loops = gpu_loops
 
 
 # Numbers per piece on a CPU. Measured from 2^17 to 2^23: smaller pieces pay in calls (bf16 most of all, by a quarter),
@@ -57,8 +59,9 @@ class Loops:
     """
 
     def first(self, u, a, receiver, sender, even, odd, alone, pairs) -> None:
-        """u_ij = receiver_i + sender_j + even_ij ± odd_ij, and a = SiLU(u)."""
+        """u_ij = receiver_i + sender_j + even_ij ± odd_ij, and a = SiLU(u); `u` is None where nobody asks for it."""
         num, atoms, hidden = receiver.shape
+        u = a if u is None else u
         u.index_copy_(1, pairs.forward, even + odd)
         u.index_copy_(1, pairs.backward, even - odd)
         u.index_copy_(1, pairs.diagonal, alone.expand(num, atoms, hidden))
@@ -104,19 +107,19 @@ class EdgeMean(torch.autograd.Function):
         num, atoms, hidden = receiver.shape
         low_weight = weight.to(receiver.dtype)
         step = max(1, PIECE // (atoms * atoms * hidden)) if receiver.device.type == "cpu" else max(1, num)
-        first = receiver.new_empty(num if has_backward else min(num, step), atoms * atoms, hidden)
-        second, mean = torch.empty_like(first), torch.empty_like(receiver)
-        activation = torch.empty_like(first[:step])  # of one piece
+        kept = num if has_backward else min(num, step)
+        second, mean = receiver.new_empty(kept, atoms * atoms, hidden), torch.empty_like(receiver)
+        first = torch.empty_like(second) if has_backward else None
+        activation = torch.empty_like(second[:step])  # of one piece
         for start in range(0, num, step):
             part = slice(start, start + step)
-            here = part if has_backward else slice(0, min(step, num - start))
-            u, v = first[here], second[here]  # (step, n_atoms², hidden)
-            a = activation[: len(u)]
+            v = second[part if has_backward else slice(0, min(step, num - start))]  # (step, n_atoms², hidden)
+            u, a = None if first is None else first[part], activation[: len(v)]
             loops.first(u, a, receiver[part], sender[part], even[part], odd[part], alone, pairs)
             torch.mm(a.view(-1, hidden), low_weight.t(), out=v.view(-1, hidden))
             loops.second(mean[part], v, bias, share[part])
-        ctx.save_for_backward(first, second, weight, bias, share)
-        ctx.pairs, ctx.step, ctx.loops = pairs, step, loops
+        ctx.save_for_backward(first, second, low_weight, bias, share)
+        ctx.pairs, ctx.step, ctx.loops, ctx.dtype = pairs, step, loops, weight.dtype
         return mean
 
     @staticmethod
@@ -124,7 +127,7 @@ class EdgeMean(torch.autograd.Function):
         """Gradients with respect to the projections and the second layer."""
         first, second, weight, bias, share = ctx.saved_tensors
         num, _, hidden = grad.shape
-        grad, loops, low_weight = grad.contiguous(), ctx.loops, weight.to(grad.dtype)
+        grad, loops = grad.contiguous(), ctx.loops
         receiver, sender = torch.empty_like(grad), torch.empty_like(grad)
         even = grad.new_empty(num, len(ctx.pairs.first), hidden)
         odd = torch.empty_like(even)
@@ -138,11 +141,18 @@ class EdgeMean(torch.autograd.Function):
             d_second, a, d_first = d_v[: len(u)], activation[: len(u)], d_a[: len(u)]
             d_bias += loops.second_backward(d_second, a, grad[part], u, v, bias, share[part])
             d_second, a = d_second.view(-1, hidden), a.view(-1, hidden)  # (n_edges, hidden)
-            d_weight += torch.mm(d_second.t(), a)
-            torch.mm(d_second, low_weight, out=d_first.view(-1, hidden))
+            d_weight += _product(d_second.t(), a)
+            torch.mm(d_second, weight, out=d_first.view(-1, hidden))
             d_alone += loops.first_backward(receiver[part], sender[part], even[part], odd[part], d_first, u, ctx.pairs)
-        ends = d_alone.to(grad.dtype), d_weight.to(weight.dtype), d_bias.to(bias.dtype)
+        ends = d_alone.to(grad.dtype), d_weight.to(ctx.dtype), d_bias.to(bias.dtype)
         return receiver, sender, even, odd, *ends, None, None, None, None
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """left · right; on a GPU the sums stay in float32, which torch has there only."""
+    if left.device.type == "cuda" and left.dtype == torch.bfloat16:
+        return torch.mm(left, right, out_dtype=torch.float32)
+    return torch.mm(left, right)
 
 
 def edge_mean(
@@ -153,7 +163,7 @@ def edge_mean(
     alone: Tensor,
     weight: Tensor,
     bias: Tensor,
-    share: Tensor | None,
+    share: Tensor,
     pairs: PairIndex,
 ) -> Tensor:
     """Mean message to every atom.
@@ -166,7 +176,7 @@ def edge_mean(
         odd: projection of the sines of d = F_j − F_i, i < j, (n_crystals, n_pairs, hidden).
         alone: what `even` is for a pair of an atom with itself (all cosines 1), (hidden,).
         weight, bias: second layer, (hidden, hidden) and (hidden,).
-        share: weight of each sender in the mean, (n_crystals, n_atoms), summing to 1; None: all the same.
+        share: weight of each sender in the mean, (n_crystals, n_atoms), summing to 1.
         pairs: the index of pairs of n_atoms.
 
     Returns:
@@ -174,12 +184,35 @@ def edge_mean(
     """
     to = receiver.dtype
     tensors = [tensor.to(to).contiguous() for tensor in (receiver, sender, even, odd, alone)]
-    tensors += [weight, bias.to(to)]
-    fast = fast_edges(receiver)
-    if callable(fast):
-        return fast(*tensors, share)
-    wide = torch.promote_types(to, torch.float32)
-    if share is None:
-        share = torch.full(receiver.shape[:2], 1 / max(1, receiver.shape[1]), dtype=wide, device=receiver.device)
-    loops = fast or Loops()
-    return EdgeMean.apply(*tensors, share.to(wide).contiguous(), pairs, loops, torch.is_grad_enabled())
+    share = share.to(torch.promote_types(to, torch.float32)).contiguous()
+    loops = fast_loops(receiver) or Loops()
+    return EdgeMean.apply(*tensors, weight, bias.to(to), share, pairs, loops, torch.is_grad_enabled())
+
+
+def pair_waves(sine: Tensor, cosine: Tensor, pairs: PairIndex, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Sines and cosines of the differences a_j − a_i of angles of every unordered pair i < j, by the addition theorems.
+
+    Args:
+        sine, cosine: of the angles of each atom, (n_crystals, n_atoms, n_angles).
+        pairs: the index of pairs of n_atoms.
+        dtype: of the results, each (n_crystals, n_pairs, n_angles).
+    """
+    loops = gpu_loops(sine)
+    if loops is not None:
+        odd = sine.new_empty(len(sine), len(pairs.first), sine.shape[2], dtype=dtype)
+        even = torch.empty_like(odd)
+        loops.waves(odd, even, sine, cosine)
+        return odd, even
+    sine_i, cosine_i = sine[:, pairs.first], cosine[:, pairs.first]  # (n_crystals, n_pairs, n_angles)
+    sine_j, cosine_j = sine[:, pairs.second], cosine[:, pairs.second]
+    odd, even = sine_j * cosine_i - cosine_j * sine_i, cosine_j * cosine_i + sine_j * sine_i
+    return odd.to(dtype), even.to(dtype)
+
+
+def arithmetic(device: torch.device | str, precision: str) -> str:
+    """What computes the edge block there, and what decides its round-off, for the log."""
+    like = torch.zeros(1, 1, 1, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+    name = type(fast_loops(like) or Loops()).__name__
+    if like.device.type == "cuda":
+        return f"{name} in {precision} on {torch.cuda.get_device_name(like.device)}"
+    return f"{name} in {precision}, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"

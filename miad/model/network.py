@@ -14,7 +14,7 @@ from torch.nn.functional import embedding, linear
 
 from miad.config.sections import Network
 from miad.core.crystal import NUM_SPECIES
-from miad.model.edges import PairIndex, edge_mean
+from miad.model.edges import PairIndex, edge_mean, pair_waves
 
 
 def time_embedding(times: Tensor, dim: int) -> Tensor:
@@ -25,20 +25,19 @@ def time_embedding(times: Tensor, dim: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], -1)  # (n_crystals, dim)
 
 
-def fourier_features(frac_coords: Tensor, num_frequencies: int, pairs: PairIndex) -> tuple[Tensor, Tensor]:
+def fourier_features(
+    frac_coords: Tensor, num_frequencies: int, pairs: PairIndex, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """sin(2πk·d) and cos(2πk·d) of every unordered pair, d = F_j − F_i, k = 0 … num_frequencies − 1.
 
-    Trigonometry is done per atom and put together per pair by the addition theorems. Of coordinates
-    (n_crystals, n_atoms, 3) come sines and cosines, each (n_crystals, n_pairs, 3 · num_frequencies), axis-major.
+    Trigonometry is done per atom and put together per pair. Of coordinates (n_crystals, n_atoms, 3) come sines and
+    cosines of the given dtype, each (n_crystals, n_pairs, 3 · num_frequencies), axis-major.
     """
     multiples = torch.arange(num_frequencies, device=frac_coords.device, dtype=frac_coords.dtype)  # (n_freqs,)
     # Whole turns are taken out before the multiplication by 2π, which keeps float32 phases exact to 1e-7 turns · k.
     turns = torch.remainder(frac_coords[..., None] * multiples, 1.0)  # (n_crystals, n_atoms, 3, n_freqs)
     angles = (2 * math.pi * turns).flatten(2)  # (n_crystals, n_atoms, 3 · n_freqs)
-    sine, cosine = angles.sin(), angles.cos()
-    sine_i, cosine_i = sine[:, pairs.first], cosine[:, pairs.first]  # (n_crystals, n_pairs, 3 · n_freqs)
-    sine_j, cosine_j = sine[:, pairs.second], cosine[:, pairs.second]
-    return sine_j * cosine_i - cosine_j * sine_i, cosine_j * cosine_i + sine_j * sine_i
+    return pair_waves(angles.sin(), angles.cos(), pairs, dtype)
 
 
 class CSPLayer(nn.Module):
@@ -57,13 +56,15 @@ class CSPLayer(nn.Module):
         )
         self.sizes = [hidden_dim, hidden_dim, 9, 3 * num_frequencies, 3 * num_frequencies]
 
-    def forward(
-        self, h: Tensor, gram: Tensor, sine: Tensor, cosine: Tensor, share: Tensor | None, pairs: PairIndex
-    ) -> Tensor:
+    def forward(self, h: Tensor, gram: Tensor, sine: Tensor, cosine: Tensor, share: Tensor, pairs: PairIndex) -> Tensor:
         """Update of the atom features, (n_crystals, n_atoms, hidden)."""
         x = self.layer_norm(h)
         first, second = (part for part in self.edge_mlp if isinstance(part, nn.Linear))
-        w_i, w_j, w_gram, w_sine, w_cosine = first.weight.split(self.sizes, 1)
+        parts = first.weight.split(self.sizes, 1)
+        alone = parts[-1].sum(1)  # all cosines of an atom with itself are 1
+        if x.device.type == "cuda":  # the library's fast products want rows that start at even places
+            parts = tuple(part.to(sine.dtype).contiguous() for part in parts)
+        w_i, w_j, w_gram, w_sine, w_cosine = parts
         of_crystal = linear(gram, w_gram, first.bias)  # (n_crystals, hidden)
         receiver = linear(x, w_i)  # (n_crystals, n_atoms, hidden)
         mean = edge_mean(
@@ -71,7 +72,7 @@ class CSPLayer(nn.Module):
             linear(x, w_j),
             linear(cosine, w_cosine),
             linear(sine, w_sine),
-            w_cosine.sum(1),
+            alone,
             second.weight,
             second.bias,
             share,
@@ -139,16 +140,17 @@ class CSPNet(nn.Module):
             gram = (lattice @ lattice.transpose(1, 2)).flatten(1) * self.settings.gram_scale  # (n_crystals, 9)
             # What all layers add to stays in full precision: rounded after each, it would be half of the whole error.
             h = self.embed(species, times)  # (n_crystals, n_atoms, hidden)
-        sine, cosine = fourier_features(frac_coords, self.settings.num_frequencies, pairs)
-        if torch.is_autocast_enabled(lattice.device.type):
-            half = torch.get_autocast_dtype(lattice.device.type)
-            sine, cosine = sine.to(half), cosine.to(half)
-        share = None if is_atom is None else is_atom.to(lattice.dtype) / is_atom.sum(1, keepdim=True)
+        device, dtype = lattice.device.type, lattice.dtype
+        low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else dtype
+        gram = gram.to(low)
+        sine, cosine = fourier_features(frac_coords, self.settings.num_frequencies, pairs, low)
+        share = torch.ones_like(species, dtype=dtype) if is_atom is None else is_atom.to(dtype)
+        share = share / share.sum(1, keepdim=True)  # (n_crystals, n_atoms)
         for layer in self.csp_layers:
             h = layer(h, gram, sine, cosine, share, pairs)
         # The heads stay in full precision: their outputs are differences of large numbers.
         with torch.autocast(lattice.device.type, enabled=False):
             h = self.final_layer_norm(h.to(self.type_out.weight.dtype))
-            mean = h.mean(1) if share is None else (h * share[..., None]).sum(1)  # (n_crystals, hidden)
+            mean = h.mean(1) if is_atom is None else (h * share[..., None]).sum(1)  # (n_crystals, hidden)
             noise = linear(mean, self.lattice_out.weight).view(-1, 3, 3) @ lattice  # (n_crystals, 3, 3)
             return noise, self.coord_out(h), self.type_out(h)

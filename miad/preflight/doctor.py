@@ -18,7 +18,7 @@ from miad.core.errors import MiadError
 from miad.core.files import verify
 from miad.dft.vasp import site
 from miad.dft.vasp.flow import use_potcars
-from miad.dft.vasp.store import open_store
+from miad.dft.vasp.store import open_store, store_settings
 from miad.hull.sources import MATERIALS_PROJECT, MATERIALS_PROJECT_CHECKSUM, MATERIALS_PROJECT_URL
 from miad.io.download import cache_path, is_url
 from miad.preflight.checks import check_runs, own_files
@@ -253,7 +253,7 @@ def job_store(settings: Vasp) -> Check:
             return "one JSON file per crystal"
         with tempfile.TemporaryDirectory() as folder:
             open_store(settings, Path(folder) / "store.json").close()
-        return str(settings.job_store.get("docs_store", {}).get("type"))
+        return str(store_settings(settings.job_store).get("docs_store", {}).get("type"))
 
     return attempt("vasp.job_store", answering)
 

@@ -1,7 +1,8 @@
 """Relaxations in flight: a batch that a finished crystal leaves and a waiting one enters.
 
 The result of a crystal follows from its own numbers alone, whichever crystals are beside it; one that fails leaves with
-a reason and costs the others nothing but the repetition of an evaluation.
+a reason and costs the others nothing but the repetition of an evaluation. On a GPU sums over edges are made by atomic
+additions, in the order in which they happen: there a second relaxation differs by round-off.
 """
 
 import itertools

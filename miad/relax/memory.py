@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 SHARE = 0.8  # of the memory of a GPU that is free: its allocator loses some to gaps between blocks
+# Bytes on a GPU beyond which more crystals at once bring nothing: counted, not yet measured (benchmarks/SCALING.md).
+MOST = 20e9
 GROWTH = 1.05  # by which what once overflowed is tried to be more again, per evaluation that fills it
 
 
@@ -29,7 +31,7 @@ class Budget:
         if available is None:
             free, _ = torch.cuda.mem_get_info(self.device)
             held = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-            available = SHARE * (free + held)
+            available = min(SHARE * (free + held), MOST)
         return min(available / self.scale, self.learnt)
 
     def groups(self, loads: Sequence[float]) -> list[list[int]]:

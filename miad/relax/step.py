@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -48,6 +49,8 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
     Raises:
         MiadError: the potential is unknown or cannot be loaded, its weights are absent, or it fails on everything.
     """
+    # Crystals come and go, of all sizes: memory of a GPU that is mapped page by page loses nothing to gaps.
+    os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
     given = read_crystals(crystals)
     if carry_energies(given):
         log.info("all crystals carry energies; they are taken as relaxed")

@@ -123,6 +123,7 @@ def run(
     """
     import torch
 
+    from miad.model.edges import arithmetic
     from miad.model.process import Noise
     from miad.model.register import make_process
     from miad.sample.cuda_graph import Predictor
@@ -134,6 +135,7 @@ def run(
             " back."
         )
     device = pick_device(settings.device)
+    log.info("arithmetic of the network: %s", arithmetic(device, settings.precision))
     network, trained = load(model, device)
     process = make_process(trained.diffusion, trained.mirage, device, trained.center_scores)
     predictor = Predictor(network, settings.precision)

@@ -4,6 +4,7 @@ Killed at any moment and started again, it goes on from the last checkpoint; on 
 bit-identical to that of an undisturbed run. Under torchrun several processes share each batch.
 """
 
+import logging
 import os
 import signal
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from miad.config.sections import Train
 from miad.machine.device import pick_device
 from miad.train.loss_curve import write_losses
+
+log = logging.getLogger("miad")
 
 
 def run(settings: Train, *, train: Path, val: Path, model: Path, losses: Path, run: str = "miad") -> None:
@@ -27,15 +30,22 @@ def run(settings: Train, *, train: Path, val: Path, model: Path, losses: Path, r
         losses: where the loss curve goes at the end, CSV.
         run: name of the run, for provenance.
     """
+    import torch
     from torch import distributed
 
+    from miad.model.edges import arithmetic
     from miad.train.memory import keep_memory
     from miad.train.trainer import Trainer
 
     keep_memory()
+    device = torch.device(pick_device(settings.device))
+    if device.index is not None:
+        torch.cuda.set_device(device)  # before anything that takes memory on the first card
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        distributed.init_process_group("gloo" if pick_device(settings.device) == "cpu" else "nccl")
+        is_gpu = device.type == "cuda"
+        distributed.init_process_group("nccl" if is_gpu else "gloo", device_id=device if is_gpu else None)
     home = Path(model).parent
+    log.info("arithmetic of the network: %s", arithmetic(device, settings.precision))
     trainer = Trainer(settings, train, val, home / "checkpoints", run, home / "tensorboard")
 
     def stop(*_: object) -> None:

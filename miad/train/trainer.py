@@ -29,6 +29,8 @@ from miad.train.optimiser import Optimiser, cooldown_start, learning_rate
 log = logging.getLogger("miad")
 # Settings that may change between the sessions of one run: how long, how often, where.
 FREE = ("num_epochs", "checkpoint_minutes", "keep_every", "validate_every", "device")
+# Steps between looks at other processes' wish to stop: on a GPU a look waits for all that was started.
+LOOK_EVERY = 16
 PREEMPTED = 75  # exit code after SIGTERM or Ctrl-C: EX_TEMPFAIL, "try again later"
 
 
@@ -47,6 +49,8 @@ class Trainer:
         self.rank = distributed.get_rank() if distributed.is_initialized() else 0
         self.device = torch.device(pick_device(settings.device))
         torch.backends.cuda.matmul.allow_tf32 = settings.precision == "tf32"
+        # Long sums that the library cuts in pieces, as those of gradients over all edges, are put together in float32.
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
         self.train, self.val = (read_state(path, settings.mirage.num_atoms, self.device) for path in (train, val))
         torch.manual_seed(settings.seed)  # the initial weights
         # Of the trained model that this one starts from: its provenance, its epochs, its coordinate target.
@@ -180,7 +184,7 @@ class Trainer:
         # Each process draws the numbers of the whole batch and keeps its share: N GPUs train as one would.
         noise = Noise([generator(s.seed, "step", p.step, device=self.device)], [len(chosen)], share)
         self.optimiser.adam.zero_grad(set_to_none=True)
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=s.precision == "bf16"):
+        with self._precision():
             losses = self.process.losses(self.shared, self.train[chosen], noise, s.stratified_times)
             total = self._total(losses)
         # DDP averages gradients over processes; ours are shares of one sum.
@@ -193,6 +197,10 @@ class Trainer:
         self.running += self.latest
         p.step, p.batch = p.step + 1, index + 1
 
+    def _precision(self) -> torch.autocast:
+        """The arithmetic of the network, in training and in validation."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16")
+
     def _total(self, losses: Mapping[str, Any]) -> Any:
         """Weighted sum of the losses, tensors or numbers."""
         return sum(self.factors[name] * losses[name] for name in self.names)
@@ -204,7 +212,8 @@ class Trainer:
             return values
         values = torch.cat([values, values.new_tensor([float(self.must_stop)])])
         distributed.all_reduce(values)
-        self.is_stopping = values[-1].item() > 0
+        if self.device.type == "cpu" or self.progress.step % LOOK_EVERY == 0:
+            self.is_stopping = values[-1].item() > 0
         return values[: len(self.names)]
 
     def _end_epoch(self) -> None:
@@ -244,7 +253,8 @@ class Trainer:
             for start in range(0, len(self.val), size):
                 batch = self.val[start : start + size]
                 noise = Noise([generator(self.settings.seed, "validate", start, device=self.device)], [len(batch)])
-                losses = self.process.losses(self.network, batch, noise, True)
+                with self._precision():
+                    losses = self.process.losses(self.network, batch, noise, True)
                 total += len(batch) * self._total({name: loss.item() for name, loss in losses.items()})
         finally:
             self.network.load_state_dict(own)

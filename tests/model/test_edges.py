@@ -22,15 +22,14 @@ def inputs(num=2, atoms=4, share=None, dtype=torch.float64):
     shapes = [(num, atoms, HIDDEN)] * 2 + [(num, len(pairs.first), HIDDEN)] * 2
     shapes += [(HIDDEN,), (HIDDEN, HIDDEN), (HIDDEN,)]
     tensors = [torch.randn(shape, generator=g, dtype=dtype).requires_grad_() for shape in shapes]
-    return [*tensors, None if share is None else share.to(dtype), pairs]
+    share = torch.full((num, atoms), 1 / atoms) if share is None else share
+    return [*tensors, share.to(dtype), pairs]
 
 
 def plain(receiver, sender, even, odd, alone, weight, bias, share, pairs):
     """The same by a loop over ordered pairs."""
-    num, atoms, _ = receiver.shape
+    atoms = receiver.shape[1]
     position = {pair: k for k, pair in enumerate(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))}
-    if share is None:
-        share = torch.full((num, atoms), 1 / atoms, dtype=receiver.dtype)
     rows = []
     for i in range(atoms):
         total = 0
@@ -93,6 +92,12 @@ def test_half_precision_is_close_and_stays_half():
     half = edge_mean(*arguments)
     assert half.dtype == torch.bfloat16
     assert torch.allclose(half.double(), exact, atol=0.05)
+
+
+def test_the_arithmetic_says_what_ran(monkeypatch):
+    monkeypatch.setenv("MIAD_EDGES", "plain")
+    found = edges.arithmetic("cpu", "float32")
+    assert found == f"Loops in float32, {torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
 
 
 NETWORK_ALONE = """

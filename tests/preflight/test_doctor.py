@@ -111,9 +111,11 @@ def test_pseudopotentials_of_the_elements_of_the_queue_are_looked_for(site):
 
 
 def test_a_job_store_that_does_not_answer_is_missing(site):
-    store = {"docs_store": {"type": "NoSuchStore"}}
-    check = found(site, job_store=store)["vasp.job_store"]
+    store = site.folder / "store.yaml"
+    store.write_text("docs_store: {type: NoSuchStore, password: hunter2}")
+    check = found(site, job_store=str(store))["vasp.job_store"]
     assert check.state == MISSING and "vasp.job_store cannot be used" in check.message
+    assert "hunter2" not in check.message
 
 
 def test_vasp_is_not_looked_for_without_dft(site):

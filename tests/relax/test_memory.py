@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from miad.relax.memory import SHARE, Budget
+from miad.relax.memory import MOST, SHARE, Budget
 
 
 def test_groups_fill_the_memory_and_no_more():
@@ -50,3 +50,5 @@ def test_a_gpu_is_measured(monkeypatch):
     assert budget.capacity == pytest.approx(SHARE * 1040 / 2)
     budget.overflowed(100.0)
     assert budget.capacity == pytest.approx(50.0)
+    memory["free"] = 100 * MOST
+    assert Budget("cuda").capacity == MOST

@@ -4,17 +4,19 @@ import dataclasses
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import distributed
 
 from miad.config.sections import Sample
 from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
 from miad.model.weights import load
 from miad.sample import step as sample
-from miad.train.trainer import Trainer
+from miad.train.trainer import LOOK_EVERY, Trainer
 from tests.builders import toy
 from tests.builders.trainings import command, curve, fit, state
 from tests.builders.waiting import Waiting
@@ -192,3 +194,23 @@ def test_no_step_waits_for_the_gpu(tmp_path, mirage):
         assert waiting.lines == []
         float(trainer.running.sum())  # the mode does see what it looks for
     assert waiting.lines != []
+
+
+def test_on_gpus_the_wish_of_others_to_stop_is_read_now_and_then(data, tmp_path, monkeypatch):
+    """A look at it waits for the GPU; all processes look after the same steps."""
+    trainer = Trainer(toy.TRAIN, **data, folder=tmp_path)
+    trainer.world, trainer.device = 2, SimpleNamespace(type="cuda")
+    monkeypatch.setattr(distributed, "all_reduce", lambda values: values.add_(1))  # the other process wants to stop
+    stopping = []
+    for trainer.progress.step in range(1, LOOK_EVERY + 1):
+        assert trainer._shared(torch.zeros(len(trainer.names))).tolist() == [1] * len(trainer.names)
+        stopping.append(trainer.is_stopping)
+    assert stopping == [False] * (LOOK_EVERY - 1) + [True]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_validation_has_the_precision_of_the_training(data, tmp_path, precision):
+    trainer, seen = Trainer(toy.changed(precision=precision), **data, folder=tmp_path), []
+    trainer.network.register_forward_pre_hook(lambda *_: seen.append(torch.is_autocast_enabled("cpu")))
+    trainer.validate()
+    assert set(seen) == {precision == "bf16"}

@@ -1,8 +1,8 @@
 """Kills at random moments, a full disk and two runs at once end in the same bytes as peace does: make test-chaos.
 
 SIGKILL hits a step, a worker of one, or snakemake and all its steps at once. After each one, whatever lies under its
-final name must be the file of the undisturbed run: nothing half-written can be read, at any moment. MIAD_CHAOS_SEED repeats the moments of
-a run as far as the machine's pace allows; MIAD_CHAOS_KILLS changes their number.
+final name must be the file of the undisturbed run: nothing half-written can be read, at any moment. MIAD_CHAOS_SEED
+repeats the moments of a run as far as the machine's pace allows; MIAD_CHAOS_KILLS changes their number.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from miad.machine.os_processes import processes
+from tests.builders.at_work import processes
 from tests.builders.tiny import Project
 
 pytestmark = pytest.mark.chaos

@@ -5,6 +5,7 @@ One finished run (every step real, CHGNet included) is shared by all tests; most
 
 import csv
 import os
+import re
 import shutil
 import signal
 import socket
@@ -227,6 +228,11 @@ def test_killed_runs_end_in_the_same_bytes(finished, tmp_path):
     # The machine dies during the training: snakemake and its step, all at once.
     process = project.start("snakemake", "results/sun_table.csv")
     wait_for(project.folder / "results/miad/train/train.log", process)
+    # While it lives nobody takes its lock away, and none runs beside it.
+    for command in (["make", "-o", ".venv/installed", "run"], ["snakemake", "--nolock", "results/sun_table.csv"]):
+        code, output = project.run(*command)
+        assert code != 0 and re.search(rf"snakemake is at work .*process {process.pid} of", output), output
+    assert list((project.folder / ".snakemake/locks").iterdir()) and process.poll() is None
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (project.folder / "results/miad/train/model.safetensors").exists()
@@ -284,11 +290,16 @@ def test_finished_calculations_in_a_folder_are_followed(copy):
     run = copy.folder / "runs" / "of-nobody" / "static" / "vasprun.xml"
     run.parent.mkdir(parents=True)
     run.write_text("torn")
-    copy.configure({"dft": {"enabled": True}, "vasp": {"replay": "runs"}})
+    (copy.folder / "store.yaml").write_text("docs_store: {type: MongoStore, password: hunter2hunter2}")
+    copy.configure({"dft": {"enabled": True}, "vasp": {"replay": "runs", "job_store": "store.yaml"}})
     chunk = "results/miad/vasp/chunks/0.jsonl"
     code, output = copy.run("snakemake", chunk)
     assert code == 0, output
     assert copy.planned(target=chunk) == {}
+    # The password of the store is in none of snakemake's records, and in no log or result.
+    written = [path for top in (".snakemake", "results") for path in (copy.folder / top).rglob("*") if path.is_file()]
+    assert any(b"store.yaml" in path.read_bytes() for path in written)
+    assert not [path for path in written if b"hunter2hunter2" in path.read_bytes()]
     run.write_text("torn otherwise")
     assert copy.planned(target=chunk) == {"vasp": 1}
 

@@ -16,10 +16,13 @@ from miad.config.resolve import is_read, read_config
 from miad.config.sections import Relax, Sun, build, settings_json
 from miad.core.errors import MiadError
 from miad.dft.run_files import fingerprint
+from miad.machine.os_processes import RUN
 from miad.preflight.checks import check_runs, frames_compared, own_files
 from miad.train.checkpoint import KEPT
 
 RESULTS = Path("results")
+# Inherited by all that is started from here, within jobs too: `miad cancel` finds what a killed run has left by it.
+os.environ[RUN] = str(Path.cwd())
 try:
     for path in workflow.configfiles:
         read_config(path)
@@ -41,7 +44,10 @@ if (RESULTS / "external").is_dir():
 
 
 onstart:
-    sign(Path())
+    try:
+        sign(Path())
+    except MiadError as error:
+        raise WorkflowError(str(error))
 
 
 wildcard_constraints:

@@ -24,7 +24,7 @@ def set_aside(folder: Path) -> Path | None:
     earlier = attempts(folder)
     aside = earlier[-1] if earlier else None
     if folder.exists():
-        stop_leftovers(folder, calculated_in(folder))
+        stop_leftovers(folder)
         aside = folder.with_name(f"{folder.name}.{len(earlier) + 1}")
         folder.rename(aside)
     folder.mkdir(parents=True)

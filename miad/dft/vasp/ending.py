@@ -9,6 +9,7 @@ from pathlib import Path
 from miad.core.crystal import shortened
 from miad.core.errors import MiadError
 from miad.core.files import open_text, write_text
+from miad.core.redact import shown
 
 ENDING = "stopped.json"  # in the folder of an attempt: its Ending; absent if it was killed, or finished
 # What a job of atomate2 calls up to the end of VASP; an error that passed through none of them came after it.
@@ -82,7 +83,7 @@ def ending_of(folder: Path, error: Exception, *, has_progress: bool) -> Ending:
     last = frames[-1] if frames else None
     where = type(error).__name__ + (f" in {Path(last.filename).name}, line {last.lineno}" if last else "")
     is_after = _has_run(folder) and not any(frame.name in UP_TO_VASP for frame in frames)
-    return Ending("unparsed" if is_after else "crashed", shortened(f"{where}: {error}", 200), where)
+    return Ending("unparsed" if is_after else "crashed", shortened(f"{where}: {shown(str(error))}", 200), where)
 
 
 def traceback_file(folder: Path) -> Path:

@@ -1,18 +1,16 @@
 """One stage of a calculation: start it, continue it after a kill, and name the reason if it failed."""
 
 import copy
-import fcntl
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miad.config.sections import Vasp
-from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space
-from miad.dft.vasp.attempts import WAVEFUNCTIONS, calculated_in, contcar_of, crashes, has_content, set_aside
+from miad.dft.vasp.attempts import WAVEFUNCTIONS, contcar_of, crashes, has_content, set_aside
 from miad.dft.vasp.ending import (
     ENDING,
     UP_TO_VASP,
@@ -25,7 +23,7 @@ from miad.dft.vasp.ending import (
     traceback_file,
 )
 from miad.dft.vasp.flow import run_options
-from miad.machine.os_processes import stop_leftovers
+from miad.machine.os_processes import nothing_left
 
 if TYPE_CHECKING:
     from jobflow import Job, JobStore
@@ -110,7 +108,7 @@ def _run(
     from monty.os import cd
 
     try:
-        with cd(folder), without or nullcontext():
+        with nothing_left(folder), cd(folder), without or nullcontext():
             job.run(store)
     except (KeyboardInterrupt, SystemExit):
         if without is None:  # else VASP has finished here, as is noted
@@ -123,8 +121,6 @@ def _run(
                     Ending("stopped", "no space was left").write(folder)
             raise
         return error
-    finally:
-        stop_leftovers(folder, calculated_in(folder))
     return None
 
 
@@ -161,24 +157,3 @@ def prepared(job: "Job", folder: Path, aside: Path | None, previous: Path | None
             # The cell has changed a little; the grid must be that of the wavefunctions.
             maker.input_set_generator.user_kpoints_settings = Kpoints.from_file(aside / "KPOINTS")
     return job
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock that dies with this process.
-
-    Raises:
-        MiadError: another process holds it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise MiadError(
-                f"{path.stem} is being calculated by another process, probably a job of an earlier run. Wait for it, or"
-                " cancel it, and run again."
-            ) from error
-        except OSError as error:
-            log.warning("%s: no locks on this file system (%s); two runs at once would disturb each other", path, error)
-        yield

@@ -23,9 +23,10 @@ from miad.dft.vasp.ending import Ending, OutOfTime, ParserFailed, StageFailed, t
 from miad.dft.vasp.flow import STAGES, stages, use_potcars
 from miad.dft.vasp.hours import core_hours
 from miad.dft.vasp.site import problems, without_potcar
-from miad.dft.vasp.stage import locked, run_stage
+from miad.dft.vasp.stage import run_stage
 from miad.dft.vasp.store import open_store, task_document
 from miad.machine import slurm
+from miad.machine.owners import locked
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("miad")
 KEY = "key"  # in the folder of a crystal: id of its last job, by which the calculation is recognised
 FAILED = "failed.json"  # in the same folder: why a stage failed for good, and under what settings
+_LOCKED = "It is probably a job of an earlier run: wait for it, or cancel it, and run again."
 # If any of these changes, a crystal that failed for good is tried again.
 _MATTERS = ("command", "gamma_command", "potcars", "functional", "parallel", "max_errors", "max_attempts", "scratch")
 
@@ -64,7 +66,8 @@ def run(settings: Vasp, *, queue: Path, calculations: Path, folder: Path, chunk:
     done: list[Calculation] = []
     for crystal in track(crystals, what="crystals calculated"):
         try:
-            with locked(folder / "locks" / f"{file_name(crystal.crystal_id)}.lock"):
+            lock = folder / "locks" / f"{file_name(crystal.crystal_id)}.lock"
+            with locked(lock, what=f"the calculation of {crystal.crystal_id}", remedy=_LOCKED):
                 done.append(calculate(crystal, settings, folder, deadline))
             _check_started(done, min(settings.max_alike, len(crystals)), folder / "work")
             _check_parsed(done, settings.max_alike, folder / "work")

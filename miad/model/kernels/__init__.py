@@ -5,38 +5,41 @@ import importlib.util
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from miad.model.kernels.edge_loops import MOST_ATOMS, CompiledLoops, compiled_loops
 
+if TYPE_CHECKING:
+    from miad.model.kernels.triton_loops import TritonLoops
+
 log = logging.getLogger("miad")
 
 
-def fast_edges(receiver: Tensor) -> Callable[..., Tensor] | CompiledLoops | None:
-    """The fastest there is for a tensor's device, precision and number of atoms; MIAD_EDGES=plain forbids all.
+def fast_loops(like: Tensor) -> "TritonLoops | CompiledLoops | None":
+    """The fastest loops for the device, precision and number of atoms of a tensor (n_crystals, n_atoms, channels).
 
-    On a GPU the whole block, a function of what `miad.model.edges.edge_mean` takes but the pairs; on a processor its
-    elementwise parts; None where those of torch are to be used.
+    None where those of torch are to be used; MIAD_EDGES=plain forbids all others.
     """
-    if os.environ.get("MIAD_EDGES") == "plain":
+    is_compiled = like.device.type == "cpu" and is_fit(like) and like.shape[1] <= MOST_ATOMS
+    return compiled_loops(like.dtype == torch.bfloat16) if is_compiled else gpu_loops(like)
+
+
+def gpu_loops(like: Tensor) -> "TritonLoops | None":
+    """The same on a GPU; None elsewhere."""
+    if like.device.type != "cuda" or not is_fit(like) or not has_triton():
         return None
-    if fits_triton(receiver):
-        from miad.model.kernels.edge_kernel import EdgeKernel
+    from miad.model.kernels.triton_loops import TritonLoops
 
-        return EdgeKernel.apply
-    is_known = receiver.dtype in (torch.float32, torch.bfloat16)
-    if receiver.device.type != "cpu" or not is_known or receiver.shape[1] > MOST_ATOMS:
-        return None
-    return compiled_loops(receiver.dtype == torch.bfloat16)
+    return TritonLoops()
 
 
-def fits_triton(receiver: Tensor) -> bool:
-    """Whether the Triton kernels do this block: on a GPU, not in double precision."""
-    is_fit = receiver.device.type == "cuda" and receiver.dtype != torch.float64 and receiver.shape[-1] % 16 == 0
-    return is_fit and receiver.numel() > 0 and has_triton()
+def is_fit(like: Tensor) -> bool:
+    """Whether there is something for anything but torch to do."""
+    is_plain = os.environ.get("MIAD_EDGES") == "plain"
+    return not is_plain and like.dtype in (torch.float32, torch.bfloat16) and like.numel() > 0
 
 
 @functools.cache

@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
@@ -39,9 +40,9 @@ class CompiledLoops:
             function.argtypes = [ctypes.c_void_p] * num_tensors + [ctypes.c_ssize_t] * 3
             function.restype = None
 
-    def _call(self, name: str, *tensors: Tensor, like: Tensor) -> None:
+    def _call(self, name: str, *tensors: Tensor | None, like: Tensor) -> None:
         """Call a function of the library; `like` has the number of crystals, of atoms and of channels."""
-        getattr(self.library, name)(*(tensor.data_ptr() for tensor in tensors), *like.shape)
+        getattr(self.library, name)(*(None if one is None else one.data_ptr() for one in tensors), *like.shape)
 
     def first(self, u, a, receiver, sender, even, odd, alone, pairs) -> None:
         """See `Loops`."""
@@ -74,16 +75,30 @@ def compiled_loops(is_half: bool) -> CompiledLoops | None:
     command = [compiler, *OPTIONS, *(["-DHALF"] if is_half else [])]
     # Machine code for this very processor: a home folder may be shared with others.
     key = hashlib.sha256("\0".join([*command, SOURCE.read_text(encoding="utf-8"), _processor()]).encode()).hexdigest()
-    path = cache_folder() / f"edge_loops-{key[:16]}.so"
+    path = cache_folder() / "compiled" / f"edge_loops-{key[:16]}.so"
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_own(path.parent)
         if not path.is_file():
             with atomic_path(path) as temporary:
                 subprocess.run([*command, SOURCE, "-o", temporary], check=True, capture_output=True, text=True)
+            path.chmod(0o700)
+        _check_own(path)
         return CompiledLoops(path)
     except (OSError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
         log.info("the edge block runs without compiled loops: %s", str(reason).strip())
         return None
+
+
+def _check_own(path: Path) -> None:
+    """Refuse code that another user could have put there: an OSError unless `path` is ours alone to write, and no link.
+
+    The folder is checked before the file, so that nobody can exchange the file afterwards.
+    """
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise PermissionError(f"{path} is a link, another user's, or others may write to it. Remove it.")
 
 
 def _processor() -> str:

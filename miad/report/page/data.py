@@ -9,6 +9,7 @@ import numpy as np
 from miad.config.layout import Run
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.files import checksum
+from miad.core.redact import redacted, shown
 from miad.core.tabular import read_csv
 from miad.report.candidates import CANDIDATE_COLUMNS
 from miad.report.figures.space_groups import crystal_system
@@ -79,14 +80,19 @@ def provenance(runs: list[Run], outcomes: list[Outcome]) -> dict[str, Any]:
             versions.setdefault(name, {})[str(version)] = None
     return {
         "versions": {name: list(found) for name, found in versions.items()},
-        "energies": [{**one.record, "run": one.run.name, "file": one.file} for one in outcomes],
+        "energies": [{**one.record, **_origin(one), "run": one.run.name, "file": one.file} for one in outcomes],
         "changes": {run.name: _changes(run, main) for run in runs[1:]},
-        "config": json.dumps(main.sections, indent=1, ensure_ascii=False, allow_nan=False),
+        "config": json.dumps(redacted(main.sections), indent=1, ensure_ascii=False, allow_nan=False),
     }
 
 
+def _origin(one: Outcome) -> dict[str, Any]:
+    """Where the hull came from; an earlier version of miad wrote that down with all folders on the way."""
+    return {name: shown(one.record[name]) for name in ("hull", "hull_source") if one.record.get(name)}
+
+
 def _changes(run: Run, main: Run) -> list[str]:
-    ours, theirs = flat(run.sections), flat(main.sections)
+    ours, theirs = flat(redacted(run.sections)), flat(redacted(main.sections))
     return [
         f"{key}: {json.dumps(ours.get(key), allow_nan=False)} instead of {json.dumps(theirs.get(key), allow_nan=False)}"
         for key in sorted(varied(run, main))

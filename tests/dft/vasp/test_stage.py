@@ -2,18 +2,13 @@
 
 import errno
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from pymatgen.io.vasp.sets import MPRelaxSet
 
-from miad.core.errors import MiadError
 from miad.dft.vasp.attempts import attempts, contcar_of, crashes, set_aside
 from miad.dft.vasp.ending import ENDING, Ending, custodian_errors
-from miad.dft.vasp.stage import _run, locked
-from tests.builders import ROOT
+from miad.dft.vasp.stage import _run
 from tests.builders.vasp_stand_in.chain import SENT
 
 
@@ -86,22 +81,6 @@ def test_wavefunctions_without_a_structure_are_left(tmp_path):
     (folder / "WAVECAR").write_text("wavefunctions")
     set_aside(folder)
     assert list(folder.iterdir()) == []
-
-
-def test_two_processes_never_calculate_the_same_crystal(tmp_path):
-    path = tmp_path / "locks" / "one.lock"
-    hold = "import sys; from pathlib import Path; from miad.dft.vasp.stage import locked\n"
-    hold += "with locked(Path(sys.argv[1])): print('held', flush=True); input()"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", hold, str(path)]
-    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-    assert holder.stdout.readline() == b"held\n"
-    with pytest.raises(MiadError, match="one is being calculated by another process"), locked(path):
-        pass
-    holder.kill()  # the lock dies with it
-    holder.communicate()
-    with locked(path):
-        pass
 
 
 @pytest.mark.parametrize("left", ["", '[{"corrections": [{'])

@@ -242,7 +242,7 @@ def test_kill_9_repeats_no_finished_stage(vasp_site, tmp_path):
     process = job.start()
     contcar = tmp_path / "vasp" / "work" / "NaCl" / "relax_2" / "CONTCAR"
     waited_for(contcar, process)
-    with pytest.raises(MiadError, match="being calculated by another process"):
+    with pytest.raises(MiadError, match=r"the calculation of NaCl is in use by process \d+"):
         job.run()
     process.kill()
     process.wait()
@@ -294,7 +294,8 @@ def test_another_structure_under_the_same_id_starts_afresh(tmp_path):
 @pytest.mark.vasp
 def test_a_job_store_may_be_shared_by_several_folders(vasp_site, tmp_path):
     spec = {"docs_store": {"type": "JSONStore", "paths": str(tmp_path / "shared.json"), "read_only": False}}
-    job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, job_store=spec)
+    (tmp_path / "store.json").write_text(json.dumps(spec))
+    job = Job(tmp_path, vasp_site, {"LiBr": CRYSTALS["LiBr"]}, job_store=str(tmp_path / "store.json"))
     first = job.run()["LiBr"]
     (tmp_path / "vasp").rename(tmp_path / "elsewhere")
     second = job.run()["LiBr"]

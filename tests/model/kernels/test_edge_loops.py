@@ -1,16 +1,17 @@
 """The compiled loops against those in torch, in double precision where it matters, and what is done without them."""
 
-import math
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
 
 from miad.model import kernels
-from miad.model.edges import Loops, PairIndex
-from miad.model.kernels import edge_loops, fast_edges
+from miad.model.edges import Loops
+from miad.model.kernels import edge_loops, fast_loops
 from miad.model.kernels.edge_loops import CompiledLoops, compiled_loops
+from tests.builders.loops import assert_close, outcome
 
 has_compiler = any(map(shutil.which, ("cc", "gcc", "clang")))
 needs_compiler = pytest.mark.skipif(not has_compiler, reason="no C compiler: the loops in torch are all there is")
@@ -27,37 +28,6 @@ def own_cache(monkeypatch, tmp_path_factory):
     compiled_loops.cache_clear()
 
 
-def outcome(loops, shape, rounded, dtype=None, *, is_ragged=False, poison=False):
-    """All outputs of the four parts in double precision; inputs are of type `rounded`, and computed with in `dtype`."""
-    num, atoms, hidden = shape
-    g = torch.Generator().manual_seed(0)
-    pairs, dtype = PairIndex(atoms), dtype or rounded
-
-    def draw(*size):
-        return (2 * torch.randn(size, generator=g)).to(rounded).to(dtype)
-
-    receiver, sender, grad = (draw(num, atoms, hidden) for _ in range(3))
-    even, odd = (draw(num, len(pairs.first), hidden) for _ in range(2))
-    alone, bias = draw(hidden), draw(hidden)
-    v, d_a = (draw(num, atoms**2, hidden) for _ in range(2))
-    share = torch.full((num, atoms), 1 / atoms, dtype=torch.promote_types(dtype, torch.float32))
-    if is_ragged:
-        share[:, 1:] = 0.0
-    if poison:
-        receiver[0, 0, 3] = math.nan
-        v[0, 0, 3] = math.nan
-    u, a, d_v, again = (torch.empty_like(v) for _ in range(4))
-    mean, d_receiver, d_sender = (torch.empty_like(receiver) for _ in range(3))
-    d_even, d_odd = torch.empty_like(even), torch.empty_like(even)
-    loops.first(u, a, receiver, sender, even, odd, alone, pairs)
-    loops.second(mean, v, bias, share)
-    d_bias = loops.second_backward(d_v, again, grad, u, v, bias, share)
-    d_alone = loops.first_backward(d_receiver, d_sender, d_even, d_odd, d_a, u, pairs)
-    names = ("u", "a", "mean", "d_v", "again", "d_bias", "d_receiver", "d_sender", "d_even", "d_odd", "d_alone")
-    parts = (u, a, mean, d_v, again, d_bias, d_receiver, d_sender, d_even, d_odd, d_alone)
-    return {name: part.double() for name, part in zip(names, parts, strict=True)}
-
-
 @needs_compiler
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", list(KINDS))
@@ -67,9 +37,7 @@ def test_compiled_is_torch_in_double_precision(shape, dtype, is_ragged):
     assert isinstance(loops, CompiledLoops)
     found = outcome(loops, shape, dtype, is_ragged=is_ragged)
     expected = outcome(Loops(), shape, dtype, torch.float64, is_ragged=is_ragged)
-    for name, theirs in expected.items():
-        scale = float(theirs.abs().max()) if theirs.numel() else 0.0
-        assert torch.allclose(found[name], theirs, rtol=0, atol=KINDS[dtype] * scale), name
+    assert_close(found, expected, KINDS[dtype])
 
 
 @needs_compiler
@@ -110,25 +78,25 @@ def test_the_number_of_threads_does_not_matter():
 def test_where_the_compiled_ones_are_chosen(monkeypatch):
     monkeypatch.setattr(kernels, "compiled_loops", lambda is_half: "half" if is_half else "compiled")
     monkeypatch.delenv("MIAD_EDGES", raising=False)
-    assert fast_edges(torch.empty(1, 4, 8)) == "compiled"
-    assert fast_edges(torch.empty(1, 4, 8, dtype=torch.bfloat16)) == "half"
-    assert fast_edges(torch.empty(1, 4, 8, dtype=torch.float64)) is None
-    assert fast_edges(torch.empty(1, edge_loops.MOST_ATOMS + 1, 8)) is None
-    assert fast_edges(torch.empty(1, 4, 8, device="meta")) is None
+    assert fast_loops(torch.empty(1, 4, 8)) == "compiled"
+    assert fast_loops(torch.empty(1, 4, 8, dtype=torch.bfloat16)) == "half"
+    assert fast_loops(torch.empty(1, 4, 8, dtype=torch.float64)) is None
+    assert fast_loops(torch.empty(1, edge_loops.MOST_ATOMS + 1, 8)) is None
+    assert fast_loops(torch.empty(1, 4, 8, device="meta")) is None
     monkeypatch.setenv("MIAD_EDGES", "plain")
-    assert fast_edges(torch.empty(1, 4, 8)) is None
+    assert fast_loops(torch.empty(1, 4, 8)) is None
 
 
 def test_without_a_compiler_and_with_one_that_fails(monkeypatch, tmp_path, caplog):
     caplog.set_level("INFO", "miad")
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert fast_edges(torch.empty(1, 4, 8)) is None and "no C compiler" in caplog.text
+    assert fast_loops(torch.empty(1, 4, 8)) is None and "no C compiler" in caplog.text
     compiled_loops.cache_clear()
     broken = tmp_path / "cc"
     broken.write_text("#!/bin/sh\necho does not know -fopenmp >&2\nexit 1\n")
     broken.chmod(0o755)
-    assert fast_edges(torch.empty(1, 4, 8)) is None and "does not know -fopenmp" in caplog.text
+    assert fast_loops(torch.empty(1, 4, 8)) is None and "does not know -fopenmp" in caplog.text
 
 
 @needs_compiler
@@ -141,3 +109,21 @@ def test_built_once_for_this_processor(monkeypatch):
     monkeypatch.setattr(edge_loops, "_processor", lambda: "another")
     with pytest.raises(pytest.fail.Exception):
         compiled_loops(False)
+
+
+@needs_compiler
+@pytest.mark.parametrize("harm", ["folder", "file", "link", "owner"])
+def test_code_that_another_could_have_put_there_is_not_loaded(monkeypatch, tmp_path, caplog, harm):
+    caplog.set_level("INFO", "miad")
+    monkeypatch.setenv("MIAD_CACHE", str(tmp_path))
+    library = Path(compiled_loops(False).library._name)
+    assert library.parent.stat().st_mode & 0o777 == 0o700
+    if harm == "link":
+        library.rename(tmp_path / "elsewhere.so")
+        library.symlink_to(tmp_path / "elsewhere.so")
+    elif harm == "owner":
+        monkeypatch.setattr("os.getuid", lambda: 12345)
+    else:
+        (library.parent if harm == "folder" else library).chmod(0o777)
+    compiled_loops.cache_clear()
+    assert compiled_loops(False) is None and "others may write to it" in caplog.text

@@ -19,8 +19,8 @@ import pytest
 import yaml
 
 from miad.core.crystal import read_crystals
-from miad.machine.os_processes import processes, steps
 from miad.machine.slurm import jobs_of as jobs_in_queue
+from tests.builders.at_work import processes, steps
 from tests.builders.tiny import ROOT, Project
 from tests.builders.vasp_stand_in.site import calls
 

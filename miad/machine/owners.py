@@ -1,0 +1,143 @@
+"""Owners of folders: a record of each process at work in one, by which others see that it lives, and locks.
+
+A process is known by its host, its id and the second in which it started: ids are used again.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+import getpass
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from miad.core.errors import MiadError
+from miad.core.files import write_text
+
+log = logging.getLogger("miad")
+TOLERANCE = 60.0  # seconds between two readings of one start: clocks are set, ids are not used again so soon
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process that works in a folder.
+
+    Attributes:
+        host: name of its machine.
+        user: who started it.
+        pid: its id there.
+        group: its process group.
+        since: its start, seconds since 1970.
+    """
+
+    host: str
+    user: str
+    pid: int
+    group: int
+    since: float
+
+    def __str__(self) -> str:
+        """The process in words, for messages."""
+        begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(self.since))
+        return f"process {self.pid} of {self.user} on {self.host}, started {begun}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a process of this machine, so that it can be looked for."""
+        return self.host == socket.gethostname()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still runs; of a process of this machine, whoever's it is."""
+        import psutil
+
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.since) < TOLERANCE
+        except psutil.NoSuchProcess:  # also where a system hides the processes of others: then the id is taken
+            return psutil.pid_exists(self.pid)
+        except psutil.AccessDenied:
+            return True
+
+    @classmethod
+    def this(cls) -> "Owner":
+        """The process that asks."""
+        import psutil
+
+        try:
+            user = getpass.getuser()
+        except (OSError, KeyError):  # a container whose user has no name
+            user = f"user {os.getuid()}"
+        return cls(socket.gethostname(), user, os.getpid(), os.getpgrp(), psutil.Process().create_time())
+
+    def write(self, path: Path) -> None:
+        """Keep the record in a file."""
+        write_text(path, json.dumps(dataclasses.asdict(self), allow_nan=False))
+
+    @classmethod
+    def read(cls, path: Path) -> "Owner | None":
+        """The record in a file; None if there is none."""
+        try:
+            found = cls(**json.loads(path.read_text(encoding="utf-8")))
+            kinds = zip(dataclasses.astuple(found), (str, str, int, int, float), strict=True)
+            return found if all(isinstance(value, kind) for value, kind in kinds) and 0 < found.pid < 1 << 31 else None
+        except (OSError, ValueError, TypeError):  # absent, or torn
+            return None
+
+
+def recorded(folder: Path) -> dict[Path, Owner]:
+    """{file: owner} of all records in a folder."""
+    found = {path: Owner.read(path) for path in folder.glob("*.json")}
+    return {path: owner for path, owner in found.items() if owner is not None}
+
+
+def at_work(folder: Path) -> list[Owner]:
+    """Owners with a record in a folder that run on this machine, or may run on another one; this process left out.
+
+    Records of processes of this machine that have ended are removed.
+    """
+    found, me = [], Owner.this()
+    for path, owner in recorded(folder).items():
+        if owner.is_here and not owner.is_alive:
+            with contextlib.suppress(OSError):  # that of another user may have to stay
+                path.unlink()
+        elif (owner.host, owner.pid) != (me.host, me.pid):
+            found.append(owner)
+    return found
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, what: str, remedy: str) -> Iterator[None]:
+    """Hold a lock that dies with this process; its file says meanwhile who holds it.
+
+    A file system without locks is no obstacle: there, what the file says is all that is known.
+
+    Args:
+        what: that is locked, for the message.
+        remedy: what to do, for the message.
+
+    Raises:
+        MiadError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        holder = Owner.read(path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MiadError(f"{what} is in use by {holder or 'another process'}. {remedy}") from error
+        except OSError as error:
+            if holder is not None and holder.is_here and holder.is_alive and holder.pid != os.getpid():
+                raise MiadError(f"{what} is in use by {holder}. {remedy}") from error
+            log.warning("%s: no locks on this file system (%s); two runs at once would disturb each other", path, error)
+        file.truncate(0)
+        file.write(json.dumps(dataclasses.asdict(Owner.this()), allow_nan=False))
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)

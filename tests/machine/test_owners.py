@@ -1,0 +1,105 @@
+"""Records of processes at work in a folder, and locks that say who holds them."""
+
+import dataclasses
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from miad.core.errors import MiadError
+from miad.machine.owners import Owner, at_work, locked
+from tests.builders import ROOT
+
+HOLD = """import sys, pathlib
+from miad.machine.owners import locked
+with locked(pathlib.Path(sys.argv[1]), what="--out x", remedy="Wait."):
+    print("held", flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock `lock`."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "lock")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def of(process: subprocess.Popen, **changes) -> Owner:
+    """A record of a process."""
+    import psutil
+
+    known = dataclasses.replace(Owner.this(), pid=process.pid, since=psutil.Process(process.pid).create_time())
+    return dataclasses.replace(known, **changes)
+
+
+def test_an_owner_is_alive_until_it_ends_and_no_later_process_is_taken_for_it(holder):
+    owner = of(holder)
+    assert Owner.this().is_alive and owner.is_alive
+    assert not dataclasses.replace(owner, since=owner.since - 3600).is_alive  # the id of one that ended long ago
+    holder.kill()
+    holder.wait()
+    assert not owner.is_alive
+
+
+def test_a_process_that_the_system_hides_counts_as_alive(holder, monkeypatch):
+    import psutil
+
+    owner = of(holder)
+
+    def hidden(pid):
+        raise psutil.NoSuchProcess(pid)
+
+    monkeypatch.setattr(psutil, "Process", hidden)  # as with hidepid, of the processes of others
+    assert owner.is_alive
+
+
+def test_records_of_ended_processes_go_and_those_of_other_machines_stay(holder, tmp_path):
+    folder = tmp_path / "owners"
+    live, ended, far = of(holder), of(holder, since=1.0), of(holder, host="login2")
+    for name, owner in {"live": live, "ended": ended, "far": far, "own": Owner.this()}.items():
+        owner.write(folder / f"{name}.json")
+    for name, text in {"torn": "{", "odd": json.dumps({**dataclasses.asdict(live), "pid": "7"})}.items():
+        (folder / f"{name}.json").write_text(text)
+    assert sorted(at_work(folder), key=str) == sorted([live, far], key=str)
+    assert not (folder / "ended.json").exists()
+
+
+def test_a_second_process_is_told_who_holds_a_lock_and_a_killed_one_holds_none(holder, tmp_path):
+    path = tmp_path / "lock"
+    with (
+        pytest.raises(MiadError, match=rf"--out x is in use by process {holder.pid} of \S+ on \S+, started .*Wait"),
+        locked(path, what="--out x", remedy="Wait."),
+    ):
+        pass
+    holder.kill()
+    holder.wait()
+    with locked(path, what="--out x", remedy="Wait."):
+        assert Owner.read(path) == Owner.this()
+    assert path.read_text() == ""  # results are handed on, names of users are not
+
+
+def test_without_locks_of_the_file_system_the_record_decides(holder, tmp_path, monkeypatch, caplog):
+    def without(*_):
+        raise OSError("No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", without)
+    with (
+        pytest.raises(MiadError, match=rf"in use by process {holder.pid}"),
+        locked(tmp_path / "lock", what="--out x", remedy="Wait."),
+    ):
+        pass
+    holder.kill()
+    holder.wait()
+    with locked(tmp_path / "lock", what="--out x", remedy="Wait."):
+        assert "no locks on this file system" in caplog.text
+    assert time.time() > Owner.this().since
