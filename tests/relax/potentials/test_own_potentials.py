@@ -5,15 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from miad.config.sections import Relax
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
+from miad.relax import step as relax
 from miad.relax.potentials import potential as module
 from miad.relax.potentials.potential import Potential
 from miad.relax.potentials.register import potential, settings_of
@@ -59,21 +58,15 @@ def argon(name: str, edge: float, number: int = 18) -> Crystal:
     return Crystal(name, edge / 2 * np.array([[0, 1, 1], [1, 0, 1], [1, 1, 0.0]]), np.zeros((1, 3)), np.array([number]))
 
 
-def relaxed(folder: Path, settings: Relax) -> tuple[int, str]:
-    """Exit code and output of the relaxation of in.jsonl in a folder."""
-    command = [sys.executable, "-m", "miad", "relax", "--crystals", "in.jsonl", "--relaxed", "out.jsonl"]
-    command += ["--calculator", "argon", "--settings", json.dumps(dataclasses.asdict(settings))]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment, timeout=300)
-    return done.returncode, done.stdout + done.stderr
-
-
 def test_a_class_and_an_entry_suffice(tmp_path):
     (tmp_path / "my_potentials.py").write_text(CLASS)
     settings = dataclasses.replace(SETTINGS, calculators=["argon"], potentials=yaml.safe_load(ENTRY), max_steps=300)
     write_crystals(tmp_path / "in.jsonl", [argon("a", 5.4), argon("b", 5.1), argon("neon", 4.4, 10)])
-    code, output = relaxed(tmp_path, settings)
-    assert code == 0, output
+    command = [sys.executable, "-m", "miad", "relax", "--crystals", "in.jsonl", "--relaxed", "out.jsonl"]
+    command += ["--calculator", "argon", "--settings", json.dumps(dataclasses.asdict(settings))]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr
     one, other, neon = read_crystals(tmp_path / "out.jsonl")
     for found in (one, other):
         assert found.converged and found.calculator == "Lennard-Jones 3.4"
@@ -86,31 +79,32 @@ def test_a_class_and_an_entry_suffice(tmp_path):
 
 BROKEN = {
     "raises": ('raise ValueError("no such unit")', "the potential failed (ValueError: no such unit)"),
-    "gives no number": (
-        "self.results = dict(energy=float('nan'), forces=0 * atoms.positions, stress=np.zeros(6))",
-        "no",
-    ),
+    "lies": ("self.results = dict(energy=np.nan, forces=0 * atoms.positions, stress=np.zeros(6))", "gave no number"),
     "kills": ("os.kill(os.getpid(), 9)", "the potential failed: its worker died with exit code -9"),
 }
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_a_class_that_fails_on_everything_ends_the_step_and_works_when_it_is_mended(tmp_path, how):
+def test_a_class_that_fails_on_everything_ends_the_step_and_is_tried_again_once_mended(tmp_path, monkeypatch, how):
     deed, said = BROKEN[how]
     head = "import os\nimport numpy as np\nfrom ase.calculators.lj import LennardJones\n"
     broken = f"\n\nclass Broken(LennardJones):\n    def calculate(self, atoms, *_):\n        {deed}\n"
     text = head + CLASS.replace("        from ase.calculators.lj import LennardJones\n", "")
-    (tmp_path / "my_potentials.py").write_text(text.replace("return LennardJones(", "return Broken(") + broken)
-    settings = dataclasses.replace(SETTINGS, calculators=["argon"], potentials=yaml.safe_load(ENTRY), max_steps=300)
-    write_crystals(tmp_path / "in.jsonl", [argon("a", 5.4), argon("b", 5.1), argon("neon", 4.4, 10)])
-    code, output = relaxed(tmp_path, settings)
-    assert code == 2 and "relax.potentials.argon: it relaxed none of 3 crystals and failed on 2" in output
-    assert said in output and not (tmp_path / "out.jsonl").exists()
-    (tmp_path / "my_potentials.py").write_text(text)
-    code, output = relaxed(tmp_path, settings)
-    assert code == 0, output
-    one, other, neon = read_crystals(tmp_path / "out.jsonl")
-    assert one.converged and other.converged and neon.failure
+    module = tmp_path / f"potential_that_{how}.py"
+    module.write_text(text.replace("return LennardJones(", "return Broken(") + broken)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = {"argon": {"class": f"{module.stem}:Argon", "sigma": 3.4, "fmax": 1e-3}}
+    settings = dataclasses.replace(SETTINGS, calculators=["argon"], potentials=entry, max_steps=300)
+    write_crystals(tmp_path / "in.jsonl", [argon("neon", 4.4, 10), argon("a", 5.4)])
+    files = {"crystals": tmp_path / "in.jsonl", "relaxed": tmp_path / "out.jsonl"}
+    with pytest.raises(MiadError) as caught:
+        relax.run(settings, **files, calculator="argon")
+    assert "relax.potentials.argon: it relaxed none of 2 crystals and failed on 1 of them, e.g. a" in str(caught.value)
+    assert said in str(caught.value) and not files["relaxed"].exists()
+    if how == "raises":
+        module.write_text(text)
+        relax.run(settings, **files, calculator="argon")
+        assert [one.converged for one in read_crystals(files["relaxed"])] == [None, True]
 
 
 @pytest.mark.parametrize("how", [["-m"], ["-P", "-m"]])  # -P: as the command `miad`, which does not look in this folder
