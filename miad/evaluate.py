@@ -13,11 +13,12 @@ from typing import Any
 import miad
 from miad.config.resolve import default_config, read_sections
 from miad.config.sections import Hull, Relax, Report, Sun, from_record
-from miad.core.crystal import carry_energies, read_crystals, write_crystals
+from miad.core.crystal import Crystal, carry_energies, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
 from miad.core.redact import redacted
-from miad.core.unreadable import Tally, of_crystals
+from miad.core.sound import is_broken
+from miad.core.unreadable import Tally, of_crystals, tally
 from miad.hull.convex import ConvexHull, HullTable, write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
@@ -126,13 +127,14 @@ def _evaluate(given: Options, settings: Settings, table: HullTable) -> None:
     known = {}
     for split, path in splits.items():
         if path:
-            known[split], tally = _known(path, given.out, split, bound)
-            tallies.append(tally)
+            known[split], found = _known(path, given.out, split, bound)
+            tallies.append(found)
     _check_headline(given, settings, table, set(known))
     _relax(settings.relax, given.out, given.calculator)
     _judge(given, settings, known)
-    samples = of_crystals(given.crystals, read_crystals(given.out / "ledger.jsonl"), read.ATTEMPTED)
-    for line in (*table.notes, *(tally for tally in (*tallies, samples) if tally.kinds)):
+    ledger = read_crystals(given.out / "ledger.jsonl")
+    tallies += [of_crystals(given.crystals, ledger, read.ATTEMPTED), _without_height(given.hull, ledger)]
+    for line in (*table.notes, *(one for one in tallies if one.kinds)):
         log.warning("%s", line)
     log.info("results are in %s: sun_table.md, ledger.csv, candidates.csv, cif/", given.out)
 
@@ -189,6 +191,14 @@ def _judge(given: Options, settings: Settings, known: dict[str, Path]) -> None:
     )
 
 
+def _without_height(hull: str, ledger: list[Crystal]) -> Tally:
+    """The tally of crystals that are not broken, but have elements that the hull lacks."""
+    lost = [
+        (one.source_id or one.crystal_id, one.failure.reason) for one in ledger if one.failure and not is_broken(one)
+    ]
+    return tally(hull, "crystals", "count as neither stable nor metastable", lost, len(ledger))
+
+
 def _relax(settings: Relax, out: Path, calculator: str) -> None:
     """Relax the crystals of the folder, unless it holds them relaxed with the same settings."""
     key = {"crystals": checksum(out / "given.jsonl", "sha256"), **dataclasses.asdict(settings)}
@@ -233,15 +243,15 @@ def _known(path: Path, out: Path, split: str, max_share: float) -> tuple[Path, T
     )
     is_copied = content and copy.is_file() and source.is_file() and source.read_text(encoding="utf-8") == content
     crystals = read_crystals(copy) if is_copied else read_any(path, name)
-    tally = of_crystals(path, crystals, sun.NOT_KNOWN)
-    tally.check(max_share, f"Correct --{split}.")
+    found = of_crystals(path, crystals, sun.NOT_KNOWN)
+    found.check(max_share, f"Correct --{split}.")
     if is_copied or is_ours(path):
-        return (copy if is_copied else path), tally
+        return (copy if is_copied else path), found
     source.unlink(missing_ok=True)
     write_crystals(copy, crystals)
     if content:
         write_text(source, content)
-    return copy, tally
+    return copy, found
 
 
 def _is_empty(path: Path) -> bool:

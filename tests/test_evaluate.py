@@ -359,3 +359,29 @@ def test_an_energy_that_is_not_finite_costs_its_crystal_and_no_other(tmp_path: P
     ledger = read_crystals(flags["out"] / "ledger.jsonl")
     assert str(ledger[0].failure) == "read: its energy_per_atom is nan, no finite number"
     assert (ledger[1].energy_per_atom, ledger[1].calculator) == (-3.0, "as given")
+
+
+def test_crystals_whose_elements_the_hull_lacks_are_told_in_the_last_lines(tmp_path: Path, flags: dict, caplog) -> None:
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    (tmp_path / "hull.csv").write_text("formula,energy_per_atom,energy_frame\nNa,-1.0,mp2020\n")
+    evaluate.run(tmp_path / "theirs.extxyz", **flags)
+    [said] = [record.getMessage() for record in caplog.records if "no entry with" in record.getMessage()]
+    assert said.endswith(
+        "hull.csv: 2 of 2 crystals failed and count as neither stable nor metastable: 2 × no entry with Cl (e.g."
+        " salt-7)"
+    )
+
+
+def test_an_energy_of_the_cell_in_the_place_of_one_per_atom_is_none(tmp_path: Path, flags: dict) -> None:
+    salt, chloride = rock_salt("a"), caesium_chloride("b")
+    known = {"energy_per_atom": -3.0, "energy_frame": "mp2020"}
+    write_crystals(
+        tmp_path / "theirs.jsonl", [salt.replace(**known | {"energy_per_atom": -345.0}), chloride.replace(**known)]
+    )
+    evaluate.run(tmp_path / "theirs.jsonl", **flags)
+    bad, good = read_crystals(flags["out"] / "ledger.jsonl")
+    assert bad.failure is not None and "-345 eV/atom, outside of -30 to 15" in bad.failure.reason
+    assert good.failure is None and counts(flags["out"])["attempted"] == 2
+    write_crystals(tmp_path / "all.jsonl", [salt.replace(**known | {"energy_per_atom": -345.0})])
+    with pytest.raises(MiadError, match=r"none of its 1 crystals can be read.*that of the cell"):
+        evaluate.run(tmp_path / "all.jsonl", **flags)

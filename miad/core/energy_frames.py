@@ -127,6 +127,7 @@ def must_match(whose: str, frame: str | None, hull: str, hull_frame: str) -> Non
     if frame != hull_frame:
         raise MiadError(
             f"{whose} has energies in the frame '{frame}', but the hull '{hull}' is in the frame '{hull_frame}'."
-            " Choose another calculator (relax.calculators), a hull of the same frame (hull.source), or a protocol that"
-            " takes energies as_given (sun.protocol)."
+            " Choose another calculator (relax.calculators), energies of the hull's frame (`miad replay` corrects those"
+            " of VASP), a hull of the same frame (hull.source; of `miad evaluate`: --hull), or a protocol that takes"
+            " energies as_given (sun.protocol)."
         )

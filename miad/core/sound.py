@@ -28,6 +28,7 @@ from miad.core.crystal import MAX_NUMBER, Crystal
 ELEMENTS = range(1, 119)  # atomic numbers
 MIN_VOLUME = 0.1  # Å³ per cell; smaller ones are flat. Source: structural validity of CDVAE, arXiv:2110.06197
 BEFORE_RELAXATION = ("sample", "read", "dataset")  # steps whose failures mean that there is no crystal
+ENERGIES = (-30.0, 15.0)  # eV/atom; VASP's of relaxed crystals lie well within, tungsten at −13 is among the lowest
 NOT_FINITE = "a lattice vector or coordinate is not a finite number"
 NUMBERS = ("energy_per_atom", "initial_energy_per_atom", "rms_displacement", "volume_change", "e_above_hull")
 

@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miad.core.sound import fault
+from miad.core.errors import MiadError
+from miad.core.sound import ENERGIES, fault
 from miad.dft.calculation import Calculation
 
 if TYPE_CHECKING:
     from pymatgen.io.vasp.outputs import Vasprun
 
 ENCUT = 520.0  # eV, of MPRelaxSet and MPStaticSet
-ENERGIES = (-30.0, 15.0)  # eV/atom; VASP's of relaxed crystals lie well within, tungsten at −13 is among the lowest
 MAX_CHARGE = 0.01  # electrons per cell; more is no rounding of valences
 NO_STEP = "it has no ionic step; give a run that is finished"
 _ATOM_TYPES = re.compile(rb"<array name=\"atomtypes\"\s*>(.*?)</array>", re.DOTALL)
@@ -31,7 +31,8 @@ def sound(calculation: Calculation, stage: str = "replay", *, is_pbe: bool = Fal
         reason = None if is_pbe else foreign(calculation.potcars)
         reason = reason or _fault(calculation)
     except Exception as error:  # what others wrote breaks in as many ways as it can be written; it fails alone
-        reason = f"the entry cannot be read ({type(error).__name__}: {error})"
+        what = str(error) if isinstance(error, MiadError) else f"{type(error).__name__}: {error}"
+        reason = f"the entry cannot be read: {what}"
     if reason is None:
         return calculation
     return dataclasses.replace(calculation, entry=None, failure=f"{stage}: {reason}")

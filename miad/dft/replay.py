@@ -212,8 +212,6 @@ def _from_entry(entry: Any, number: int, path: Path) -> Calculation:
         titles = parameters.get("potcar_symbols") or [spec["titel"] for spec in parameters.get("potcar_spec") or []]
         plain = plain_entry(name, entry["structure"], entry["energy"], parameters, titles)
         return sound(Calculation(name, entry=plain, potcars=titles, source=path.name))
-    except MiadError as error:
-        return Calculation(name, failure=f"replay: the entry cannot be read: {error}", source=path.name)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        reason = f"replay: the entry cannot be read ({type(error).__name__}: {str(error)[:200]})"
+        reason = f"replay: the entry cannot be read: {type(error).__name__}: {error}"
         return Calculation(name, failure=reason, source=path.name)

@@ -94,8 +94,10 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
             rows = list(csv.DictReader(text))
     except (csv.Error, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
         raise MiadError(f"{path} is no readable CSV in UTF-8 ({error}). Save it again as that.") from error
-    columns = list(rows[0]) if rows else []
-    if rows and set(COLUMNS) <= set(columns):
+    if not rows:
+        raise MiadError(f"{path} has no rows. Give a table with formulas and energies.")
+    columns = list(rows[0])
+    if set(COLUMNS) <= set(columns):
         table = read_table(path)
         _agreed_frame(settings, table.energy_frame, str(path))
         return table
@@ -103,7 +105,7 @@ def from_csv(path: Path, settings: Hull) -> HullTable:
     energy = next((column for column in (*ENERGY_COLUMNS, *FORMATION_COLUMNS) if column in columns), None)
     if formula is None or energy is None:
         raise MiadError(
-            f"{path} has the columns {', '.join(columns) or 'none'}; a hull needs a formula"
+            f"{path} has the columns {', '.join(columns)}; a hull needs a formula"
             f" ({' or '.join(FORMULA_COLUMNS)}) and an energy ({' or '.join((*ENERGY_COLUMNS, *FORMATION_COLUMNS))})."
         )
     stated = set(filter(None, (row.get("energy_frame") for row in rows)))

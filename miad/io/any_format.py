@@ -165,8 +165,9 @@ def _column(path: Path, header: list[str], column: str | None) -> str | None:
     if column is None and is_structure(dict.fromkeys(header)):
         return None
     raise MiadError(
-        f"{path} has no column {column or ', '.join(CRYSTAL_NAMES)}; it has {', '.join(map(str, header))[:500]}. Name"
-        " the one with the crystals: --column."
+        f"{path} has no column {column or ', '.join(CRYSTAL_NAMES)}; it has"
+        f" {', '.join(filter(None, map(str, header)))[:500]}. Name the one with the crystals by --column (of samples),"
+        f" or call it {CRYSTAL_NAMES[0]} in the file."
     )
 
 

@@ -26,6 +26,7 @@ DASHES = str.maketrans(dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212\ufe63
 TYPE_SYMBOL = re.compile(r"([A-Za-z]+)\d*(?:\.\d+)?[+-]?\d*")
 LABEL = re.compile(r"([A-Za-z]+)(?:[^A-Za-z,/+][^,/+]*|[+-]\d*)?")
 HEAD_WITH_SPACES = re.compile(r"^([ \t]*data_)\S*[ \t]+(?!_|loop_|#)\S.*$", re.IGNORECASE | re.MULTILINE)
+PLACE = re.compile(r"^string:(\d+):\d+(\(\d+\))?: ")  # in gemmi's messages: line, column and byte
 FORMULA = re.compile(r"(?:[A-Z][a-z]?(?:\d+(?:\.\d*)?|\.\d+)?\s*)+")
 
 
@@ -39,9 +40,12 @@ def read_values(text: str) -> dict[str, list[str]]:
     try:
         blocks = [_tags(block) for block in gemmi.cif.read_string(text)]
     except (RuntimeError, ValueError) as error:
-        raise MiadError(f"its cif is unreadable ({str(error)[:200]})") from error
+        problem = PLACE.sub(r"line \1: ", str(error))
+        raise MiadError(f"its cif is unreadable ({problem[:200]})") from error
     blocks = [one for one in blocks if any(tag.startswith("_atom_site_") for tag in one)] or blocks[:1]
-    if len(blocks) != 1:
+    if not blocks:
+        raise MiadError("its cif holds nothing but comments")
+    if len(blocks) > 1:
         raise MiadError(f"its cif holds {len(blocks)} crystals in one text; give each on its own")
     return blocks[0]
 

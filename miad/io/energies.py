@@ -102,6 +102,6 @@ def tell(path: Path, found: Iterable[Energies]) -> None:
         others = f"; not read: {names}" if names else ""
         log.log(logging.INFO if others else logging.DEBUG, "%s: energies are `%s`%s", path, next(iter(used)), others)
     elif names:
-        log.warning("%s: %s is not read: of an atom, or of the cell? Name it energy_per_atom (eV/atom).", path, names)
+        log.warning("%s: %s not read: of an atom, or of the cell? Name it energy_per_atom (eV/atom).", path, names)
     if odd:
         log.warning("%s: %d energies are no numbers, e.g. '%.40s'; these crystals have none.", path, len(odd), odd[0])

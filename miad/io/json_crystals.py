@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 CRYSTAL_NAMES = ("cif", "structure", "LeMatStructs", "cif_string")  # of columns and keys that hold crystals
 MAX_DEPTH = 50  # brackets within brackets of a text; a crystal has five
 SPECIES = re.compile(r"([A-Z][a-z]?)([\d.]*[+-]|[+-][\d.]+)?(,.*)?")  # e.g. Fe, Fe3+, Fe+3, Fe2+,spin=5
+# In Python's form of a record: a number of NumPy 2, e.g. np.float64(4.1), and one that is none.
+NUMPY = re.compile(r"\bnp\.(?:float|int)\d+\(([^()]*)\)")
+NAN = re.compile(r"(?<![\w'\".])nan(?![\w'\".])")
 NOT_PERIODIC = "it is not periodic in three directions"
 # Features of an OPTIMADE structure whose sites are not all that there is, or are not all there at once.
 INCOMPLETE = {"disorder", "assemblies", "implicit_atoms", "site_attachments", "unknown_positions"}
@@ -84,7 +87,7 @@ def literal(text: str) -> Any:
     except ValueError:
         pass
     try:
-        return ast.literal_eval(text.strip())
+        return ast.literal_eval(NAN.sub("None", NUMPY.sub(r"\1", text)).strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise MiadError(f"its text is neither CIF nor JSON nor a Python dict ({str(error)[:120]})") from error
 

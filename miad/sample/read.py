@@ -6,7 +6,7 @@ from pathlib import Path
 from miad.core.crystal import Crystal, carry_energies, write_crystals
 from miad.core.energy_frames import FRAMES, must_match
 from miad.core.errors import MiadError
-from miad.core.sound import unread
+from miad.core.sound import ENERGIES, unread
 from miad.core.unreadable import of_crystals
 from miad.hull.convex import read_table
 from miad.io.any_format import STEP, read_any
@@ -56,7 +56,7 @@ def run(
         MiadError: no readable crystal, energies of a few only or without a frame, a potential of another frame than the
             hull, generated crystals beside relaxed ones without energies, or without their ids.
     """
-    ones = with_energies(with_frame(read_any(source, run, column), energy_frame))
+    ones = with_energies(with_frame([credible(one) for one in read_any(source, run, column)], energy_frame))
     of_crystals(source, ones, ATTEMPTED).report(None, "Correct the file.")
     is_relaxed = carry_energies(ones)
     if generated and not is_relaxed:
@@ -78,6 +78,16 @@ def run(
     if trajectories:
         snapshots.write(trajectories, {})
     log.info("%d crystals, %s", len(ones), "taken as relaxed" if is_relaxed else "to be relaxed")
+
+
+def credible(crystal: Crystal) -> Crystal:
+    """The crystal, or failed if it carries an energy that none has: mostly it is that of the cell."""
+    low, high = ENERGIES
+    energy = crystal.energy_per_atom
+    if crystal.failure or energy is None or low <= energy <= high:
+        return crystal
+    reason = f"its energy_per_atom is {energy:g} eV/atom, outside of {low:g} to {high:g}; is it that of the cell?"
+    return unread(crystal.crystal_id, STEP, reason, crystal.source_id)
 
 
 def with_energies(crystals: list[Crystal]) -> list[Crystal]:

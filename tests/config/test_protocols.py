@@ -25,7 +25,13 @@ FIRST_COME = {"match": "sample_first", "duplicates": "first_seen", "representati
 DIFFERENCES = {
     "strict": {},
     "as_paper": {**FIRST_COME, "duplicates": "every_earlier", "cells": "generated", "frames": "as_given"},
-    "flowmm": {**FIRST_COME, "match": "sample_first_rms", "inclusive": True, "representative": "lowest_energy"},
+    "flowmm": {
+        **FIRST_COME,
+        "match": "sample_first_rms",
+        "duplicates": "dropped",
+        "inclusive": True,
+        "representative": "lowest_energy",
+    },
     "mattergen": {**FIRST_COME, "inclusive": True, "stable_below": 0.1, "elements_count": True},
 }
 
@@ -51,7 +57,7 @@ def test_splits_that_are_known_have_one_order() -> None:
     [
         ({"cells": "relxed"}, "relaxed or generated"),
         ({"match": "forward"}, r"protocol\.match .* sample_first \(forward.* wrong way round"),
-        ({"match": "backward"}, "either, sample_first or sample_first_rms"),
+        ({"match": "backward"}, "either, sample_first, sample_first_rms or sample_first_disordered"),
         ({"inclusive": "maybe"}, "true or false"),
         ({"stable_below": 0.5}, "metastable_below"),
         ({"stable_below": "low"}, "eV/atom"),

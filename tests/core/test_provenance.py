@@ -11,7 +11,7 @@ def test_versions_are_those_installed() -> None:
     assert found["miad"] == miad.__version__
     assert found["pymatgen"] == metadata.version("pymatgen")
     assert set(PACKAGES) < set(found)
-    assert {"pymatgen-core", "smact", "matminer"} < set(PACKAGES)  # corrections, validity, fingerprints
+    assert {"pymatgen-core", "matminer"} < set(PACKAGES)  # corrections, fingerprints
 
 
 def test_outside_a_checkout_the_commit_is_unknown(tmp_path, monkeypatch) -> None:

@@ -226,9 +226,9 @@ def entry(**changes) -> dict:
         ({"energy": None}, "the entry has no energy"),
         ({"structure": None}, "the entry has no structure"),
         ({"structure": {"sites": 3}}, "the entry cannot be read: it is a molecule, or torn"),
-        ({"energy": "low"}, "the entry cannot be read (ValueError"),
-        ({"parameters": {"potcar_spec": [None]}}, "the entry cannot be read (TypeError"),
-        ({"parameters": ["GGA"]}, "the entry cannot be read (AttributeError"),
+        ({"energy": "low"}, "the entry cannot be read: ValueError"),
+        ({"parameters": {"potcar_spec": [None]}}, "the entry cannot be read: TypeError"),
+        ({"parameters": ["GGA"]}, "the entry cannot be read: AttributeError"),
     ],
 )
 def test_an_entry_that_lacks_something_fails_alone(changes, said, tmp_path):
@@ -306,6 +306,7 @@ def test_odd_lines_of_calculations_fail_alone(tmp_path):
 @pytest.mark.parametrize("name", ["../../precious", "/etc/x", "", "a b"])
 def test_names_of_entries_stay_names(name, tmp_path):
     (tmp_path / "in").mkdir()
-    path = table(tmp_path / "in", entry(entry_id="b"), {**entry(), "data": {"crystal_id": name or " "}})
+    gga = entry(entry_id="b", parameters={"run_type": "GGA"})
+    path = table(tmp_path / "in", gga, {**gga, "data": {"crystal_id": name or " "}})
     run(path, crystals=tmp_path / "in" / "out.jsonl")
     assert sorted(one.name for one in tmp_path.rglob("*")) == ["entries.json", "in", "out.jsonl"]

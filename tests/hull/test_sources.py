@@ -99,6 +99,7 @@ def test_checksums_and_absent_files_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("", "has no rows"),
         ("formula,energy\nNa,1\n", "columns formula, energy"),
         (
             "formula,e_total_MP2020_per_atom\nNa,high\n",

@@ -57,7 +57,6 @@ def test_a_number_of_atoms_that_is_too_small_is_refused_with_both_numbers(tmp_pa
     ("change", "message"),
     [
         ({"atomic_numbers": np.array([100])}, "atomic number 100; the model knows 1 to 99"),
-        ({"atomic_numbers": np.array([0])}, "atomic number 0"),
         ({"lattice": np.full((3, 3), np.nan)}, "not a finite number"),
         ({"frac_coords": np.full((1, 3), np.nan)}, "not a finite number"),
         ({"frac_coords": np.zeros((0, 3)), "atomic_numbers": np.zeros(0, int)}, "no atoms"),

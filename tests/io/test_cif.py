@@ -261,3 +261,15 @@ def test_a_hostile_text_costs_seconds(hostile: str) -> None:
     except MiadError as error:
         assert len(str(error)) < 300
     assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("# generated using pymatgen\\ndata_CsCl\\n", "its cif holds nothing but comments"),  # line ends were lost
+        ("data_a\nloop_\n", r"its cif is unreadable \(line \d: "),
+    ],
+)
+def test_what_is_no_cif_is_told_by_its_line(text: str, reason: str) -> None:
+    with pytest.raises(MiadError, match=f"^{reason}"):
+        parse_cif(text)

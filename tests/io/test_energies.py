@@ -35,7 +35,7 @@ def test_energies_of_other_names_are_warned_of_once(tmp_path: Path, caplog, key:
         table.to_json(path, orient="records", lines=form == "jsonl")
     assert [one.energy_per_atom for one in read_any(path, "e")] == [None, None]
     [said] = warnings(caplog)
-    assert f"`{key}` is not read" in said and "Name it energy_per_atom" in said
+    assert f"`{key}` not read" in said and "Name it energy_per_atom" in said
 
 
 def test_of_several_energies_the_one_that_is_read_is_named(tmp_path: Path, caplog) -> None:

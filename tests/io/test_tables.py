@@ -11,6 +11,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 
 from miad.core.errors import MiadError
 from miad.io.any_format import read_any
+from tests.builders.crystals import caesium_chloride
 from tests.builders.inputs import cifs, structures, xyz
 from tests.builders.tables import optimade
 
@@ -87,6 +88,9 @@ def test_the_column_of_crystals_is_chosen_by_name(tmp_path: Path, form: str) -> 
     if form in ("csv", "parquet"):
         with pytest.raises(MiadError, match=r"no column relaxed; it has .*relxed_structure.*--column"):
             read_any(path, "t", "relaxed")
+        with pytest.raises(MiadError, match=r"no column cif, .*; it has \w.*call it cif in the file"):
+            frame(crystal=["none"] * 2).to_csv(tmp_path / "other.csv")
+            read_any(tmp_path / "other.csv", "t")
     else:
         try:
             assert all(one.failure for one in read_any(path, "t", "relaxed"))
@@ -150,6 +154,21 @@ def test_crystalformer(tmp_path: Path) -> None:
         tmp_path / "output_225_struct.csv"
     )
     check(tmp_path / "output_225_struct.csv", ["0", "1"])
+
+
+@pytest.mark.parametrize(("written", "failure"), [("np.float64({})", None), ("nan", "finite")])
+def test_a_number_as_numpy_writes_it_is_that_number(tmp_path: Path, written: str, failure: str | None) -> None:
+    """NumPy 2 writes np.float64(4.1); a label or a charge that is nan costs nothing, a coordinate does."""
+    record = caesium_chloride("c").structure.as_dict()
+    shift = record["sites"][1]["abc"][0]
+    record["sites"][1] |= {"abc": ["HERE", *record["sites"][1]["abc"][1:]], "label": "nan"}
+    text = str(record | {"charge": float("nan")}).replace("'HERE'", written.format(shift))
+    pandas.DataFrame({"cif": [text]}).to_csv(tmp_path / "t.csv")
+    [found] = read_any(tmp_path / "t.csv", "t")
+    if failure:
+        assert found.failure is not None and failure in found.failure.reason
+    else:
+        assert found.failure is None and found.frac_coords[1][0] == pytest.approx(shift)
 
 
 def test_flowmm(tmp_path: Path) -> None:

@@ -18,12 +18,12 @@ import pytest
 
 from miad import cancel
 from miad.core.crystal import read_crystals
-from miad.machine.os_processes import processes
 from miad.report import published
 from miad.report.candidates import CANDIDATE_COLUMNS, LEDGER_COLUMNS
 from miad.report.sun_table import COLUMNS
 from miad.sun.judge import COUNTS, RATES, REASONS
 from tests.builders import tiny, tiny_eqv2
+from tests.builders.at_work import processes
 from tests.builders.tiny import COSTLY, RESULTS, Project
 
 ATTEMPTED = tiny.SETTINGS["sample"]["num_crystals"]
@@ -260,7 +260,7 @@ def test_a_training_asked_to_end_with_all_processes_of_its_job_saves_first(copy)
     copy.configure({"train": {"num_epochs": 100_000, "checkpoint_minutes": 0.005}})
     process = copy.start("snakemake", "results/miad/train/model.safetensors")
     wait_for(copy.folder / "results/miad/train/checkpoints/last.safetensors", process)
-    for pid in set(processes(copy.folder)) - {process.pid}:
+    for pid in processes(copy.folder):
         os.kill(pid, signal.SIGTERM)
     output, _ = process.communicate(timeout=300)
     assert process.returncode != 0, output
