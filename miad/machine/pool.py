@@ -10,7 +10,6 @@ import math
 import multiprocessing
 import os
 import signal
-import sys
 import time
 import traceback
 from collections import deque
@@ -82,7 +81,7 @@ def _in_order(work: Callable, stream: Iterator, few: int, chunk: int, number: in
     if number == 1 or len(head) <= chunk:
         yield from (_tried(work, item) for _, item in stream)
         return
-    pool = _Pool(partial(partial, work), _tasks(stream, chunk), number, TIME_LIMIT)
+    pool = _Pool(partial(partial, work), _tasks(stream, chunk), number, TIME_LIMIT, math.inf)
     pool.next_place = head[0][0]
     held: dict[int, Any] = {}
     with contextlib.closing(pool.results()) as results:
@@ -100,8 +99,7 @@ def as_completed(
 
     Args:
         make: called once in each fresh process; returns the function for one item.
-        seconds: with the same item, beyond which a worker is killed.
-        memory: bytes, beyond which it is killed.
+        seconds, memory: with the same item, and bytes, beyond which a worker is killed.
     """
     pool = _Pool(make, _tasks(enumerate(items), 1), workers, seconds, memory)
     with contextlib.closing(pool.results()) as results:
@@ -150,13 +148,11 @@ def _said(error: Exception) -> str:
 class _Pool:
     """Workers and their tasks."""
 
-    def __init__(
-        self, make: Callable, tasks: Iterator[_Task], number: int, seconds: float, memory: float = math.inf
-    ) -> None:
+    def __init__(self, make: Callable, tasks: Iterator[_Task], number: int, seconds: float, memory: float) -> None:
         self.make, self.tasks, self.number, self.seconds, self.memory = make, tasks, number, seconds, memory
         self.workers: list[_Worker] = []
         self.again: deque[_Task] = deque()
-        self.next_place = sys.maxsize  # of the stream that is wanted next, if any
+        self.next_place = 2**63  # of the stream that is wanted next, if any
         self.last_place = 0  # that was taken
         self.num_stillborn = 0
 
