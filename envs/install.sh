@@ -13,10 +13,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 }
 pip=("$python" -m pip install --quiet --disable-pip-version-check)
 # The lists are complete and checked by their checksums, so that nothing is left to be resolved but the build of torch.
-"${pip[@]}" --no-deps -r "$root/envs/requirements.txt"
+"${pip[@]}" --require-hashes --no-deps -r "$root/envs/requirements.txt"
 "${pip[@]}" -r "$root/envs/requirements-torch.txt"
 if [ "${2:-}" = eqv2 ]; then
     # fairchem-core 1.10 says that it needs a Python below 3.13, but works there (docs/potentials.md).
-    "${pip[@]}" --no-deps --ignore-requires-python -r "$root/envs/requirements-eqv2.txt"
+    "${pip[@]}" --require-hashes --no-deps --ignore-requires-python -r "$root/envs/requirements-eqv2.txt"
 fi
 "${pip[@]}" --no-deps --no-build-isolation -e "$root"

@@ -39,8 +39,8 @@ def run(file: Path, *, out: Path, num_atoms: int = 25, train: Path | None = None
             f"--num-atoms {num_atoms} is no number of atoms after infusion. Weights without mirage atoms are read with:"
             " --num-atoms 0 --train results/{run}/dataset/train.jsonl.gz (what they were trained on)."
         )
+    from miad.io.torch_file import read_torch_file
     from miad.model.register import make_network
-    from miad.model.torch_file import read_torch_file
 
     weights = rename(find_weights(read_torch_file(file), file), file)
     network = infer_network(weights, file)

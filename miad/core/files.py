@@ -63,14 +63,14 @@ def atomic_path(path: Path, keep: Path | None = None) -> Iterator[Path]:
     path = Path(path)
     with _temporary(path, is_folder=False) as temporary:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         # mkstemp makes private files; results are shared with a group as any other file is.
         temporary.chmod(0o666 & ~_umask())
         if keep is not None:
             with contextlib.suppress(FileNotFoundError):
                 path.replace(keep)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -80,12 +80,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     with _temporary(path, is_folder=True) as temporary:
         yield temporary
         for file in temporary.iterdir():
-            _sync(file)
+            sync(file)
         temporary.chmod(0o777 & ~_umask())
         if path.exists():
             shutil.rmtree(path)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -131,7 +131,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk: also for the other nodes of a cluster."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -179,23 +179,35 @@ class Unpacked(gzip.GzipFile):
     def __init__(self, path: Path, packed: bytes | None = None) -> None:
         """A file, or the content of one that has no path of its own."""
         self._label = path
-        self._limit = max(self.MOST, self.RATIO * (Path(path).stat().st_size if packed is None else len(packed)))
+        self._limit = self.limit(Path(path).stat().st_size if packed is None else len(packed))
         self._unpacked = 0
         super().__init__(path, "rb", fileobj=None if packed is None else io.BytesIO(packed))
 
+    @classmethod
+    def limit(cls, num_packed: int) -> int:
+        """Bytes that so many packed ones may become, in any format that packs."""
+        return max(cls.MOST, cls.RATIO * num_packed)
+
     def read1(self, size: int = -1) -> bytes:
         """The next bytes, counted."""
-        block = super().read1(size)
+        return self._counted(super().read1(size))
+
+    def read(self, size: int | None = -1) -> bytes:
+        """So many bytes, or all that is left."""
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read1(1 << 20), b""))
+        return self._counted(super().read(min(size, self._limit - self._unpacked + 1)))
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """The next line, or its first `size` bytes."""
+        most = self._limit - self._unpacked + 1
+        return self._counted(super().readline(most if size is None or size < 0 else min(size, most)))
+
+    def _counted(self, block: bytes) -> bytes:
         self._unpacked += len(block)
         if self._unpacked > self._limit:
             raise MiadError(f"{self._label} unpacks to more than {self.RATIO} times its size. Refused: no text does.")
         return block
-
-    def read(self, size: int | None = -1) -> bytes:
-        """The same for all that is left."""
-        if size is None or size < 0:
-            return b"".join(iter(lambda: self.read1(1 << 20), b""))
-        return super().read(size)
 
 
 def open_text(path: Path) -> io.TextIOWrapper:

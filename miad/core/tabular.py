@@ -1,7 +1,7 @@
 """Tables for people and programs: CSV written and read back, Markdown, and a rate with its interval as a cell."""
 
 import csv
-import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,17 @@ from miad.core.statistics import Rate
 
 Rows = list[dict[str, Any]]
 UNKNOWN = "–"  # for reading; in a CSV an unknown value is an empty cell
+# Text that a spreadsheet would take as a formula, and such text with the apostrophes of `_plain`; the last four are the
+# wide forms of the first.
+_FORMULA = re.compile("('*)[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def write_csv(
     path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]], *, digits: int | None = None
 ) -> None:
     """Write rows {column: value} as CSV, in UTF-8 and with a header; what is missing or None is an empty cell.
+
+    Text that a spreadsheet would take as a formula has an apostrophe before it, which `read_csv` takes off again.
 
     Args:
         columns: names, in the order of the file.
@@ -26,13 +31,40 @@ def write_csv(
     Raises:
         ValueError: a row has a key that is no column.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+    lines = _Lines()
+    writer = csv.DictWriter(lines, list(columns), lineterminator="\r\n")
     writer.writeheader()
     form = "" if digits is None else f".{digits}f"
     for row in rows:
-        writer.writerow({name: f"{cell:{form}}" if isinstance(cell, float) else cell for name, cell in row.items()})
-    write_text(path, text.getvalue())
+        cells = {name: f"{cell:{form}}" if isinstance(cell, float) else _plain(cell) for name, cell in row.items()}
+        writer.writerow(cells)
+    write_text(path, "".join(lines))
+
+
+class _Lines(list[str]):
+    """Lines that end as on Unix; csv quotes a carriage return only where it is a part of its own line end."""
+
+    def write(self, line: str) -> None:
+        """Add a line of csv."""
+        self.append(line.removesuffix("\r\n") + "\n")
+
+
+def _plain(cell: Any) -> Any:
+    """A cell that is no formula; numbers keep their sign."""
+    return "'" + cell if isinstance(cell, str) and _FORMULA.match(cell) and not _is_number(cell) else cell
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return text == text.strip()
+
+
+def as_written(cell: str | None) -> str | None:
+    """The text of a cell before `write_csv` put an apostrophe before it; None is an empty cell."""
+    return (cell[1:] if (found := _FORMULA.match(cell)) and found[1] else cell) if cell else None
 
 
 def read_csv(path: Path, columns: Iterable[str] = ()) -> Rows:
@@ -56,7 +88,7 @@ def read_csv(path: Path, columns: Iterable[str] = ()) -> Rows:
                 f"{path}, row {number} has not as many cells as the header. Delete the file and run the step that wrote"
                 " it again."
             )
-    return [{name: value or None for name, value in row.items()} for row in rows]
+    return [{name: as_written(value) for name, value in row.items()} for row in rows]
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

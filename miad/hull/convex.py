@@ -18,7 +18,7 @@ import numpy as np
 from miad.core.crystal import Crystal
 from miad.core.errors import MiadError
 from miad.core.files import text_lines
-from miad.core.tabular import write_csv
+from miad.core.tabular import as_written, write_csv
 
 COLUMNS = ("formula", "num_atoms", "energy_per_atom", "entry_id", "energy_frame", "hull", "source")
 ROUND_OFF = 1e-8  # eV/atom; closer to the hull than this is on it, or the sign of nothing would decide what is stable
@@ -212,7 +212,8 @@ def read_table(path: Path) -> HullTable:
         MiadError: not such a table, an empty one, or one that mixes frames.
     """
     try:
-        rows = list(csv.DictReader(line for _, line in text_lines(path)))
+        table = csv.DictReader(line for _, line in text_lines(path))
+        rows = [{name: as_written(cell) or "" for name, cell in row.items() if name in COLUMNS} for row in table]
     except csv.Error as error:
         raise MiadError(f"{path} is no readable CSV ({error}). Rerun `miad hull`.") from error
     if not rows or not set(COLUMNS) <= set(rows[0]):

@@ -1,15 +1,15 @@
 """Entries from a pickled pymatgen PatchedPhaseDiagram, without running anything that the pickle asks for.
 
-Every class of pymatgen becomes a plain record of its state, and only a few constructors of Python and numpy are real.
-So the file is readable whatever pymatgen wrote it, and it cannot run code.
+Every class of pymatgen and numpy becomes a plain record of its state, and only a few constructors of Python are real.
+So the file is readable whatever pymatgen wrote it, and it cannot run code, whoever made it.
 """
 
 import codecs
 import collections
 import datetime
-import gzip
-import importlib
 import pickle
+import re
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,50 @@ from typing import Any
 import numpy as np
 
 from miad.core.errors import MiadError
-from miad.core.files import verify
+from miad.core.files import Unpacked, verify
 from miad.hull.convex import Entry, formula_of
 from miad.io.unpickle import Record
 
 STUBBED = ("pymatgen.", "monty.", "uncertainties.", "scipy.")
+NUMBER = re.compile("[fiub][1248]")  # numpy's types of a number, as it pickles them
 REAL = {
     **{("builtins", kind.__name__): kind for kind in (set, frozenset, list, dict, tuple, slice, object, complex)},
     ("collections", "defaultdict"): collections.defaultdict,
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("datetime", "datetime"): datetime.datetime,
     ("_codecs", "encode"): codecs.encode,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
 }
-# numpy moved these modules between its versions 1 and 2.
-NUMPY_FUNCTIONS = {"_reconstruct": "multiarray", "scalar": "multiarray", "_frombuffer": "numeric"}
+_DAMAGED = (
+    pickle.UnpicklingError,
+    EOFError,
+    OSError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    zlib.error,
+)
+
+
+class _NumpyRecord(Record):
+    """An array, whose numbers no entry needs, or the type of its numbers."""
+
+    order = "<"
+
+    def __setstate__(self, state: Any) -> None:
+        """Keep the order of bytes of a type: (version, order, …)."""
+        if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "|", "="):
+            self.order = state[1]
+
+
+def _number(kind: Record, raw: bytes) -> float:
+    """A number of numpy, from its type and its bytes."""
+    if not (isinstance(kind, _NumpyRecord) and isinstance(raw, bytes) and NUMBER.fullmatch(str(kind.arguments[0]))):
+        raise pickle.UnpicklingError("it has a number of an unknown type")
+    return np.frombuffer(raw, kind.order + kind.arguments[0], count=1)[0].item()
 
 
 class _Unpickler(pickle.Unpickler):
@@ -43,8 +71,8 @@ class _Unpickler(pickle.Unpickler):
         module = "builtins" if module == "__builtin__" else module
         if (module, name) in REAL:
             return REAL[module, name]
-        if module in (f"numpy.{core}.{NUMPY_FUNCTIONS.get(name)}" for core in ("core", "_core")):
-            return getattr(importlib.import_module(f"numpy._core.{NUMPY_FUNCTIONS[name]}"), name)
+        if module.split(".")[0] == "numpy":
+            return _number if name == "scalar" else type(name, (_NumpyRecord,), {})
         if module.startswith(STUBBED):
             return type(name, (Record,), {})
         raise pickle.UnpicklingError(f"it asks for {module}.{name}")
@@ -60,13 +88,13 @@ def read_patched_diagram(path: Path, expected: str) -> list[Entry]:
     """
     verify(path, expected, remedy="The file is damaged or was replaced; delete it and run `miad hull` again.")
     try:
-        with gzip.open(path, "rb") as file:
+        with Unpacked(path) as file:
             diagram = _Unpickler(file).load()
         return list(_entries(diagram.get("all_entries", "qhull_entries")))
-    except (pickle.UnpicklingError, EOFError, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
+    except _DAMAGED as error:
         raise MiadError(
-            f"{path} is not a pickled PatchedPhaseDiagram that miad can read ({error}). Give a CSV or JSON of entries"
-            " as hull.source."
+            f"{path} is not a pickled PatchedPhaseDiagram that miad can read ({str(error)[:150]}). Give a CSV or JSON"
+            " of entries as hull.source."
         ) from error
 
 

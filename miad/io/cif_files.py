@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Named = tuple[str | None, Callable[[], "Structure"]]  # id of a crystal, and its reader, or `refuse`
 
 MAX_FILE = 500_000_000  # bytes of one file, in a zip too
+MAX_FILES = 1_000_000  # of a zip
 # A text field runs from one line that begins with ; to the next; what looks like a head in it is text.
 FIELD_OR_HEAD = re.compile(r"^;(?s:.*?)^;|^[ \t\ufeff]*data_([^\n]*)", re.IGNORECASE | re.MULTILINE)
 ATOM_SITES = re.compile(r"_atom_site[._]", re.IGNORECASE)
@@ -65,13 +66,26 @@ def in_zip(path: Path) -> Iterator[Named]:
     except (zipfile.BadZipFile, OSError) as error:
         raise MiadError(f"{path} is not a zip file ({error}). Get it again, or give the folder.") from error
     with archive:
-        for info in sorted(archive.infolist(), key=lambda info: info.filename):
+        infos = sorted(archive.infolist(), key=lambda info: info.filename)
+        if len(infos) > MAX_FILES:
+            raise MiadError(
+                f"{path} holds {len(infos):,} files; more than {MAX_FILES:,} are refused unread. Divide it."
+            )
+        left = Unpacked.limit(path.stat().st_size)
+        for info in infos:
             place = PurePosixPath(info.filename)
-            if _is_cif(place):
-                try:
-                    yield from _blocks(_unpacked(archive, info), _stem(place.name))
-                except MiadError as error:
-                    yield _stem(place.name), partial(refuse, str(error))
+            if not _is_cif(place):
+                continue
+            try:
+                content = _unpacked(archive, info)
+            except MiadError as error:
+                left -= min(info.file_size, MAX_FILE)
+                yield _stem(place.name), partial(refuse, str(error))
+                continue
+            left -= max(info.file_size, len(content))
+            if left < 0:
+                raise MiadError(f"{path} unpacks to more than {Unpacked.RATIO} times its size. Refused: no CIFs do.")
+            yield from _blocks(content, _stem(place.name))
 
 
 def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:

@@ -14,10 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from miad.core.errors import MiadError
-from miad.core.files import open_text
+from miad.core.files import Unpacked, open_text
 
 MAX_FIELD = 1 << 24  # characters; a longer field is a quote that was never closed
-MAX_MEMBER = 16 << 30  # bytes of an unpacked member of a zip
 _BROKEN = (csv.Error, UnicodeDecodeError, EOFError, OSError, RuntimeError, zlib.error, zipfile.BadZipFile)
 BEYOND = "\0beyond the header"  # key of the fields that a row has too many
 DELIMITERS = ",;\t|"
@@ -131,6 +130,7 @@ class Table:
         if len(found) != 1:
             names = ", ".join(info.filename for info in files[:10])
             raise MiadError(f"{self.path} holds {len(found)} files named {self.member}, expected one; it has {names}.")
-        if found[0].file_size > MAX_MEMBER:
-            raise MiadError(f"{self.path}: {self.member} unpacks to more than {MAX_MEMBER >> 30} GiB. Refused.")
+        if found[0].file_size > Unpacked.limit(self.path.stat().st_size):
+            said = f"{self.member} unpacks to more than {Unpacked.RATIO} times its size"
+            raise MiadError(f"{self.path}: {said}. Refused: no table does.")
         return found[0]

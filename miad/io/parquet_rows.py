@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from miad.core.errors import MiadError
-from miad.core.files import refuse_stand_in
+from miad.core.files import Unpacked, refuse_stand_in
 
 BATCH = 256  # rows in memory at a time
 
@@ -30,6 +30,11 @@ def _open(path: Path) -> Any:
 
     refuse_stand_in(path)
     try:
-        return pyarrow.parquet.ParquetFile(path)
+        file = pyarrow.parquet.ParquetFile(path)
     except (OSError, ValueError, NotImplementedError) as error:
         raise MiadError(f"{path} is no Parquet file, or torn ({str(error)[:150]}). Get it again.") from error
+    # A value that repeats is stored once, so that rows are bounded apart from bytes.
+    groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
+    if max(file.metadata.num_rows, sum(one.total_byte_size for one in groups)) > Unpacked.limit(path.stat().st_size):
+        raise MiadError(f"{path} unpacks to more than {Unpacked.RATIO} times its size. Refused: no table does.")
+    return file

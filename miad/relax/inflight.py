@@ -18,6 +18,7 @@ from torch import Tensor
 from miad.config.sections import Relax
 from miad.core.cells import compact
 from miad.core.crystal import Crystal
+from miad.core.files import is_out_of_space
 from miad.relax.geometry import Geometry, geometry_of
 from miad.relax.memory import Budget
 from miad.relax.optimisers.batch import Outcome, Relaxations
@@ -168,6 +169,8 @@ class Flight:
         except torch.AcceleratorError:
             raise  # the device itself is broken: nothing that follows would work
         except Exception as error:  # whatever a potential throws is the end of some crystal only
+            if is_out_of_space(error):  # not the crystal's fault: the command line says what to do
+                raise
             return error.with_traceback(None)
         return None
 

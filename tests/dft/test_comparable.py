@@ -122,7 +122,9 @@ def test_tables_go_through_the_same_gate(tmp_path):
     failures = {one.crystal_id: one.failure for one in read_runs(tmp_path / "entries.json")}
     assert "no finite number" in failures["nan"] and "no crystal has an energy" in failures["high"]
     assert "is no PAW_PBE" in failures["lda"] and failures["good"] is None
-    (tmp_path / "calculations.jsonl").write_text(json.dumps(dataclasses.asdict(calculated(float("inf"), []))))
+    (tmp_path / "calculations.jsonl").write_text(
+        json.dumps(dataclasses.asdict(calculated(float("inf"), [])), sort_keys=True)
+    )
     assert "no finite number" in read_runs(tmp_path / "calculations.jsonl")[0].failure
 
 

@@ -45,3 +45,17 @@ def test_a_pickle_of_something_else_is_named(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(pickle.dumps({"a": 1})))
     with pytest.raises(MiadError, match=r"odd\.pkl\.gz"):
         read_patched_diagram(path, "md5:" + checksum(path, "md5"))
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_numbers_and_arrays_of_numpy_are_records_but_for_their_value(tmp_path: Path, protocol: int) -> None:
+    import numpy as np
+
+    from miad.hull.pickled import _Unpickler
+
+    given = [np.float64(-1.25), np.float32(0.5), np.int64(-7), np.bool_(True), np.dtype(">f8").type(2.0)]
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps([given, np.arange(3), np.array(["a", None], dtype=object)], protocol))
+    with (tmp_path / "x.pkl").open("rb") as file:
+        numbers, *arrays = _Unpickler(file).load()
+    assert numbers == [-1.25, 0.5, -7, True, 2.0]
+    assert not any(isinstance(one, np.ndarray) for one in arrays)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from miad.core.errors import MiadError
+from miad.core.files import Unpacked
 from miad.io import csv_rows
 from miad.io.csv_rows import Table
 
@@ -82,7 +83,7 @@ def test_a_zip_without_or_with_two_such_tables_or_too_large_a_one(tmp_path, monk
         rows(zipped(tmp_path / "none.zip", "val.csv"))
     with pytest.raises(MiadError, match="holds 2 files"):
         rows(zipped(tmp_path / "two.zip", "a/train.csv", "b/train.csv"))
-    monkeypatch.setattr(csv_rows, "MAX_MEMBER", 10)
+    monkeypatch.setattr(Unpacked, "limit", lambda _: 10)
     with pytest.raises(MiadError, match="Refused"):
         rows(zipped(tmp_path / "bomb.zip", "train.csv"))
 

@@ -1,6 +1,7 @@
 """Relaxations in flight: what becomes of a crystal does not depend on its neighbours in the batch."""
 
 import dataclasses
+import errno
 
 import numpy as np
 import pytest
@@ -77,6 +78,11 @@ def test_what_a_potential_throws_becomes_a_reason(error, reason):
 def test_a_broken_device_ends_the_run():
     with pytest.raises(torch.AcceleratorError):
         fly([rocksalt("a", 5.9)], raising(torch.AcceleratorError("device-side assert triggered")))
+
+
+def test_a_full_disk_is_not_the_crystals_fault():
+    with pytest.raises(OSError, match="No space left"):
+        fly([rocksalt("a", 5.9)], raising(OSError(errno.ENOSPC, "No space left on device")))
 
 
 def test_nan_energy_fails():

@@ -1,4 +1,4 @@
-"""Nearly right inputs, drawn at random: lines in are lines out, finite or failed, or one error for people.
+"""Promise 2: nearly right inputs, drawn at random, give lines for lines, finite or failed, or one error for people.
 
 The draws are the same in each run. For more of them, and others, set MIAD_FUZZ=1000.
 """

@@ -1,4 +1,4 @@
-"""Promise: what is handed on (reports, tables, candidates) names no password, and no folder or user of a machine."""
+"""Promise 6: what is handed on (reports, tables, candidates) names no password, and no folder or user of a machine."""
 
 import getpass
 import gzip

@@ -51,6 +51,7 @@ def test_conda_environment_finds_the_pinned_lists_from_wherever_it_is_run(tmp_pa
     assert [call.rpartition("-r ")[2] for call in calls[:-1]] == [f"{ROOT}/envs/{one}" for one in lists]
     # Only torch brings along what its build needs.
     assert ["--no-deps" in call for call in calls[:-1]] == [one != "requirements-torch.txt" for one in lists]
+    assert ["--require-hashes" in call for call in calls[:-1]] == [one != "requirements-torch.txt" for one in lists]
     assert calls[-1].endswith(f"-e {ROOT}")
     done = subprocess.run(command, cwd=tmp_path, env=environment | {"MIAD_ROOT": "/nowhere"}, stderr=subprocess.PIPE)
     assert done.returncode != 0 and b"Set MIAD_ROOT" in done.stderr

@@ -23,7 +23,7 @@ class Eqv2(Potential):
 
     Args:
         checkpoint: path of the weights.
-        checksum: of the weights, `sha256:…`; needed only if they hold more than tensors and plain settings.
+        checksum: of the weights, `sha256:…`; compared before they are read, if given.
         mode: `relaxed`, cell and positions, energies MP2020-corrected; `as_paper`, fixed cell and nothing corrected.
     """
 
@@ -69,7 +69,7 @@ class Eqv2(Potential):
         from miad.relax.potentials.eqv2_fairchem import Eqv2Engine
 
         [path] = self.files()
-        return Eqv2Engine(path, device, is_trusted=self.checksum is not None)
+        return Eqv2Engine(path, device)
 
     def relaxations(self, settings: Relax, device: str) -> "Relaxations":
         """L-BFGS at fixed cell as in the paper, or FIRE of cell and positions."""

@@ -2,8 +2,8 @@
 
 import importlib
 import importlib.util
+import json
 import logging
-import pickle  # for the name of its error only
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from miad.core.errors import MiadError
+from miad.io.torch_file import read_torch_file
 from miad.relax.geometry import Geometry
 from miad.relax.potentials.engine import Engine
 
@@ -27,6 +28,16 @@ _MODULES = (
     "models.equiformer_v2.heads",
     "models.equiformer_v2.trainers.forces_trainer",
 )
+# Names that a checkpoint may give its parts: those of eqV2. fairchem imports and calls whatever a dotted name says.
+_TRAINERS = ("ocp", "forces", "equiformerv2_forces")
+_BACKBONES = ("equiformer_v2_backbone",)
+_HEADS = (
+    "equiformer_v2_energy_head",
+    "equiformer_v2_force_head",
+    "equiformerV2_scalar_head",
+    "equiformerV2_vector_head",
+    "rank2_symmetric_head",
+)
 
 
 class Eqv2Engine(Engine):
@@ -34,16 +45,15 @@ class Eqv2Engine(Engine):
 
     Args:
         path: a checkpoint of fairchem-core 1.x: weights, settings, normalizers and element references.
-        is_trusted: True after its checksum was verified: it may be opened as a pickle.
 
     Raises:
-        MiadError: not such a file, or one that would run code when it is opened.
+        MiadError: not such a file, or one that names other parts than those of eqV2.
     """
 
-    def __init__(self, path: Path, device: str, *, is_trusted: bool) -> None:
+    def __init__(self, path: Path, device: str) -> None:
         super().__init__(device)
         import_fairchem()
-        self.trainer = _at_rest(_trainer(path, _open(path, is_trusted), device))
+        self.trainer = _at_rest(_trainer(path, read_torch_file(path), device))
 
     def evaluate(self, geometry: Geometry, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `Engine`."""
@@ -73,24 +83,21 @@ def _data(lattice: np.ndarray, frac_coords: np.ndarray, numbers: np.ndarray) -> 
 
 
 def _trainer(path: Path, checkpoint: dict, device: str) -> Any:
-    """The trainer of fairchem that holds the model of a checkpoint."""
+    """The trainer of fairchem that holds the model of a checkpoint, and of its other settings nothing."""
     from fairchem.core.common.registry import registry
-    from fairchem.core.common.utils import update_config
 
     try:
-        config = update_config(checkpoint["config"])
-        config["model"]["otf_graph"] = True  # neighbours on the fly
-        [dataset, *_] = config["dataset"] if isinstance(config["dataset"], list) else [config["dataset"]]
-        # Of the training set only its settings, which the normalizers may be part of; no data are read.
-        dataset = {key: value for key, value in dataset.get("train", dataset).items() if key != "src"}
-        trainer = registry.get_trainer_class(config.get("trainer", "ocp"))(
-            task=config.get("task", {}),
-            model=config["model"],
-            dataset=[dataset],
-            outputs=config["outputs"],
-            loss_functions=config["loss_functions"],
-            evaluation_metrics=config["evaluation_metrics"],
-            optimizer=config["optim"],
+        settings = _settings(checkpoint["config"])
+        trainer = registry.get_trainer_class(settings["trainer"])(
+            task=settings["task"],
+            model=settings["model"],
+            dataset=[{}],
+            outputs=settings["outputs"],
+            loss_functions=[
+                {"energy": {"fn": "mae", "coefficient": 1.0}}
+            ],  # without any, fairchem takes it as an old one
+            evaluation_metrics={},
+            optimizer={},
             identifier="",
             slurm={},
             local_rank=torch.device(device).index or 0,
@@ -99,13 +106,42 @@ def _trainer(path: Path, checkpoint: dict, device: str) -> Any:
             amp=False,
             inference_only=True,
         )
-        trainer.load_checkpoint(str(path), checkpoint, inference_only=True)
-    except (KeyError, TypeError, AttributeError, NotImplementedError) as error:
+        # Whatever else it holds may be the path of a file that fairchem would read.
+        parts = {key: checkpoint.get(key) or {} for key in ("state_dict", "normalizers", "elementrefs")}
+        trainer.load_checkpoint(str(path), parts, inference_only=True)
+    except torch.OutOfMemoryError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, AssertionError, RuntimeError) as error:
+        said = f"{type(error).__name__}: {str(error)[:200]}"
         raise MiadError(
-            f"{path} is not a checkpoint of eqV2 in the layout of fairchem-core 1.x ({type(error).__name__}: {error})."
+            f"{path} is not a checkpoint of eqV2 in the layout of fairchem-core 1.x ({said})."
             " Correct relax.potentials.eqv2.checkpoint."
         ) from error
     return trainer
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """What a checkpoint says of its model, as plain JSON and with no names but those of eqV2's parts.
+
+    Raises:
+        ValueError: it names another part, or another checkpoint to start from.
+    """
+    plain = {key: json.loads(json.dumps(config[key], allow_nan=False)) for key in ("model", "outputs")}
+    trainer, model = config.get("trainer", "ocp"), plain["model"]
+    model["otf_graph"] = True  # neighbours on the fly
+    named = {
+        "trainer": (trainer, _TRAINERS),
+        "model": (model["name"], ("hydra",)),
+        "backbone": (model["backbone"]["model"], _BACKBONES),
+        **{f"head {name}": (head["module"], _HEADS) for name, head in model["heads"].items()},
+    }
+    for part, (name, known) in named.items():
+        if name not in known:
+            raise ValueError(f"its {part} is {name!r:.60}; of eqV2 it is {' or '.join(known)}")
+    if model.get("finetune_config") is not None:
+        raise ValueError("its finetune_config names another checkpoint to start from")
+    task = {"strict_load": bool((config.get("task") or {}).get("strict_load", True))}
+    return {"trainer": trainer, "task": task, **plain}
 
 
 def _at_rest(trainer: Any) -> Any:
@@ -132,18 +168,6 @@ def edge_rotations(vectors: Tensor) -> Tensor:
     x = torch.linalg.cross(y, aside)
     x = x / torch.linalg.vector_norm(x, dim=1, keepdim=True)
     return torch.stack([x, y, torch.linalg.cross(x, y)], dim=1).detach()
-
-
-def _open(path: Path, is_trusted: bool) -> dict:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=not is_trusted)
-    except pickle.UnpicklingError as error:
-        raise MiadError(
-            f"{path} holds more than tensors and plain settings, and opening it would run what it says. If you trust"
-            f" where it is from, set relax.potentials.eqv2.checksum in config.yaml to its checksum (sha256:…)."
-        ) from error
-    except (RuntimeError, EOFError, OSError) as error:
-        raise MiadError(f"{path} cannot be read ({error}). Download it again.") from error
 
 
 def import_fairchem() -> None:

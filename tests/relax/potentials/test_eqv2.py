@@ -158,17 +158,18 @@ def test_weights_of_another_checksum_are_refused(checkpoint):
         potential("eqv2", {"checkpoint": str(checkpoint), "checksum": "sha256:00"}).files()
 
 
-def test_a_file_that_would_run_code_is_opened_only_after_its_checksum(checkpoint, tmp_path):
+def test_what_else_a_checkpoint_holds_is_no_reason_to_refuse_it(checkpoint, tmp_path):
     import torch
 
-    from miad.core.files import checksum
-
-    odd = torch.load(checkpoint, weights_only=True) | {"odd": np.random.default_rng(0)}
+    plain = torch.load(checkpoint, weights_only=True)
+    odd = plain | {"odd": np.random.default_rng(0), "val_metrics": {"energy": np.float64(0.1)}, "scale_dict": "/x/y.pt"}
+    odd["config"] = plain["config"] | {"optim": {"load_datasets_and_model_then_exit": True}, "logger": "os.system"}
+    odd["config"]["loss_functions"] = [{"energy": {"fn": "mae_density", "coefficient": 20}}]  # as published
     torch.save(odd, tmp_path / "odd.pt")
-    with pytest.raises(MiadError, match="checksum"):
-        potential("eqv2", {"checkpoint": str(tmp_path / "odd.pt")}).engine("cpu", 1e9)
-    named = {"checkpoint": str(tmp_path / "odd.pt"), "checksum": "sha256:" + checksum(tmp_path / "odd.pt", "sha256")}
-    assert evaluations(named, crystals(1))
+    [there], [here] = (
+        evaluations({"checkpoint": str(path)}, crystals(1)) for path in (tmp_path / "odd.pt", checkpoint)
+    )
+    assert there.energy == here.energy
 
 
 def test_another_file_is_told_from_a_checkpoint(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from miad.core.errors import MiadError
-from miad.model.torch_file import read_torch_file
+from miad.io.torch_file import read_torch_file
 
 
 def test_tensors_survive_with_dtype_shape_and_stride(tmp_path):
