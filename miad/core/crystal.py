@@ -154,7 +154,7 @@ class Crystal:
         if not structure.is_ordered:
             raise MiadError(PARTLY)
         if odd := sorted({site.specie.symbol for site in structure if not 0 < site.specie.Z < NUM_SPECIES}):
-            raise MiadError(f"it contains {', '.join(odd)}; {KNOWN_ELEMENTS}")
+            raise MiadError(f"it contains {', '.join(odd)}, which is not an element or too heavy; {KNOWN_ELEMENTS}")
         with np.errstate(invalid="ignore"):  # what is not finite is told by the gate, miad.core.sound
             # Twice, because the remainder of a tiny negative number rounds to 1.
             frac_coords = np.mod(np.mod(structure.frac_coords, 1.0), 1.0)

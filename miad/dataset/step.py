@@ -20,7 +20,7 @@ from miad.io.cif import parse_cif
 from miad.io.download import local_copy
 from miad.io.published_data import DATA_SETS, SPLITS
 from miad.io.table_rows import Table
-from miad.machine.parallel import in_order
+from miad.machine.pool import Lost, in_order
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class _Reader:
         try:
             return row, split, self.crystal(f"{self.name}-{split}-{row:06d}", record)
         except MiadError as error:
-            return row, split, f"{record['material_id'] or 'no material_id'}: {error}"
+            return row, split, _reason(record, str(error))
 
     def crystal(self, crystal_id: str, record: Mapping[str, str]) -> Crystal:
         """One standardised crystal with its energy, if the row has one."""
@@ -221,6 +221,10 @@ class _Reader:
         return energy + of_elements(amounts, self.references, REFERENCES)
 
 
+def _reason(record: Mapping[str, str], reason: str) -> str:
+    return f"{record['material_id'] or 'no material_id'}: {reason}"
+
+
 def _convert(
     table: Table, splits: Mapping[int, str], reader: _Reader, unreadable: str, max_share: float
 ) -> Iterator[tuple[str, Crystal]]:
@@ -240,7 +244,12 @@ def _convert(
     failures: list[tuple[str, str]] = []
     crystals = in_order(reader, tasks, few=FEW if len(splits) <= FEW else 0)
     results = track(crystals, what=f"crystals of {table.path.name}", total=len(splits))
-    for row, split, crystal in results:
+    for found in results:
+        if isinstance(found, Lost):  # it cost a process, or too much time
+            row, split, record = found.item
+            crystal = _reason(record, found.reason)
+        else:
+            row, split, crystal = found
         if isinstance(crystal, Crystal):
             yield split, crystal
             continue
@@ -252,5 +261,5 @@ def _convert(
             )
         name, _, reason = crystal.partition(": ")
         failures.append((f"row {row}, {name}", reason))
-    found = tally(table.path, "rows", "are left out", failures, len(splits))
-    found.report(max_share, "Correct or delete these rows, or leave them out with dataset.exclude.")
+    counted = tally(table.path, "rows", "are left out", failures, len(splits))
+    counted.report(max_share, "Correct or delete these rows, or leave them out with dataset.exclude.")

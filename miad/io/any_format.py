@@ -25,7 +25,7 @@ from miad.io.energies import Energies, energies_of, tell
 from miad.io.json_crystals import CRYSTAL_NAMES, is_structure, reader, rows_of
 from miad.io.table_rows import Table, parquet_header, parquet_rows
 from miad.io.xyz_frame import parse_frame
-from miad.machine.parallel import in_order
+from miad.machine.pool import Lost, in_order
 from miad.machine.progress import track
 
 if TYPE_CHECKING:
@@ -79,7 +79,8 @@ def read_any(path: Path, name: str, column: str | None = None) -> list[Crystal]:
         if is_ours(path):
             return [sound(one, STEP) for one in read_crystals(path)]
         items = enumerate(track(_items(path, column), what=f"crystals of {path.name}"))
-        for crystal, known in in_order(partial(_read, name), items, few=FEW):
+        for found in in_order(partial(_read, name), items, few=FEW):
+            crystal, known = _lost(name, found) if isinstance(found, Lost) else found
             crystals.append(crystal)
             energies.append(known)
     except DAMAGED as error:
@@ -114,6 +115,12 @@ def name_of(path: Path) -> str:
 def _read(name: str, numbered: tuple[int, Item]) -> tuple[Crystal, Energies]:
     number, item = numbered
     return _crystal(item, f"{name}-0-{number}"), item.energies
+
+
+def _lost(name: str, lost: Lost) -> tuple[Crystal, Energies]:
+    """A crystal that cost its reader more than an error: a process, or too much time."""
+    number, item = lost.item
+    return unread(f"{name}-0-{number}", STEP, lost.reason, item.source_id), item.energies
 
 
 def _crystal(item: Item, crystal_id: str) -> Crystal:

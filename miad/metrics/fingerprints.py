@@ -13,13 +13,13 @@ from miad.core.crystal import Crystal, plain, shortened
 from miad.core.json_text import read_cache, write_cache
 from miad.core.provenance import versions
 from miad.core.sound import MIN_VOLUME, fault, foreign_elements, is_decoded, is_finite
-from miad.machine.cores import num_cores
-from miad.machine.parallel import Processes
+from miad.machine.pool import Lost, in_order
+from miad.machine.progress import track
 from miad.metrics.validity import composition_fault
 from miad.sun.matching.reduced import content_key
 
 MIN_DISTANCE = 0.5  # Å between any two atoms of a valid structure
-CHUNK = 20  # crystals handed to a process at a time
+CHUNK = 20  # crystals that are described sooner than a process has started
 WITH_RADII = range(1, 97)  # H to Cm: elements of which pymatgen knows a radius, which CrystalNN needs
 
 
@@ -162,23 +162,20 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
     keys = [_key(crystal) if is_decoded(crystal) else None for crystal in crystals]
     missing = {key: one for key, one in zip(keys, crystals, strict=True) if key is not None and key not in known}
     ones = list(missing.values())
-    batches = [ones[start : start + CHUNK] for start in range(0, len(ones), CHUNK)]
-    with Processes(min(workers or num_cores(), 1 + len(ones) // CHUNK)) as processes:
-        fresh = [one for part in processes.map(_describe, batches, (), "batches of crystals described") for one in part]
-    known.update(zip(missing, fresh, strict=True))
+    results = in_order(describe, ones, chunk=CHUNK, workers=workers)
+    fresh = dict(zip(missing, track(results, what="crystals described", total=len(ones)), strict=True))
+    lost = {key: Description(fault=_short(one.reason)) for key, one in fresh.items() if isinstance(one, Lost)}
+    known.update((key, one) for key, one in fresh.items() if key not in lost)
     if cache_path is not None and missing:
         records = {key: {name: plain(value) for name, value in vars(one).items()} for key, one in known.items()}
         write_cache(cache_path, {key: [record] for key, record in records.items()})
+    known |= lost  # not kept on disk: a process may also die by itself
     return [describe(crystal) if key is None else known[key] for key, crystal in zip(keys, crystals, strict=True)]
 
 
 def _key(crystal: Crystal) -> str:
     """Key of a description: of the crystal, of pymatgen's version (both in `content_key`) and of matminer's."""
     return f"{content_key(crystal)}-{versions()['matminer']}"
-
-
-def _describe(crystals: list[Crystal]) -> list[Description]:
-    return [describe(crystal) for crystal in crystals]
 
 
 def _description(record: dict[str, Any]) -> Description:

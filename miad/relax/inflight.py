@@ -23,6 +23,7 @@ from miad.relax.geometry import Geometry, geometry_of
 from miad.relax.memory import Budget
 from miad.relax.optimisers.batch import Outcome, Relaxations
 from miad.relax.potentials.engine import Engine
+from miad.relax.potentials.potential import FAILED, NO_NUMBER
 
 log = logging.getLogger("miad")
 STEP = "relax"
@@ -114,7 +115,7 @@ class Flight:
             if index in reasons:
                 leaving[index] = reasons[index]
             elif not is_finite[index]:
-                leaving[index] = f"the potential gave no number {after}"
+                leaving[index] = f"{NO_NUMBER} {after}"
             elif is_over[index]:
                 leaving[index] = None
             elif has_exploded[index]:
@@ -201,4 +202,4 @@ def _is_memory(error: Exception) -> bool:
 def _reason(error: Exception) -> str:
     if _is_memory(error):
         return f"out of memory ({str(error)[:100]})"
-    return f"the potential failed ({type(error).__name__}: {str(error)[:100]})"
+    return f"{FAILED} ({type(error).__name__}: {str(error)[:100]})"

@@ -2,23 +2,26 @@
 
 import dataclasses
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal, carry_energies, read_crystals, write_crystals
 from miad.core.energy_frames import correct
+from miad.core.errors import MiadError
 from miad.core.files import checksum
 from miad.core.sound import sound
 from miad.machine.cores import num_cores
 from miad.machine.device import pick_device
-from miad.machine.guarded_pool import Limits, in_processes
+from miad.machine.pool import HOPELESS, OUT_OF_MEMORY, Lost, as_completed
 from miad.machine.progress import track
 from miad.relax.geometry import problem_of
 from miad.relax.journal import Journal
-from miad.relax.potentials.potential import Potential
+from miad.relax.potentials.potential import FAILED, NO_NUMBER, Potential
 from miad.relax.potentials.register import blamed, potential, settings_of
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
         calculator: name of the potential, see miad.relax.potentials.register.
 
     Raises:
-        MiadError: the potential is unknown or cannot be loaded, or its weights are absent.
+        MiadError: the potential is unknown or cannot be loaded, its weights are absent, or it fails on everything.
     """
     # Crystals come and go, of all sizes: memory of a GPU that is mapped page by page loses nothing to gaps.
     os.environ.setdefault("PYTORCH_ALLOC_CONF", "expandable_segments:True")
@@ -64,8 +67,28 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
         if finished:
             log.info("continuing: %d of %d crystals were finished before", len(finished), len(given))
         for crystal in track(relax_all(waiting, settings, calculator), what="crystals relaxed", total=len(waiting)):
-            journal.add(crystal)
+            if _is_fault(crystal):
+                finished[crystal.crystal_id] = crystal  # not in the journal: a run that continues tries it again
+            else:
+                journal.add(crystal)
+        _check(list(finished.values()), calculator, is_own="class" in settings.potentials.get(calculator, {}))
         write_crystals(relaxed, (finished[crystal.crystal_id] for crystal in given))
+
+
+def _is_fault(crystal: Crystal) -> bool:
+    """Whether the potential is to blame for the failure of a crystal."""
+    return crystal.failure is not None and crystal.failure.reason.startswith((FAILED, NO_NUMBER))
+
+
+def _check(crystals: list[Crystal], calculator: str, is_own: bool) -> None:
+    """Refuse a potential that has relaxed nothing; one of ours may fail on some odd crystals."""
+    faults = [crystal for crystal in crystals if _is_fault(crystal)]
+    if len(faults) >= (1 if is_own else HOPELESS) and all(crystal.failure for crystal in crystals):
+        raise MiadError(
+            f"relax.potentials.{calculator}: it relaxed none of {len(crystals)} crystals and failed on {len(faults)} of"
+            f" them, e.g. {faults[0].crystal_id}: {getattr(faults[0].failure, 'reason', '')}. Mend its class, or its"
+            " entry in config.yaml."
+        )
 
 
 def _key(settings: Relax, calculator: str, chosen: Potential, crystals: Path) -> dict:
@@ -87,16 +110,21 @@ def relax_all(crystals: list[Crystal], settings: Relax, calculator: str) -> Iter
     if device != "cpu" and chosen.is_batched and intact:
         yield from in_flight(intact, settings, chosen, device)
         return
-    yield from in_processes(
+    results = as_completed(
+        partial(make_relaxer, dataclasses.replace(settings, device=device), calculator),
         intact,
-        make_relaxer,
-        (dataclasses.replace(settings, device=device), calculator),
         # Processes that share a GPU only wait for each other.
-        num_workers=settings.workers or (num_cores() if device == "cpu" else 1),
+        workers=settings.workers or (num_cores() if device == "cpu" else 1),
         # The worker's own clock is looked at between steps; this one is for steps that never end.
-        limits=Limits(2 * settings.time_limit + 60, settings.memory * 1e9 if device == "cpu" else float("inf")),
-        step=STEP,
+        seconds=2 * settings.time_limit + 60,
+        memory=settings.memory * 1e9 if device == "cpu" else math.inf,
     )
+    for result in results:
+        if isinstance(result, Lost):
+            log.warning("%s: %s", result.item.crystal_id, result.reason)
+            blame = "" if result.reason.startswith(OUT_OF_MEMORY) else f"{FAILED}: "
+            result = result.item.failed(STEP, blame + result.reason)
+        yield result
 
 
 def make_relaxer(settings: Relax, calculator: str) -> Callable[[Crystal], Crystal]:

@@ -19,6 +19,7 @@ from miad.core.errors import MiadError
 from miad.dataset import step as dataset
 from miad.dataset.step import run, standardise
 from miad.io import download
+from miad.io.cif import parse_cif
 from miad.io.published_data import Source
 from tests.builders.symmetric import symmetric
 
@@ -294,6 +295,21 @@ def test_unreadable_rows_can_be_skipped_counted_and_logged(make, caplog):
     assert "table.csv: 2 of 4 rows failed and are left out: 1 × its cif is empty (e.g. row 1, mp-001)" in caplog.text
     with pytest.raises(MiadError, match=r"none of its 1 rows can be read, e\.g\. row 0, mp-001: its cif is empty"):
         make([ROWS[1] | {"cif": ""}], unreadable="skip")
+
+
+def test_a_row_that_costs_its_reader_more_than_an_error_is_an_unreadable_one(make, monkeypatch, caplog):
+    def parse(text: str):
+        if text == "deep":
+            raise RecursionError("too deep")
+        return parse_cif(text)
+
+    monkeypatch.setattr(dataset, "parse_cif", parse)
+    rows = [ROWS[0], ROWS[1] | {"cif": "deep"}, ROWS[3]]
+    with pytest.raises(MiadError, match=r"table\.csv, row 1 .*mp-001: RecursionError: too deep"):
+        make(rows)
+    made = make(rows, unreadable="skip", bound=Unreadable(max_share=0.5))
+    assert [crystal.crystal_id[-1] for crystal in made["train"]] == ["0", "2"]
+    assert "1 × RecursionError: too deep" in caplog.text
 
 
 def test_more_unreadable_rows_than_the_bound_stop_with_counts_and_reasons(make):

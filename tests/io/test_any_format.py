@@ -15,7 +15,7 @@ from pymatgen.core import Structure
 
 from miad.core.crystal import Crystal, write_crystals
 from miad.core.errors import MiadError
-from miad.io import cif_files
+from miad.io import any_format, cif_files
 from miad.io.any_format import read_any
 from tests.builders.crystals import rock_salt
 from tests.builders.inputs import (
@@ -148,6 +148,17 @@ def test_a_broken_file_of_a_folder_costs_only_itself(tmp_path: Path) -> None:
     assert [bool(one.failure) for one in crystals] == [False, False, False, True]
     with pytest.raises(MiadError, match=r"torn\.cif\.gz cannot be read"):
         read_any(path / "torn.cif.gz", "a")
+
+
+def test_a_crystal_that_costs_its_reader_more_than_an_error_keeps_its_place(tmp_path: Path, monkeypatch) -> None:
+    def check(structure: Structure) -> None:
+        if len(structure) == 2:
+            raise RecursionError("too deep")
+
+    monkeypatch.setattr(any_format, "check_structure", check)
+    found = read_any(make_blocks(tmp_path), "a")
+    assert [(one.crystal_id, one.source_id) for one in found] == [("a-0-0", "salt-7"), ("a-0-1", "cscl-8")]
+    assert found[0].failure is None and str(found[1].failure).startswith("read: RecursionError: too deep (")
 
 
 def test_partly_occupied_and_dummy_sites_are_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from miad.io import any_format
 from miad.io.any_format import read_any
-from miad.machine import parallel
+from miad.machine import pool
 from tests.builders.inputs import cifs, make_blocks
 
 FIELD = "_publ_section_comment\n;\ndata_other block, quoted\n_atom_site_label\n;\n"
@@ -42,7 +42,7 @@ def test_a_long_file_is_read_in_several_processes_as_in_one(tmp_path: Path, monk
     (tmp_path / "a.cif").write_text("".join(blocks))
     alone = read_any(tmp_path / "a.cif", "a")
     monkeypatch.setattr(any_format, "FEW", 10)
-    monkeypatch.setattr(parallel, "num_cores", lambda: 2)
+    monkeypatch.setattr(pool, "num_cores", lambda: 2)
     together = read_any(tmp_path / "a.cif", "a")
     seen = [(one.crystal_id, one.source_id, str(one.failure), one.frac_coords.tolist()) for one in together]
     assert seen == [(one.crystal_id, one.source_id, str(one.failure), one.frac_coords.tolist()) for one in alone]

@@ -111,6 +111,23 @@ def test_descriptions_survive_the_disk(tmp_path) -> None:
         assert [getattr(one, name) for name in same] == [getattr(kept, name) for name in same]
 
 
+def test_a_crystal_that_cannot_be_described_has_a_reason_and_is_tried_again(tmp_path, monkeypatch) -> None:
+    def odd(crystal: Crystal):
+        if crystal.crystal_id == "b":
+            raise RecursionError("too deep")
+        return describe(crystal)
+
+    path = tmp_path / "test.metrics.jsonl.gz"
+    crystals = [rock_salt("a"), caesium_chloride("b")]
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprints, "describe", odd)
+        fine, lost = describe_all(crystals, 1, path)
+    assert fine.fault is None and lost.fault.startswith("RecursionError: too deep")
+    assert not lost.has_fingerprints and not lost.is_valid(self_images=False)
+    assert len(gzip.decompress(path.read_bytes()).splitlines()) == 1
+    assert describe_all(crystals, 1, path)[1].fault is None
+
+
 def test_descriptions_of_another_matminer_are_made_anew(tmp_path, monkeypatch) -> None:
     path = tmp_path / "test.metrics.jsonl.gz"
     for _ in range(2):

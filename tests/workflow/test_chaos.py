@@ -1,11 +1,12 @@
-"""Kills at random moments in every step, and a full disk once, end in the same bytes as peace does: make test-chaos.
+"""Kills at random moments, a full disk and two runs at once end in the same bytes as peace does: make test-chaos.
 
-SIGKILL hits a step, or snakemake and all its steps at once. After each one, whatever lies under its final name must be
-the file of the undisturbed run: nothing half-written can be read, at any moment. MIAD_CHAOS_SEED repeats the moments of
-a run as far as the machine's pace allows; MIAD_CHAOS_KILLS changes their number.
+SIGKILL hits a step, a worker of one, or snakemake and all its steps at once. After each one, whatever lies under its
+final name must be the file of the undisturbed run: nothing half-written can be read, at any moment. MIAD_CHAOS_SEED
+repeats the moments of a run as far as the machine's pace allows; MIAD_CHAOS_KILLS changes their number.
 """
 
 import contextlib
+import math
 import os
 import random
 import re
@@ -18,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.builders.at_work import processes
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.chaos
 STEPS = ("dataset", "infuse", "hull", "train", "sample", "relax", "sun", "candidates", "table")
 STEPS += ("compare", "figures", "report", "export")
 KILLS = int(os.environ.get("MIAD_CHAOS_KILLS", "4"))  # of each step
+WORKERS = 6  # workers of steps that are killed, one of each process of a step
 CRASHES = 4  # of snakemake with everything that it has started
 TABLE = "results/sun_table.csv"
 # What the rules promise; times are in logs, in the loss curve and what shows it, and in the entries of tensorboard.
@@ -65,7 +68,7 @@ class Chaos:
     def __init__(self, project: Project, expected: dict, seconds: dict[str, float], generator: random.Random) -> None:
         self.project, self.expected, self.seconds, self.generator = project, expected, seconds, generator
         self.kills: Counter[str] = Counter()
-        self.crashes = 0
+        self.crashes = self.workers = 0
 
     def check(self) -> None:
         """Nothing but whole files under final names."""
@@ -75,7 +78,7 @@ class Chaos:
 
     def wanted(self) -> list[str]:
         """Steps that have not been killed often enough."""
-        return [step for step in STEPS if self.kills[step] < KILLS]
+        return [step for step in STEPS if self.kills[step] < KILLS or (step == "relax" and self.workers < WORKERS)]
 
     def run(self, *options: str) -> tuple[int, str]:
         """One snakemake, steps killed at random moments of their lives until each has had its share."""
@@ -84,10 +87,12 @@ class Chaos:
         if self.crashes < CRASHES:
             crash_at = time.monotonic() + self.generator.uniform(0.2, 1.0) * sum(self.seconds.values())
         moments: dict[int, float] = {}
+        of_workers: dict[int, float] = {}
         with contextlib.ExitStack() as stack:
             output = stack.enter_context(drained(process))
             while process.poll() is None:
                 self._kill_what_is_due(moments)
+                self._kill_a_worker(of_workers)
                 if crash_at is not None and time.monotonic() > crash_at:
                     os.killpg(process.pid, signal.SIGKILL)
                     self.crashes += 1
@@ -108,6 +113,42 @@ class Chaos:
                     os.kill(pid, signal.SIGKILL)
                     self.kills[step] += 1
                     self.check()
+
+    def _kill_a_worker(self, moments: dict[int, float]) -> None:
+        """One of each process of a step, some time after they have been started."""
+        now = time.monotonic()
+        for pid, step in running(self.project).items():
+            found = workers(pid)
+            if found and pid not in moments:
+                moments[pid] = now + self.generator.uniform(0, 0.7) * self.seconds[step]
+            if found and self.workers < WORKERS and now > moments[pid]:
+                moments[pid] = math.inf
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    self.generator.choice(found).kill()
+                    self.workers += 1
+                    self.check()
+
+
+def workers(pid: int) -> list[psutil.Process]:
+    """The worker processes of a step."""
+    found = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        found += [one for one in psutil.Process(pid).children() if "spawn_main" in str(one.cmdline())]
+    return found
+
+
+def run_twice_at_once(chaos: Chaos, target: str) -> None:
+    """Of two snakemakes that are started at once one does the work, and the other says why it does not."""
+    both = [chaos.project.start("snakemake", target) for _ in range(2)]
+    with contextlib.ExitStack() as stack:
+        outputs = [stack.enter_context(drained(process)) for process in both]
+        codes = [process.wait() for process in both]
+    said = ["".join(lines) for lines in outputs]
+    assert codes.count(0) == 1, said
+    refused = said[1 - codes.index(0)]
+    assert re.search("is at work in|cannot be locked|Another (snakemake|make)", refused), refused
+    assert (chaos.project.folder / target).read_bytes() == chaos.expected[target]
+    chaos.check()
 
 
 def running(project: Project) -> dict[int, str]:
@@ -203,6 +244,8 @@ def test_whatever_is_killed_the_results_are_the_same_bytes(tmp_path, small_disk)
     said = run_out_of_space(chaos, step, is_disk)
     assert re.search("No space left|os error (28|27)|File too large|no space is left", said), said
 
+    run_twice_at_once(chaos, "results/miad/train/model.safetensors")
+
     rounds, code = 0, None
     while chaos.wanted() or chaos.crashes < CRASHES or code != 0:
         rounds += 1
@@ -221,6 +264,7 @@ def test_whatever_is_killed_the_results_are_the_same_bytes(tmp_path, small_disk)
     code, output = chaos.project.run("snakemake", "all")
     assert code == 0 and "Nothing to be done" in output
     print(
-        f"\nseed {seed}: {sum(chaos.kills.values())} kills of steps {dict(chaos.kills)}, {chaos.crashes} crashes of"
-        f" everything, a full disk in {step}; {len(final)} files the same, {time.monotonic() - start:.0f} s"
+        f"\nseed {seed}: {sum(chaos.kills.values())} kills of steps {dict(chaos.kills)}, {chaos.workers} of workers,"
+        f" {chaos.crashes} crashes of everything, a full disk in {step}, two runs at once;"
+        f" {len(final)} files the same, {time.monotonic() - start:.0f} s"
     )

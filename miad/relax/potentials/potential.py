@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from miad.relax.potentials.engine import Engine
 
 
+FAILED, NO_NUMBER = "the potential failed", "the potential gave no number"  # how reasons begin that are its fault
+
+
 class Potential(ABC):
     """A potential that relaxes crystals. The arguments of a class are the keys of its entry in `relax.potentials`.
 

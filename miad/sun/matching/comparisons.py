@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from miad.core.crystal import Crystal
+from miad.machine.pool import doing
 from miad.sun.matching.reduced import matcher
 
 UNKNOWN, NO, MAYBE, YES = -1, 0, 1, 2  # MAYBE: the screen did not rule it out
@@ -105,6 +106,7 @@ class Comparisons:
         self, match: str, first: Sequence[int] | np.ndarray, second: int, is_turned: bool = False
     ) -> np.ndarray:
         """Those of the cells `first`, in their order, that could be the same as `second`."""
+        doing(self.cells[second].crystal_id)
         rows, one, is_rms = np.asarray(first, dtype=int), np.array([second]), match == "sample_first_rms"
         if self._screen is None or not len(rows):
             return rows
@@ -138,6 +140,7 @@ class Comparisons:
     def _fits(self, first: int, second: int, is_rms: bool) -> bool:
         known = self._known[is_rms]
         if known[first, second] in (UNKNOWN, MAYBE):
+            doing(f"{self.cells[first].crystal_id}\n{self.cells[second].crystal_id}")
             known[first, second] = YES if self._ask(first, second, is_rms) else NO
         return bool(known[first, second] == YES)
 

@@ -5,25 +5,29 @@ both structures anew in every comparison; here each is reduced once (the reduced
 the same comparison is made of the reduced ones, with the same verdicts.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from miad.core.crystal import Crystal
-from miad.machine.parallel import Processes
+from miad.machine.pool import Lost, doing, in_order
+from miad.machine.progress import track
 from miad.sun.matching.comparisons import Comparisons
 from miad.sun.matching.disordered import DisorderedComparisons
 from miad.sun.matching.reduced import content_key, read_reduced, reduce, write_reduced
 
-BATCH = 60  # crystals handed to a process at a time: long enough to hide the hand-over, short enough to share out
+log = logging.getLogger("miad")
 # miad.sun.matching.screen may have to be compiled, which takes seconds, and then takes microseconds a pair,
 # StructureMatcher milliseconds: with fewer pairs of equal formula than this it would not pay (benchmarks/RESULTS.md).
 SCREEN_FROM = 10_000
 DISORDERED = "sample_first_disordered"
 FEW = 300  # crystals; so many are done sooner than other processes have started
+TRIES = 4  # of a formula, each without another crystal whose comparison killed its worker or took too long
 
 
 class Rule(NamedTuple):
@@ -110,13 +114,22 @@ def compare(
     is_screened = sum(group.num_pairs for group in groups) >= SCREEN_FROM
     cached = read_reduced(reduced_path)
     fresh: dict[str, Crystal] = {}
-    batches = list(_batches(groups, cached))
-    what, is_short = "batches of formulas compared", len(batches) * BATCH < FEW
-    with Processes(workers) as processes:
-        for found, new in processes.map(_work, batches, (rules, is_screened), what, is_short=is_short):
+    for _ in range(TRIES):
+        lost = []
+        for result in _results(groups, cached, partial(_work, rules, is_screened), workers):
+            if isinstance(result, Lost):
+                lost.append(result)
+                continue
+            found, new = result
             fresh.update(new)
             for rule, part in found.items():
                 total[rule].update(part)
+        groups = [group for one in lost if (group := _without_culprit(one)).samples]
+        if not groups:
+            break
+    for group in groups:
+        names = [one.crystal_id for one in group.samples]
+        log.warning("%d crystals of one formula cannot be compared after %d tries: %s", len(names), TRIES, names[:9])
     if reduced_path is not None and fresh:
         write_reduced(reduced_path, {**cached, **fresh})
     return total
@@ -133,47 +146,50 @@ def _groups(samples: list[Crystal], references: list[Crystal]) -> list[Group]:
     return list(groups.values())
 
 
-def _batches(groups: list[Group], cached: dict[str, Crystal]) -> Iterable[list[tuple[Group, dict[str, Crystal]]]]:
-    """Groups, the most pairs first, a handful at a time, each with what is reduced already."""
-    batch: list[tuple[Group, dict[str, Crystal]]] = []
-    weight = 0
+def _results(groups: list[Group], cached: dict[str, Crystal], work: Callable, workers: int | None) -> Iterator[Any]:
+    """Results of `work` of all groups, the most pairs first, each with what is reduced already."""
+    tasks = []
     for group in sorted(groups, key=lambda group: -group.num_pairs):
         keys = [content_key(reference) for reference in group.references]
-        batch.append((group, {key: cached[key] for key in keys if key in cached}))
-        weight += len(group.samples) + len(group.references)
-        if weight >= BATCH:
-            yield batch
-            batch, weight = [], 0
-    if batch:
-        yield batch
+        tasks.append((group, {key: cached[key] for key in keys if key in cached}))
+    few = len(groups) if sum(len(one.samples) + len(one.references) for one in groups) < FEW else 0
+    results = in_order(work, tasks, few=few, chunk=1, workers=workers)
+    return track(results, what="formulas compared", total=len(tasks))
+
+
+def _without_culprit(lost: Lost) -> Group:
+    """A group whose comparison failed, without the crystal that was in hand: the sample, if it was a pair with one."""
+    (group, _), names = lost.item, lost.part.split("\n")
+    named = [one for one in (*group.references, *group.samples) if one.crystal_id in names]
+    culprits = named[-1:] or group.samples
+    for one in culprits:
+        log.warning("%s cannot be compared (%s): %s", one.crystal_id, " with ".join(names), lost.reason)
+    samples, references = ([one for one in ones if one not in culprits] for ones in (group.samples, group.references))
+    return Group(samples, references)
 
 
 def _work(
-    batch: list[tuple[Group, dict[str, Crystal]]], rules: list[Rule], is_screened: bool
+    rules: list[Rule], is_screened: bool, task: tuple[Group, dict[str, Crystal]]
 ) -> tuple[dict[Rule, Matches], dict[str, Crystal]]:
-    """Reduce and compare a few groups; also returns the references that were not reduced before."""
-    total = {rule: Matches() for rule in rules}
+    """Reduce and compare a group; also returns the references that were not reduced before."""
+    group, cached = task
     fresh: dict[str, Crystal] = {}
-    for group, cached in batch:
-        if group.num_pairs == 0:
-            identity = group.samples[0].crystal_id
-            if reduce(group.samples[0]) is not None:  # as with a partner: the verdict is the crystal's own
-                for matches in total.values():
-                    matches.group[identity] = identity
+    references = []
+    for reference in group.references:
+        key = content_key(reference)
+        cell = cached.get(key) or fresh.get(key) or _reduced(reference)
+        if cell is None:
             continue
-        references = []
-        for reference in group.references:
-            key = content_key(reference)
-            cell = cached.get(key) or fresh.get(key) or reduce(reference)
-            if cell is None:
-                continue
-            if key not in cached:
-                fresh[key] = cell
-            references.append(cell.replace(crystal_id=reference.crystal_id))
-        samples = [cell for cell in map(reduce, group.samples) if cell is not None]
-        for rule, part in compare_group(Group(samples, references), rules, is_screened).items():
-            total[rule].update(part)
-    return total, fresh
+        if key not in cached:
+            fresh[key] = cell
+        references.append(cell.replace(crystal_id=reference.crystal_id))
+    samples = [cell for cell in map(_reduced, group.samples) if cell is not None]
+    return compare_group(Group(samples, references), rules, is_screened), fresh
+
+
+def _reduced(crystal: Crystal) -> Crystal | None:
+    doing(crystal.crystal_id)
+    return reduce(crystal)
 
 
 def compare_group(group: Group, rules: Iterable[Rule], is_screened: bool = False) -> dict[Rule, Matches]:

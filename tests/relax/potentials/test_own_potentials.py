@@ -12,6 +12,7 @@ import yaml
 
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
+from miad.relax import step as relax
 from miad.relax.potentials import potential as module
 from miad.relax.potentials.potential import Potential
 from miad.relax.potentials.register import potential, settings_of
@@ -74,6 +75,36 @@ def test_a_class_and_an_entry_suffice(tmp_path):
         assert found.energy_frame == "mp2020"  # corrected, by nothing: it is an element
     assert one.energy_per_atom == pytest.approx(other.energy_per_atom, abs=1e-5)
     assert "does not know Ne" in neon.failure.reason
+
+
+BROKEN = {
+    "raises": ('raise ValueError("no such unit")', "the potential failed (ValueError: no such unit)"),
+    "lies": ("self.results = dict(energy=np.nan, forces=0 * atoms.positions, stress=np.zeros(6))", "gave no number"),
+    "kills": ("os.kill(os.getpid(), 9)", "the potential failed: its worker died with exit code -9"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_class_that_fails_on_everything_ends_the_step_and_is_tried_again_once_mended(tmp_path, monkeypatch, how):
+    deed, said = BROKEN[how]
+    head = "import os\nimport numpy as np\nfrom ase.calculators.lj import LennardJones\n"
+    broken = f"\n\nclass Broken(LennardJones):\n    def calculate(self, atoms, *_):\n        {deed}\n"
+    text = head + CLASS.replace("        from ase.calculators.lj import LennardJones\n", "")
+    module = tmp_path / f"potential_that_{how}.py"
+    module.write_text(text.replace("return LennardJones(", "return Broken(") + broken)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = {"argon": {"class": f"{module.stem}:Argon", "sigma": 3.4, "fmax": 1e-3}}
+    settings = dataclasses.replace(SETTINGS, calculators=["argon"], potentials=entry, max_steps=300)
+    write_crystals(tmp_path / "in.jsonl", [argon("neon", 4.4, 10), argon("a", 5.4)])
+    files = {"crystals": tmp_path / "in.jsonl", "relaxed": tmp_path / "out.jsonl"}
+    with pytest.raises(MiadError) as caught:
+        relax.run(settings, **files, calculator="argon")
+    assert "relax.potentials.argon: it relaxed none of 2 crystals and failed on 1 of them, e.g. a" in str(caught.value)
+    assert said in str(caught.value) and not files["relaxed"].exists()
+    if how == "raises":
+        module.write_text(text)
+        relax.run(settings, **files, calculator="argon")
+        assert [one.converged for one in read_crystals(files["relaxed"])] == [None, True]
 
 
 @pytest.mark.parametrize("how", [["-m"], ["-P", "-m"]])  # -P: as the command `miad`, which does not look in this folder

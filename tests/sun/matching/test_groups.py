@@ -3,6 +3,8 @@
 import csv
 import gzip
 import itertools
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -103,11 +105,45 @@ def test_reduced_references_are_kept_and_used(tmp_path: Path, monkeypatch) -> No
 
 
 def test_two_processes_say_the_same_as_one(monkeypatch) -> None:
-    monkeypatch.setattr(matching, "BATCH", 3)
     monkeypatch.setattr(matching, "FEW", 0)
     samples = [*disguises(rock_salt("a")), rock_salt("c", anion=35), caesium_chloride("d")]
     known = [rock_salt("k", anion=35)]
     assert compare(samples, known, [STRICT, FIRST], workers=2) == compare(samples, known, [STRICT, FIRST], workers=1)
+
+
+class Deadly(Crystal):
+    """A crystal that kills whoever reduces it."""
+
+    @property
+    def structure(self):
+        """No structure."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_a_crystal_that_kills_its_worker_is_not_compared_and_costs_no_other(place: int, caplog) -> None:
+    deadly = Deadly(**vars(rock_salt("deadly")))
+    samples = [rock_salt("a"), rock_salt("b"), caesium_chloride("c"), rock_salt("d", anion=35)]
+    expected = compare(samples, [rock_salt("k")], [STRICT, FIRST], workers=1)
+    samples.insert(place, deadly)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "FEW", 0)
+        found = compare(samples, [rock_salt("k")], [STRICT, FIRST], workers=2)
+    assert found == expected and "deadly" not in found[STRICT].group
+    assert "deadly cannot be compared (deadly): its worker died with exit code -9" in caplog.text
+
+
+def test_a_pair_that_cannot_be_compared_costs_one_sample(monkeypatch, caplog) -> None:
+    def odd(first: Crystal, second: Crystal) -> bool:
+        if {first.crystal_id, second.crystal_id} == {"a", "c"}:
+            raise ValueError("of this pair")
+        return fits(first, second)
+
+    monkeypatch.setattr(comparisons, "fits", odd)
+    samples = [rock_salt("a"), caesium_chloride("b"), rock_salt("c"), rock_salt("d")]
+    found = compare(samples, [], [STRICT], workers=1)[STRICT]
+    assert found.group == {"a": "a", "b": "b", "d": "a"}
+    assert "c cannot be compared (a with c): ValueError: of this pair (test_groups.py, line" in caplog.text
 
 
 def a_crowd() -> tuple[list[Crystal], list[Crystal]]:
