@@ -164,7 +164,7 @@ def describe_all(crystals: list[Crystal], workers: int | None, cache_path: Path 
     ones = list(missing.values())
     results = in_order(describe, ones, chunk=CHUNK, workers=workers)
     fresh = dict(zip(missing, track(results, what="crystals described", total=len(ones)), strict=True))
-    lost = {key: Description(fault=_short(one.reason)) for key, one in fresh.items() if isinstance(one, Lost)}
+    lost = {key: Description(fault=shortened(one.reason)) for key, one in fresh.items() if isinstance(one, Lost)}
     known.update((key, one) for key, one in fresh.items() if key not in lost)
     if cache_path is not None and missing:
         records = {key: {name: plain(value) for name, value in vars(one).items()} for key, one in known.items()}
