@@ -172,6 +172,7 @@ def _judge(given: Options, settings: Settings, known: dict[str, Path]) -> None:
         relaxed=[out / "relaxed.jsonl"],
         generated=[out / "crystals.jsonl"],
         relaxation=None if given.generated else settings.relax,
+        made_by=None,  # nothing is known of how they were made
         **known,
         hull=out / "entries.csv.gz",
         ledger=out / "ledger.jsonl",

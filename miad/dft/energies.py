@@ -64,6 +64,7 @@ def run(
     row: Path,
     energies: Path,
     run: str,
+    made_by: list[Path] | None = None,
 ) -> None:
     """Judge all attempted samples by their DFT energies; the rule for those not sent is dft.not_sent.
 
@@ -84,6 +85,7 @@ def run(
         row: JSON to write: counts and rates of every protocol
         energies: CSV to write: the calculated crystals with their corrections, flags, failures and costs
         run: the name of the run in the table
+        made_by: files of train and sample that say what computed the network; unknown if left out
 
     Raises:
         MiadError: calculations that do not fit the plan, a hull in another frame than MP2020, a mixture of real and
@@ -98,7 +100,7 @@ def run(
     write_crystals(relaxed, [_after_dft(one, done, planned["reasons"], title) for one in read_crystals(ledger)])
     splits = {"train": train, "val": val, "test": test}
     before = as_generated(generated or [])
-    judged = judge_run(judge, relaxed=[relaxed], generated=before, splits=splits, hull=hull, name=run)
+    judged = judge_run(judge, relaxed=[relaxed], generated=before, splits=splits, hull=hull, name=run, made_by=made_by)
     known = {
         "calculator": title,
         "calculator_name": STEP,

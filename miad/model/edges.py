@@ -210,7 +210,7 @@ def pair_waves(sine: Tensor, cosine: Tensor, pairs: PairIndex, dtype: torch.dtyp
 
 
 def arithmetic(device: torch.device | str, precision: str) -> str:
-    """What computes the edge block there, and what decides its round-off, for the log."""
+    """What computes the edge block there, and what decides its round-off, for log and records."""
     like = torch.zeros(1, 1, 1, device=device, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
     name = type(fast_loops(like) or Loops()).__name__
     if like.device.type == "cuda":

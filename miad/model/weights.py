@@ -10,8 +10,9 @@ from pydantic.dataclasses import dataclass
 from miad.config.sections import Diffusion, Mirage, Network, from_record
 from miad.config.validation import STRICT
 from miad.core.errors import MiadError
-from miad.core.files import atomic_path, write_text
-from miad.core.json_text import as_json
+from miad.core.files import atomic_path
+from miad.core.json_text import as_json, write_json
+from miad.core.provenance import ARITHMETIC
 
 if TYPE_CHECKING:
     import torch
@@ -55,14 +56,16 @@ def record_of(settings: Any) -> dict[str, Any]:
     return dataclasses.asdict(settings, dict_factory=lambda pairs: dict(p for p in pairs if p not in FIRST.items()))
 
 
-def save(path: Path, weights: "dict[str, torch.Tensor]", model: Model) -> None:
-    """Write `path` (safetensors) and, beside it for reading by eye, the same settings as .json."""
+def save(path: Path, weights: "dict[str, torch.Tensor]", model: Model, arithmetic: str | None = None) -> None:
+    """Write `path` (safetensors) and, beside it, the same settings as .json, with what computed the training."""
     from safetensors.torch import save_file
 
-    record = as_json(record_of(model), indent=1)
+    record = record_of(model)
+    header = as_json(record, indent=1)
     with atomic_path(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary, {"miad": record})
-    write_text(Path(path).with_suffix(".json"), record + "\n")
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, temporary, {"miad": header})
+    told = {ARITHMETIC: f"train: {arithmetic}"} if arithmetic else {}
+    write_json(Path(path).with_suffix(".json"), record | told)
 
 
 def load(path: Path, device: "torch.device | str" = "cpu") -> "tuple[torch.nn.Module, Model]":

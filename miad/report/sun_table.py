@@ -6,6 +6,7 @@ from typing import Any
 from miad.config.sections import Report
 from miad.core.errors import MiadError
 from miad.core.files import write_text
+from miad.core.provenance import ARITHMETIC
 from miad.core.statistics import Rate
 from miad.core.tabular import Rows, interval, markdown_table, rate_cells, rate_columns, rate_of, write_csv
 from miad.dft.estimate import RULES
@@ -15,7 +16,7 @@ from miad.report.published import PaperTable, Published
 from miad.sun.judge import COUNTS, RATES
 from miad.sun.step import RELAXATION
 
-VERSIONS = ("miad", "commit", "python", "torch", "chgnet", "pymatgen", "pymatgen-core")
+VERSIONS = ("miad", "commit", "python", "torch", "chgnet", "pymatgen", "pymatgen-core", ARITHMETIC)
 # The one list of the table's columns.
 COLUMNS = (
     "run",

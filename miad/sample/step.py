@@ -116,7 +116,8 @@ def run(
         crystals: where the samples go, JSON lines.
         shard: number of the shard, from 0.
         run: name of the run; the ids are {run}-{shard}-{index}.
-        trajectories: where snapshots go (sample.record of them), safetensors: species, coordinates, lattices per time.
+        trajectories: where snapshots go (sample.record of them), safetensors: species, coordinates, lattices per time;
+            its header says what computed the network.
 
     Raises:
         MiadError: there is no such shard, or no such model.
@@ -135,7 +136,8 @@ def run(
             " back."
         )
     device = pick_device(settings.device)
-    log.info("arithmetic of the network: %s", arithmetic(device, settings.precision))
+    computed_by = arithmetic(device, settings.precision)
+    log.info("arithmetic of the network: %s", computed_by)
     network, trained = load(model, device)
     process = make_process(trained.diffusion, trained.mirage, device, trained.center_scores)
     predictor = Predictor(network, settings.precision)
@@ -155,7 +157,7 @@ def run(
         settings = dataclasses.replace(settings, record=0)
         recorded = recorded or snapshots
     if trajectories is not None:
-        write(trajectories, recorded)
+        write(trajectories, recorded, computed_by)
     write_crystals(crystals, found)
     num_failed = sum(crystal.failure is not None for crystal in found)
     log.info("shard %d: %d crystals, %d of them failed", shard, len(found), num_failed)

@@ -9,6 +9,7 @@ import numpy as np
 from miad.core.crystal import MIRAGE, Crystal
 from miad.core.errors import MiadError
 from miad.core.files import atomic_path
+from miad.core.provenance import ARITHMETIC
 
 if TYPE_CHECKING:
     from miad.model.process import State
@@ -41,8 +42,11 @@ class Trajectory:
         return found
 
 
-def write(path: Path, snapshots: "dict[int, State]") -> None:
-    """Write the snapshots of a shard's first crystals, by their times, as a `Trajectory`; just no times without any."""
+def write(path: Path, snapshots: "dict[int, State]", arithmetic: str | None = None) -> None:
+    """Write the snapshots of a shard's first crystals, by their times, as a `Trajectory`; just no times without any.
+
+    What computed the shard goes into the header, where `miad.core.provenance` reads it.
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -53,7 +57,8 @@ def write(path: Path, snapshots: "dict[int, State]") -> None:
         tensors["frac_coords"] = torch.stack([state.frac_coords for state in states])
         tensors["species"] = torch.stack([state.real_species for state in states]).to(torch.uint8)
     with atomic_path(path) as temporary:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+        header = {ARITHMETIC: f"sample: {arithmetic}"} if arithmetic else None
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, temporary, header)
 
 
 def read(path: Path) -> Trajectory | None:

@@ -12,7 +12,7 @@ from miad.core.crystal import Crystal, carry_energies, read_crystals, write_crys
 from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
 from miad.core.json_text import write_json
-from miad.core.provenance import versions
+from miad.core.provenance import ARITHMETIC, arithmetic, versions
 from miad.core.sound import is_broken, is_decoded, is_relaxed, sound
 from miad.core.unreadable import Tally, of_crystals
 from miad.hull.convex import ConvexHull, HullPoint, energy_above, read_table
@@ -62,6 +62,7 @@ def run(
     val: Path | None = None,
     test: Path | None = None,
     relaxation: Relax | None = None,
+    made_by: list[Path] | None = None,
 ) -> None:
     """Judge the crystals of one run and calculator under every protocol.
 
@@ -78,13 +79,14 @@ def run(
         val: validation crystals, for protocols that count them as known
         test: test crystals, likewise
         relaxation: JSON of the settings with which the crystals were relaxed, for the record; unknown if left out
+        made_by: files of train and sample that say what computed the network; unknown if left out
 
     Raises:
         MiadError: ids that do not fit, energies of another frame than the hull, a protocol that cannot be applied.
     """
     splits = {split: path for split, path in (("train", train), ("val", val), ("test", test)) if path}
     before = as_generated(generated or [])
-    judged = judge_run(settings, relaxed=relaxed, generated=before, splits=splits, hull=hull, name=run)
+    judged = judge_run(settings, relaxed=relaxed, generated=before, splits=splits, hull=hull, name=run, made_by=made_by)
     known: dict[str, Any] = {"relaxation": None, "calculator_name": None}
     if relaxation and (before or not generated):  # crystals relaxed elsewhere do not tell their settings
         known = {"relaxation": relaxed_with(relaxation), "calculator_name": relaxation.calculators[0]}
@@ -92,13 +94,21 @@ def run(
 
 
 def judge_run(
-    settings: Sun, *, relaxed: list[Path], generated: list[Crystal], splits: dict[str, Path], hull: Path, name: str
+    settings: Sun,
+    *,
+    relaxed: list[Path],
+    generated: list[Crystal],
+    splits: dict[str, Path],
+    hull: Path,
+    name: str,
+    made_by: list[Path] | None = None,
 ) -> Judged:
     """The same as `run`, which writes it; of files it writes only the reduced training cells.
 
     Args:
         generated: the crystals before relaxation; none if they are not known.
         splits: {train, val or test: crystals of that split}; train is needed.
+        made_by: as in `run`.
     """
     crystals = read_crystals(*relaxed)
     convex = ConvexHull(read_table(hull))
@@ -122,6 +132,8 @@ def judge_run(
     records = {key: _record(protocols[key], count(crystals, energies, ones), ones) for key, ones in verdicts.items()}
     failed = of_crystals(name, crystals, "count as attempted", "read")
     row = _row(name, settings, convex, crystals, records)
+    if computed_by := arithmetic(made_by or []):
+        row["versions"] = row["versions"] | {ARITHMETIC: computed_by}
     row["unreadable"] = [str(one) for one in (failed, *unreadable) if one.kinds]
     return Judged(ledger, samples, row)
 

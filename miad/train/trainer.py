@@ -18,6 +18,7 @@ from miad.core.seeding import generator
 from miad.infuse.step import read_state, sizes
 from miad.machine.device import pick_device
 from miad.machine.progress import track
+from miad.model.edges import arithmetic
 from miad.model.process import Noise
 from miad.model.register import check, make_network, make_process
 from miad.model.weights import Model, load, record_of, save
@@ -147,7 +148,7 @@ class Trainer:
             origin = f"run {self.name}, {len(self.train)} crystals{self.earlier}"
             epochs = self.progress.epoch + self.earlier_epochs
             model = Model(s.mirage, s.diffusion, s.network, self.is_centred, counts, longest, epochs, origin)
-            save(path, weights, model)
+            save(path, weights, model, arithmetic(self.device, s.precision))
 
     def fit(self) -> None:
         """Train to the end, with a checkpoint every few minutes."""

@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 from miad.config.sections import Mirage, Network, Sample
 from miad.core.crystal import NUM_SPECIES, read_crystals
 from miad.core.errors import MiadError
+from miad.core.provenance import arithmetic
 from miad.core.seeding import generator, seed_of
+from miad.model import edges
 from miad.model.diffusion.process import JointDiffusion
 from miad.model.network import CSPNet
 from miad.model.process import Noise
@@ -124,6 +126,15 @@ def test_trajectories_end_in_the_crystals(model, tmp_path):
         assert np.allclose(crystal.lattice, tensors["lattice"][-1, index].numpy())
     lines(model, tmp_path, trajectories=path)
     assert load_file(path)["times"].tolist() == []
+
+
+def test_snapshots_say_what_computed_the_shard_and_the_crystals_do_not(model, tmp_path, monkeypatch):
+    path, texts = tmp_path / "t.safetensors", []
+    for threads in ("1 thread", "2 threads"):
+        monkeypatch.setattr(edges, "arithmetic", lambda device, precision, t=threads: f"Loops in {precision}, {t}")
+        texts.append(lines(model, tmp_path, trajectories=path))
+        assert arithmetic([path]) == f"sample: Loops in {SAMPLE.precision}, {threads}"
+    assert texts[0] == texts[1]
 
 
 def test_a_lattice_that_is_no_number_fails_alone(model, tmp_path, monkeypatch):

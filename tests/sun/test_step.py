@@ -12,6 +12,7 @@ from miad.config.sections import Relax
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.sound import unread
+from miad.report.sun_table import measured_rows
 from miad.sun.step import relaxed_with, run
 from miad.sun.verdict import REASONS
 from tests.builders import ROOT
@@ -57,6 +58,17 @@ def test_the_row_says_how_far_its_crystals_were_relaxed_if_that_is_known(files: 
     for more, known in ((["--relaxation", config], True), ([], False)):
         assert main([*command, *more]) == 0
         assert (json.loads(files["row"].read_text())["relaxation"] is not None) == known
+
+
+def test_the_row_says_what_computed_the_network_if_that_is_known(files: dict, tmp_path: Path) -> None:
+    record = tmp_path / "model.json"
+    record.write_text(json.dumps({"arithmetic": "train: Loops in float32, 2 threads"}))
+    for made_by, known in (([record], "train: Loops in float32, 2 threads"), (None, None)):
+        run(sun_settings(), **files, made_by=made_by)
+        row = json.loads(files["row"].read_text())
+        assert row["versions"].get("arithmetic") == known
+        [line] = measured_rows(row, "headline")
+        assert line["arithmetic"] == known
 
 
 def test_settings_of_one_calculator_lie_over_the_common_ones() -> None:

@@ -14,6 +14,8 @@ from torch import distributed
 from miad.config.sections import Sample
 from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
+from miad.core.provenance import arithmetic
+from miad.model import edges
 from miad.model.weights import load
 from miad.sample import step as sample
 from miad.train.trainer import LOOK_EVERY, Trainer
@@ -76,6 +78,8 @@ def test_what_is_saved_is_the_average_or_without_one_the_last_weights(data, tmp_
     assert model.atom_counts == [0, 7, 7, 0, 6]
     _, kept = load(tmp_path / "average" / "checkpoints" / "epoch-000002.safetensors")
     assert kept.num_epochs == 2
+    beside = [tmp_path / "average" / name for name in ("model.json", "checkpoints/epoch-000002.json")]
+    assert arithmetic(beside) == f"train: {edges.arithmetic('cpu', toy.TRAIN.precision)}"
     assert list((tmp_path / "average" / "tensorboard").glob("events.*"))
 
 

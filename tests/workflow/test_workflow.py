@@ -45,6 +45,8 @@ def test_the_table_has_the_measured_row_and_the_published_ones(finished):
     assert (measured["run"], measured["kind"], measured["protocol"]) == ("miad", "measured", "strict")
     assert "CHGNet 0.3.0" in measured["calculator"] and measured["energy_frame"] == "mp2020"
     assert measured["hull"].startswith("tiny")
+    assert measured["arithmetic"].startswith("sample: ") and "; train: " in measured["arithmetic"]
+    assert not any(row["arithmetic"] for row in others)
     assert [row["kind"] for row in others] == ["published"] * sum(len(paper.rows) for paper in published.TABLES[:2])
     assert "12.9" in {row["sun_percent"].rstrip("0") for row in others if "MiAD" in row["run"]}
 

@@ -92,6 +92,17 @@ def unrelaxed(wildcards):
     return of("sample", "given" if wildcards.run in READ else "crystals")(wildcards)
 
 
+def made_by(wildcards):
+    """Input function: the files of train and sample that say what computed the network; crystals of other programs have none."""
+    both = (("train", "readable"), ("sample", "trajectories"))
+    return [] if wildcards.run in READ else [path for step, file in both for path in of(step, file)(wildcards)]
+
+
+def flag_of_made_by(wildcards, input):
+    """These files as a flag."""
+    return ["--made-by", *input.made_by] if input.made_by else []
+
+
 def ledger_of_dft(wildcards):
     """Input function: the ledger of the calculator that decides which crystals go to DFT."""
     run = RUNS[wildcards.run]

@@ -8,6 +8,7 @@ rule dft_energies:
         val=of("dataset", "val"),
         test=of("dataset", "test"),
         hull=of("hull", "hull"),
+        made_by=made_by,
     output:
         relaxed=at("dft", "relaxed"),
         ledger=at("dft", "ledger"),
@@ -24,6 +25,7 @@ rule dft_energies:
     params:
         settings=settings("dft"),
         judge=settings("sun"),
+        made_by=flag_of_made_by,
     shell:
         """
         MIAD_CORES={threads} python -m miad dft-energies \
@@ -41,6 +43,7 @@ rule dft_energies:
             --row {output.row:q} \
             --energies {output.energies:q} \
             --run {wildcards.run:q} \
+            {params.made_by:q} \
             --settings {params.settings:q} \
             --judge {params.judge:q} \
             >{log:q} 2>&1

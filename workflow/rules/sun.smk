@@ -6,6 +6,7 @@ rule sun:
         val=of("dataset", "val"),
         test=of("dataset", "test"),
         hull=of("hull", "hull"),
+        made_by=made_by,
     output:
         ledger=at("sun", "ledger"),
         verdicts=at("sun", "verdicts"),
@@ -20,6 +21,7 @@ rule sun:
     params:
         settings=settings("sun"),
         relaxation=relaxation,
+        made_by=flag_of_made_by,
     shell:
         """
         MIAD_CORES={threads} python -m miad sun \
@@ -33,6 +35,7 @@ rule sun:
             --verdicts {output.verdicts:q} \
             --row {output.row:q} \
             --run {wildcards.run:q} \
+            {params.made_by:q} \
             {params.relaxation:q} \
             --settings {params.settings:q} \
             >{log:q} 2>&1
