@@ -1,12 +1,14 @@
 """CSPNet: the plain formulation edge by edge against ours, in one run. Prints ratios, times and peak memory.
 
     python benchmarks/network.py [--device cpu|cuda] [--repeats 5]
+    python benchmarks/network.py --count     operations and casts of a forward and backward pass
 
 The plain formulation is the one of tests/builders/reference.py, which the tests compare with ours to 1e-10.
 """
 
 import argparse
 import functools
+import re
 import statistics
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
@@ -151,15 +154,46 @@ def compare_memory(size: str, device: str) -> None:
         print(f"{size:8} peak memory       {name:10} {peak:9.0f} MiB {ratio:5.2f} times less", flush=True)
 
 
+class Counter(TorchDispatchMode):
+    """Counts the operations that a GPU would have to start: all but views and empty tensors."""
+
+    FREE = re.compile(r"aten\.(\w*view|\w*empty\w*|split\w*|alias|detach|expand|permute|select|slice|t|transpose)\b")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.all, self.casts = 0, 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        """Count and call."""
+        self.all += not self.FREE.match(str(function))
+        self.casts += str(function) == "aten._to_copy.default"
+        return function(*args, **(kwargs or {}))
+
+
+def count() -> None:
+    """Print one line per precision; the numbers depend on the layers, not on their width."""
+    network = CSPNet(Network(16, 6, 4, 16, 1.0))
+    ways = formulations(network, "cpu", 2, 4)
+    for name in ("ours", "ours bf16"):
+        train_step(network, ways[name])
+        with Counter() as seen:
+            train_step(network, ways[name])
+        print(f"{name:10} {seen.all} operations, {seen.casts} of them casts")
+
+
 def main() -> None:
     """Ratios for every size, on a GPU in float32 and in tf32; absolute figures of a GPU: benchmarks/gpu.py."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--count", action="store_true")
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
         measure_memory(*options.memory_of, options.device)
+        return
+    if options.count:
+        count()
         return
     is_gpu = options.device == "cuda"
     print(f"{options.device}, {torch.get_num_threads()} threads, torch {torch.__version__}", flush=True)

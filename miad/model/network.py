@@ -10,7 +10,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, linear
+from torch.nn.functional import embedding, linear, silu
 
 from miad.config.sections import Network
 from miad.core.crystal import NUM_SPECIES
@@ -40,6 +40,30 @@ def fourier_features(
     return pair_waves(angles.sin(), angles.cos(), pairs, dtype)
 
 
+class Cast(torch.autograd.Function):
+    """Weights in another dtype by one operation for all of them, and their gradients back by another.
+
+    On a GPU many small casts take longer to start than to run.
+    """
+
+    @staticmethod
+    def forward(ctx, dtype, *weights):
+        """The weights in `dtype`; all are of one other dtype."""
+        ctx.dtype = weights[0].dtype
+        return _cast(weights, dtype)
+
+    @staticmethod
+    def backward(ctx, *grads):
+        """Gradients in the dtype of the weights."""
+        return None, *_cast(grads, ctx.dtype)
+
+
+def _cast(tensors: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+    found = tuple(torch.empty_like(tensor, dtype=dtype) for tensor in tensors)
+    torch._foreach_copy_(found, tensors)
+    return found
+
+
 class CSPLayer(nn.Module):
     """One round of messages. Parameters are those of the published layer."""
 
@@ -63,9 +87,12 @@ class CSPLayer(nn.Module):
         parts = first.weight.split(self.sizes, 1)
         alone = parts[-1].sum(1)  # all cosines of an atom with itself are 1
         if x.device.type == "cuda":  # the library's fast products want rows that start at even places
-            parts = tuple(part.to(sine.dtype).contiguous() for part in parts)
-        w_i, w_j, w_gram, w_sine, w_cosine = parts
-        of_crystal = linear(gram, w_gram, first.bias)  # (n_crystals, hidden)
+            parts = tuple(part.contiguous() for part in parts)
+        weights = [*parts, first.bias, *self.node_mlp.parameters()]
+        if sine.dtype != first.weight.dtype:
+            weights = Cast.apply(sine.dtype, *weights)
+        w_i, w_j, w_gram, w_sine, w_cosine, bias, w_in, b_in, w_out, b_out = weights
+        of_crystal = linear(gram, w_gram, bias)  # (n_crystals, hidden)
         receiver = linear(x, w_i)  # (n_crystals, n_atoms, hidden)
         mean = edge_mean(
             receiver + of_crystal[:, None].to(receiver.dtype),
@@ -78,7 +105,8 @@ class CSPLayer(nn.Module):
             share,
             pairs,
         )  # (n_crystals, n_atoms, hidden)
-        return h + self.node_mlp(torch.cat([x.to(mean.dtype), mean], -1)).to(h.dtype)
+        inner = silu(linear(torch.cat([x.to(mean.dtype), mean], -1), w_in, b_in))  # (n_crystals, n_atoms, hidden)
+        return h + silu(linear(inner, w_out, b_out)).to(h.dtype)
 
 
 class CSPNet(nn.Module):

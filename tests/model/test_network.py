@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from miad.config.sections import Network
-from miad.model.network import CSPNet
+from miad.model.network import Cast, CSPNet
 from tests.builders.reference import parameters_of, reference_forward
 
 SMALL = Network(hidden_dim=32, num_layers=3, num_frequencies=8, time_dim=16, gram_scale=0.5)
@@ -81,6 +81,25 @@ def test_half_precision_trains_in_the_same_direction():
         (noise.square().mean() + score.square().mean() + logits.square().mean()).backward()
         gradients.append(torch.cat([p.grad.flatten() for p in network.parameters()]))
     assert torch.cosine_similarity(*gradients, dim=0) > 0.999
+
+
+def test_one_cast_of_all_weights_is_one_of_each_to_the_last_bit():
+    g = torch.Generator().manual_seed(0)
+    wide = torch.randn(7, 10, generator=g)
+    grads = [torch.randn(*shape, generator=g).bfloat16() for shape in ((7, 4), (7, 6), (7,))]
+
+    def weights() -> tuple[torch.Tensor, list[torch.Tensor]]:
+        whole = wide.clone().requires_grad_()
+        return whole, [*whole.split([4, 6], 1), whole[:, 0]]  # parts lie apart in memory, and overlap
+
+    whole, parts = weights()
+    found = Cast.apply(torch.bfloat16, *parts)
+    torch.autograd.backward(found, grads)
+    other, parts = weights()
+    expected = [part.to(torch.bfloat16) for part in parts]
+    torch.autograd.backward(expected, grads)
+    assert all(one.dtype == torch.bfloat16 and torch.equal(one, two) for one, two in zip(found, expected, strict=True))
+    assert whole.grad.dtype == torch.float32 and torch.equal(whole.grad, other.grad)
 
 
 def test_half_precision_rounds_what_layers_add_and_not_what_they_add_to():
