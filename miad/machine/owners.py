@@ -21,6 +21,7 @@ from miad.core.files import write_text
 from miad.core.json_text import as_json
 
 log = logging.getLogger("miad")
+LATEST = 1e11  # seconds since 1970, in the year 5138; a time that is none cannot be told to people
 TOLERANCE = 60.0  # seconds between two readings of one start: clocks are set, ids are not used again so soon
 
 
@@ -85,8 +86,9 @@ class Owner:
         try:
             found = cls(**json.loads(path.read_text(encoding="utf-8")))
             kinds = zip(dataclasses.astuple(found), (str, str, int, int, float), strict=True)
-            return found if all(isinstance(value, kind) for value, kind in kinds) and 0 < found.pid < 1 << 31 else None
-        except (OSError, ValueError, TypeError):  # absent, or torn
+            is_whole = all(isinstance(value, kind) for value, kind in kinds)
+            return found if is_whole and 0 < found.pid < 1 << 31 and 0 <= found.since < LATEST else None
+        except (OSError, ValueError, TypeError, RecursionError):  # absent, or torn
             return None
 
 

@@ -103,3 +103,9 @@ def test_without_locks_of_the_file_system_the_record_decides(holder, tmp_path, m
     with locked(tmp_path / "lock", what="--out x", remedy="Wait."):
         assert "no locks on this file system" in caplog.text
     assert time.time() > Owner.this().since
+
+
+@pytest.mark.parametrize("since", ["1e300", "NaN", "-Infinity", "[" * 100_000])
+def test_a_record_with_a_time_that_is_none_is_no_owner(tmp_path, since):
+    (tmp_path / "a.json").write_text(f'{{"host": "a", "user": "b", "pid": 5, "group": 5, "since": {since}}}')
+    assert at_work(tmp_path) == []
