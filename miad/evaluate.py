@@ -23,7 +23,7 @@ from miad.hull.convex import ConvexHull, HullTable, write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
 from miad.machine.owners import locked
-from miad.preflight.checks import check_runs, frames_compared
+from miad.preflight.checks import check_out, check_runs, frames_compared
 from miad.relax import step as relax
 from miad.report import candidates, sun_table
 from miad.sample import read
@@ -32,8 +32,9 @@ from miad.sun import step as sun
 log = logging.getLogger("miad")
 IN_USE = ".in_use"  # in the folder of the results: locked while one evaluation writes there
 # What is written there, but for the copies of known crystals.
-WRITES = ("crystals.jsonl", "given.jsonl", "relaxed.jsonl", "ledger.jsonl", "verdicts.jsonl", "row.json")
-WRITES += ("sun_table.csv", "sun_table.md", "candidates.csv", "cif", "ledger.csv", "ledger.parquet", "entries.csv.gz")
+WRITES = [f"{name}.jsonl" for name in ("crystals", "given", "relaxed", "ledger", "verdicts")]
+WRITES += ["row.json", "sun_table.csv", "sun_table.md", "candidates.csv", "cif", "ledger.csv", "ledger.parquet"]
+WRITES += ["entries.csv.gz"]
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,8 @@ def run(crystals: Path, **options: Any) -> None:
     settings = _settings(given)
     table = read_source(settings.hull, [])
     _make(given.out)
-    _check_place(given)
+    inputs = [one for one in (given.crystals, given.generated, given.train, given.val, given.test) if one]
+    check_out(given.out, inputs, WRITES, marks=(IN_USE, "row.json"))
     with locked(given.out / IN_USE, what=f"--out {given.out}", remedy="Wait for it, or give another --out."):
         _evaluate(given, settings, table)
 
@@ -230,26 +232,6 @@ def _make(folder: Path) -> None:
         if is_out_of_space(error):
             raise
         raise MiadError(f"--out {folder} cannot be written to ({error}). Give a folder of your own.") from error
-
-
-def _check_place(given: Options) -> None:
-    """Refuse a folder in which the results would take the place of what the user has: an input, or files of theirs.
-
-    Raises:
-        MiadError: an input is one of the files to be written, or the folder holds such files that miad has not written.
-    """
-    places = [(given.out / name).resolve() for name in WRITES]
-    inputs = (given.crystals, given.generated, given.train, given.val, given.test)
-    for path in (one.resolve() for one in map(Path, filter(None, inputs))):
-        if any(path == one or one in path.parents for one in places):
-            raise MiadError(f"--out {given.out}: the results would take the place of {path.name}. Give another --out.")
-    if any((given.out / name).exists() for name in (IN_USE, "row.json")):
-        return  # an earlier evaluation has written there
-    if theirs := [name for name in WRITES if (given.out / name).exists()]:
-        raise MiadError(
-            f"--out {given.out} holds {theirs[0]}, which no evaluation has written and the results would replace. Give"
-            " another --out."
-        )
 
 
 def _known(path: Path, out: Path, split: str, max_share: float) -> tuple[Path, Tally]:
