@@ -23,7 +23,7 @@ from miad.hull.convex import ConvexHull, HullTable, write_table
 from miad.hull.sources import read_source
 from miad.io.any_format import is_ours, name_of, read_any
 from miad.machine.owners import locked
-from miad.preflight.checks import check_runs, frames_compared
+from miad.preflight.checks import check_out, check_runs, frames_compared
 from miad.relax import step as relax
 from miad.report import candidates, sun_table
 from miad.sample import read
@@ -31,6 +31,10 @@ from miad.sun import step as sun
 
 log = logging.getLogger("miad")
 IN_USE = ".in_use"  # in the folder of the results: locked while one evaluation writes there
+# What is written there, but for the copies of known crystals.
+WRITES = [f"{name}.jsonl" for name in ("crystals", "given", "relaxed", "ledger", "verdicts")]
+WRITES += ["row.json", "sun_table.csv", "sun_table.md", "candidates.csv", "cif", "ledger.csv", "ledger.parquet"]
+WRITES += ["entries.csv.gz"]
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,8 @@ def run(crystals: Path, **options: Any) -> None:
     settings = _settings(given)
     table = read_source(settings.hull, [])
     _make(given.out)
+    inputs = [one for one in (given.crystals, given.generated, given.train, given.val, given.test) if one]
+    check_out(given.out, inputs, WRITES, marks=(IN_USE, "row.json"))
     with locked(given.out / IN_USE, what=f"--out {given.out}", remedy="Wait for it, or give another --out."):
         _evaluate(given, settings, table)
 

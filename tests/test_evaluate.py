@@ -12,6 +12,7 @@ from miad.__main__ import main
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.relax import step as relax
+from miad.report.candidates import to_cif
 from tests.builders.crystals import caesium_chloride, rock_salt
 from tests.builders.inputs import make_xyz, xyz
 
@@ -385,3 +386,21 @@ def test_an_energy_of_the_cell_in_the_place_of_one_per_atom_is_none(tmp_path: Pa
     write_crystals(tmp_path / "all.jsonl", [salt.replace(**known | {"energy_per_atom": -345.0})])
     with pytest.raises(MiadError, match=r"none of its 1 crystals can be read.*that of the cell"):
         evaluate.run(tmp_path / "all.jsonl", **flags)
+
+
+def test_results_take_the_place_of_nothing_that_the_user_has(tmp_path: Path, flags: dict, monkeypatch) -> None:
+    here = tmp_path / "here"
+    (here / "cif").mkdir(parents=True)
+    mine = here / "cif" / "mine.cif"
+    mine.write_text(to_cif(rock_salt("mine")))
+    write_crystals(here / "crystals.jsonl", [rock_salt("mine")])
+    for crystals in (here / "cif", mine, here / "crystals.jsonl"):
+        with pytest.raises(MiadError, match="the results would take the place of"):
+            evaluate.run(crystals, **{**flags, "out": here})
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    monkeypatch.chdir(here)
+    with pytest.raises(MiadError, match=r"the results would take the place of cif\."):
+        evaluate.run(tmp_path / "theirs.extxyz", **{**flags, "train": Path("cif"), "out": Path()})
+    with pytest.raises(MiadError, match=r"holds crystals\.jsonl, which no evaluation has written"):
+        evaluate.run(tmp_path / "theirs.extxyz", **{**flags, "out": here})
+    assert mine.is_file() and len(read_crystals(here / "crystals.jsonl")) == 1

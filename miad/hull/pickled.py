@@ -4,7 +4,6 @@ Every class of pymatgen and numpy becomes a plain record of its state, and only 
 So the file is readable whatever pymatgen wrote it, and it cannot run code, whoever made it.
 """
 
-import codecs
 import collections
 import datetime
 import pickle
@@ -28,7 +27,6 @@ REAL = {
     ("collections", "defaultdict"): collections.defaultdict,
     ("collections", "OrderedDict"): collections.OrderedDict,
     ("datetime", "datetime"): datetime.datetime,
-    ("_codecs", "encode"): codecs.encode,
 }
 _DAMAGED = (
     pickle.UnpicklingError,
@@ -56,6 +54,13 @@ class _NumpyRecord(Record):
             self.order = state[1]
 
 
+def _encoded(text: str, encoding: str) -> bytes:
+    """Bytes, as pickles of protocol 2 write them; other encodings make them longer each time."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r:.60}")
+    return text.encode(encoding)
+
+
 def _number(kind: Record, raw: bytes) -> float:
     """A number of numpy, from its type and its bytes."""
     if not (isinstance(kind, _NumpyRecord) and isinstance(raw, bytes) and NUMBER.fullmatch(str(kind.arguments[0]))):
@@ -69,6 +74,8 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """A real constructor, or a record that bears the name of the class."""
         module = "builtins" if module == "__builtin__" else module
+        if (module, name) == ("_codecs", "encode"):
+            return _encoded
         if (module, name) in REAL:
             return REAL[module, name]
         if module.split(".")[0] == "numpy":
@@ -103,7 +110,9 @@ def _entries(records: Iterable[Record]) -> Iterator[Entry]:
         amounts = _amounts(record.get("_composition", "composition"))
         energy = float(record.get("_energy", "energy")) + sum(map(_adjustment, record.state["energy_adjustments"]))
         identity = record.state.get("entry_id")
-        yield Entry(formula_of(amounts), energy / sum(amounts.values()), None if identity is None else str(identity))
+        # Of tuples that hold each other over and over the text would fill the memory.
+        is_plain = isinstance(identity, str | int)
+        yield Entry(formula_of(amounts), energy / sum(amounts.values()), str(identity) if is_plain else None)
 
 
 def _amounts(composition: Record) -> dict[str, float]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("miad")
 STEP = "read"
+MAX_ROWS = 1 << 32  # of a frame; no file has as many, and Python counts no further than 1 << 63
 FEW = 4096  # crystals, which one process reads before others have started
 ID_NAMES = ("crystal_id", "source_id", "material_id", "id", "name", "entry_id")
 FORMATS = (
@@ -210,7 +211,7 @@ def _from_xyz(path: Path) -> Iterator[Item]:
                 found = f"{path}: frame {number} begins with '{head.strip()[:40]}' instead of its number of atoms"
                 raise MiadError(f"{found}. Is it extended XYZ? Correct the file.") from error
             # Not beyond the end of the file, however many atoms the frame promises; ASE would look for all of them.
-            rows = list(itertools.islice(iter(lines.readline, ""), max(count, 0) + 1))
+            rows = list(itertools.islice(iter(lines.readline, ""), min(max(count, 0), MAX_ROWS) + 1))
             frame = _frame(head + "".join(rows))
             torn = f"its frame promises {count} atoms, but the file ends {len(rows)} lines later"
             yield Item(frame.source_id, partial(refuse, torn)) if len(rows) < count + 1 else frame

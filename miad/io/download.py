@@ -33,6 +33,8 @@ _TOO_LARGE = f"it is larger than {MAX_BYTES >> 30} GiB; that cannot be the file.
 _PASSING = (408, 425, 429)  # client errors that go away by themselves, as all server errors may
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)  # these do not
 
+_PLAIN_URL = re.compile(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?([/?#][!-~]*)?")
+
 log = logging.getLogger("miad")
 
 
@@ -100,6 +102,11 @@ def fetch(
         raise MiadError(
             f"{setting}: {without_secrets(url)} is neither a file nor an http(s) URL. Correct {setting} in config.yaml."
         )
+    if not _PLAIN_URL.fullmatch(url):  # the library would repeat it, with its password, in the message
+        raise MiadError(
+            f"{setting}: {without_secrets(url)} has a login, an odd port, spaces or odd letters. Write %20 and the"
+            " like, or download it yourself and give its path."
+        )
     target, named = cache_path(url), without_secrets(url)
     by_hand = (
         f"If this machine cannot reach it, get the file elsewhere and either write `{setting}: /path/to/the/file` in"
@@ -147,7 +154,7 @@ def _bring(
         sync(partial)
         partial.replace(target)
         sync(target.parent)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:  # ValueError: an address that the server leads to
         if is_out_of_space(error):
             raise  # the command line says what to do
         raise MiadError(f"could not download {without_secrets(url)}: {_reason(error)}. {by_hand}") from error

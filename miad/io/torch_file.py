@@ -31,6 +31,7 @@ STORAGES = {
 
 
 SHARED = 4  # bytes of all tensors over those of the file; several tensors may be views of one storage
+MAX_ITEMS = 1_000_000  # of the dicts and lists of a file, each as often as it stands there; weights have thousands
 
 
 # What stands for names of the file; records stand for all others.
@@ -82,6 +83,24 @@ class _Unpickler(pickle.Unpickler):
         return storage
 
 
+def _check_extent(content: Any, num_bytes: int) -> None:
+    """Refuse dicts and lists that hold each other over and over, and tensors that the file has given another shape."""
+    waiting, bytes_left = [content], SHARED * num_bytes
+    for _ in range(MAX_ITEMS):
+        if not waiting:
+            return
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting += item.values()
+        elif isinstance(item, list | tuple):
+            waiting += item
+        elif isinstance(item, torch.Tensor):
+            bytes_left -= item.numel() * item.element_size()
+            if bytes_left < 0:
+                raise pickle.UnpicklingError(f"its tensors have more than {SHARED} times the size of the file")
+    raise pickle.UnpicklingError(f"its dicts and lists hold more than {MAX_ITEMS:,} things, or each other")
+
+
 def read_torch_file(path: Path) -> Any:
     """The content of a file written by torch.save, tensors on the CPU.
 
@@ -97,7 +116,9 @@ def read_torch_file(path: Path) -> Any:
             order = f"{root}/byteorder"
             if order in archive.namelist() and archive.read(order) != b"little":
                 raise MiadError(f"{path} was written on a big-endian machine, which miad does not read.")
-            return _Unpickler(archive, root, size).load()
+            content = _Unpickler(archive, root, size).load()
+            _check_extent(content, size)
+            return content
     except FileNotFoundError as error:
         raise MiadError(f"{path} does not exist. Check the path.") from error
     except (zipfile.BadZipFile, StopIteration, pickle.UnpicklingError, KeyError, ValueError, RuntimeError) as error:

@@ -56,7 +56,17 @@ def _with_hydrogen(text: str) -> str:
     before = re.search(r'\bProperties="?(\S*?)species:', comment)  # e.g. pos:R:3: where the positions come first
     column = sum(map(int, before[1].split(":")[2::3])) if before else 0
     split = [row.split() for row in rows]
+    _check_columns(comment, max(map(len, split), default=0))
     for fields in split:
         if fields[column : column + 1] in (["D"], ["T"]):
             fields[column] = "H"
     return "\n".join([head, comment, *map(" ".join, split)])
+
+
+def _check_columns(comment: str, found: int) -> None:
+    """Refuse a comment that promises more columns than any row has: ASE makes room for all before it reads a row."""
+    from ase.io.extxyz import key_val_str_to_dict
+
+    promised = str(key_val_str_to_dict(comment).get("Properties", "")).split(":")[2::3]
+    if (number := sum(max(int(one), 0) for one in promised)) > found:
+        raise MiadError(f"its Properties promise {number} columns, but its rows have {found}")

@@ -15,12 +15,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.json_text import as_json
 
 log = logging.getLogger("miad")
+LATEST = 1e11  # seconds since 1970, in the year 5138; a time that is none cannot be told to people
 TOLERANCE = 60.0  # seconds between two readings of one start: clocks are set, ids are not used again so soon
 
 
@@ -85,8 +87,9 @@ class Owner:
         try:
             found = cls(**json.loads(path.read_text(encoding="utf-8")))
             kinds = zip(dataclasses.astuple(found), (str, str, int, int, float), strict=True)
-            return found if all(isinstance(value, kind) for value, kind in kinds) and 0 < found.pid < 1 << 31 else None
-        except (OSError, ValueError, TypeError):  # absent, or torn
+            is_whole = all(isinstance(value, kind) for value, kind in kinds)
+            return found if is_whole and 0 < found.pid < 1 << 31 and 0 <= found.since < LATEST else None
+        except (OSError, ValueError, TypeError, RecursionError):  # absent, or torn
             return None
 
 
@@ -125,7 +128,7 @@ def locked(path: Path, *, what: str, remedy: str) -> Iterator[None]:
         MiadError: another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
+    with _opened(path) as file:
         holder = Owner.read(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,10 +138,21 @@ def locked(path: Path, *, what: str, remedy: str) -> Iterator[None]:
             if holder is not None and holder.is_here and holder.is_alive and holder.pid != os.getpid():
                 raise MiadError(f"{what} is in use by {holder}. {remedy}") from error
             log.warning("%s: no locks on this file system (%s); two runs at once would disturb each other", path, error)
-        file.truncate(0)
-        file.write(as_json(dataclasses.asdict(Owner.this())))
-        file.flush()
+        if file.writable():
+            file.truncate(0)
+            file.write(as_json(dataclasses.asdict(Owner.this())))
+            file.flush()
         try:
             yield
         finally:
-            file.truncate(0)
+            if file.writable():
+                file.truncate(0)
+
+
+def _opened(path: Path) -> TextIO:
+    """A file to be locked, never what a link leads to; that of another user of a shared folder can only be read."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666)
+    except PermissionError:
+        return open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8")
+    return open(handle, "a+", encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from miad.config.sections import Relax, Sun, Train, build
@@ -138,3 +138,27 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
         with blamed(calculator):
             found[f"relax.{calculator}"] = [*of_class, *(str(path) for path in chosen.files())]
     return found
+
+
+def check_out(out: Path, inputs: Iterable[Path], writes: Iterable[str], marks: Iterable[str]) -> None:
+    """Refuse a folder in which results would take the place of what the user has: an input, or files of theirs.
+
+    Args:
+        out: the folder.
+        inputs: files and folders that are read.
+        writes: names of what is written there.
+        marks: names of which one is there if an earlier evaluation has written to it.
+
+    Raises:
+        MiadError: an input is, or lies in, what is to be written; or miad has not written what is there.
+    """
+    places = [(out / name).resolve() for name in writes]
+    for path in (Path(one).resolve() for one in inputs):
+        if any(path == one or one in path.parents for one in places):
+            raise MiadError(f"--out {out}: the results would take the place of {path.name}. Give another --out.")
+    theirs = [one for one in places if one.exists()]
+    if theirs and not any((out / mark).exists() for mark in marks):
+        raise MiadError(
+            f"--out {out} holds {theirs[0].name}, which no evaluation has written and the results would replace. Give"
+            " another --out."
+        )

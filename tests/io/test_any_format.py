@@ -151,11 +151,12 @@ def test_a_broken_file_of_a_folder_costs_only_itself(tmp_path: Path) -> None:
 
 
 def test_a_crystal_that_costs_its_reader_more_than_an_error_keeps_its_place(tmp_path: Path, monkeypatch) -> None:
-    def check(structure: Structure) -> None:
-        if len(structure) == 2:
+    def check(crystal: Crystal, step: str) -> Crystal:
+        if crystal.num_atoms == 2:
             raise RecursionError("too deep")
+        return crystal
 
-    monkeypatch.setattr(any_format, "check_structure", check)
+    monkeypatch.setattr(any_format, "sound", check)
     found = read_any(make_blocks(tmp_path), "a")
     assert [(one.crystal_id, one.source_id) for one in found] == [("a-0-0", "salt-7"), ("a-0-1", "cscl-8")]
     assert found[0].failure is None and str(found[1].failure).startswith("read: RecursionError: too deep (")

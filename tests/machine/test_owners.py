@@ -103,3 +103,33 @@ def test_without_locks_of_the_file_system_the_record_decides(holder, tmp_path, m
     with locked(tmp_path / "lock", what="--out x", remedy="Wait."):
         assert "no locks on this file system" in caplog.text
     assert time.time() > Owner.this().since
+
+
+@pytest.mark.parametrize("since", ["1e300", "NaN", "-Infinity", "[" * 100_000])
+def test_a_record_with_a_time_that_is_none_is_no_owner(tmp_path, since):
+    (tmp_path / "a.json").write_text(f'{{"host": "a", "user": "b", "pid": 5, "group": 5, "since": {since}}}')
+    assert at_work(tmp_path) == []
+
+
+def test_a_lock_that_another_user_has_left_is_taken(holder, tmp_path, monkeypatch):
+    opened = os.open
+
+    def denied(path, flags, *mode):
+        if flags & os.O_RDWR and str(path).startswith(str(tmp_path)):
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", denied)
+    (tmp_path / "theirs").write_text("")
+    with locked(tmp_path / "theirs", what="--out x", remedy="Wait."):
+        pass
+    with pytest.raises(MiadError, match="in use by process"), locked(tmp_path / "lock", what="--out x", remedy="Wait."):
+        pass
+
+
+def test_what_a_link_in_the_place_of_a_lock_leads_to_stays(tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="lock"), locked(tmp_path / "lock", what="--out x", remedy="Wait."):
+        pass
+    assert (tmp_path / "precious").read_text() == "precious"

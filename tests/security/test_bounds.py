@@ -124,3 +124,19 @@ def test_absurd_cifs_are_refused_with_a_reason(tmp_path, text, said):
     (tmp_path / "a.cif").write_text(text, encoding="utf-8")
     [read] = any_format.read_any(tmp_path / "a.cif", "set")
     assert read.failure is not None and said in read.failure.reason
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        ("9" * 30 + "\nx\nNa 0 0 0\n", "the file ends 2 lines later"),
+        (
+            '1\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3:x:R:999999999\nNa 0 0 0 1\n',
+            "promise 1000000003 columns, but its rows have 5",
+        ),
+    ],
+)
+def test_absurd_frames_are_refused_with_a_reason(tmp_path, frame, said):
+    (tmp_path / "a.extxyz").write_text(frame)
+    [read] = any_format.read_any(tmp_path / "a.extxyz", "set")
+    assert read.failure is not None and said in read.failure.reason

@@ -130,3 +130,17 @@ def test_a_lock_that_cannot_be_opened_is_no_hindrance(serve):
     lock = cache_path(server.url).with_name(cache_path(server.url).name + ".lock")
     lock.mkdir(parents=True)  # as one of another user, which root could open
     assert get(server.url, SHA256).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    "rest", ["marker:hunter2@127.0.0.1/x", "127.0.0.1/a b?token=hunter2", "127.0.0.1/ä?token=hunter2", "[::1/x"]
+)
+def test_an_address_that_cannot_be_asked_for_is_refused_without_its_password(rest):
+    with pytest.raises(MiadError, match="has a login, an odd port, spaces or odd letters") as caught:
+        get(f"http://{rest}")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_server_that_leads_to_no_address_is_no_crash(serve):
+    with pytest.raises(MiadError, match="could not download"):
+        get(serve("to http://[::1/x").url)

@@ -151,3 +151,40 @@ def test_a_pickled_hull_that_is_a_gzip_bomb_is_refused(tmp_path, monkeypatch):
         path.write_bytes(gzip.compress(content))
         with pytest.raises(MiadError, match="unpacks to more than 20 times its size"):
             read_patched_diagram(path, "sha256:" + checksum(path, "sha256"))
+
+
+def test_contents_that_hold_themselves_or_each_other_over_and_over_are_refused(tmp_path):
+    endless: dict = {}
+    endless["state"] = endless
+    doubled: list = [1]
+    for _ in range(60):
+        doubled = [doubled, doubled]
+    for number, content in enumerate((endless, {"config": {"model": doubled}})):
+        torch.save(content, tmp_path / f"{number}.pt")
+        with pytest.raises(MiadError, match="or each other"):
+            import_weights.run(tmp_path / f"{number}.pt", out=tmp_path / "model")
+
+
+class Reshaped:
+    """A tensor of four numbers whose state, in the oldest layout of torch, makes it one of four billion."""
+
+    def __init__(self, size: int = 4, state: tuple | None = None) -> None:
+        self.size, self.state = size, state
+
+    def __reduce__(self) -> tuple:
+        return torch._utils._rebuild_tensor_v2, (torch.zeros(4).storage(), 0, (4,), (1,)), self.state
+
+
+def test_a_tensor_that_takes_another_shape_later_is_refused(tmp_path):
+    torch.save({"x": Reshaped(state=(Reshaped(), 0, (1 << 32,), (0,)))}, tmp_path / "reshaped.pt")
+    with pytest.raises(MiadError, match="more than 4 times the size of the file"):
+        read_torch_file(tmp_path / "reshaped.pt")
+
+
+def test_a_pickled_hull_whose_text_doubles_over_and_over_is_refused(tmp_path):
+    text = b"X\x04\x00\x00\x00aaaa" + b"q\x010"
+    double = b"h\x00h\x01X\x03\x00\x00\x00hex\x86Rq\x010"
+    path = tmp_path / "doubles.pkl.gz"
+    path.write_bytes(gzip.compress(b"\x80\x02c_codecs\nencode\nq\x000" + text + 40 * double + b"h\x01."))
+    with pytest.raises(MiadError, match="it asks for the encoding 'hex'"):
+        read_patched_diagram(path, "sha256:" + checksum(path, "sha256"))

@@ -44,7 +44,8 @@ def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
             "run": run.name,
             "crystal_system": crystal_system(line["space_group"]),
             "file": line["cif"],
-            "cif": (run.file("candidates", "cif") / line["cif"]).read_text(encoding="utf-8"),
+            # By its last part alone: the table of a stranger may say ../../any/file.
+            "cif": (run.file("candidates", "cif") / Path(line["cif"]).name).read_text(encoding="utf-8"),
             "structure": structure(crystals[line["crystal_id"], line["calculator"]]),
         }
         for line in lines[:limit]
@@ -58,7 +59,7 @@ def generation(path: Path) -> dict[str, Any] | None:
 
     if not path.is_file():
         return None
-    frames = ase.io.read(path, ":")
+    frames = ase.io.read(path, ":", format="extxyz")  # not what its first bytes say
     crystals = [
         Crystal(str(atoms.info["time"]), np.array(atoms.cell), atoms.get_scaled_positions(), atoms.numbers)
         for atoms in frames

@@ -27,6 +27,9 @@ log = logging.getLogger("miad")
 
 MAX_ROWS = 80  # of a figure's table, for it to be shown in the page
 MAX_EMBEDDED = 200_000  # bytes of a figure's table, for it to be part of the page
+# Parts of the figures that matplotlib writes. What else a picture could hold may act: scripts, links, event handlers.
+SVG_PARTS = {"svg", "defs", "style", "g", "path", "use", "clippath", "rect", "text", "tspan", "image"}
+ACTS = re.compile(r"""[\s/"']on\w+\s*=|href\s*=(?!"#|"data:image/png;)""", re.IGNORECASE)
 
 
 def run(*, results: Path, out: Path, runs: str = "config.yaml") -> None:
@@ -183,11 +186,19 @@ def inlined(svg: str, name: str) -> Any:
     """An SVG as part of a page: without its head, ids of its own, and in the colour of the page's text.
 
     Labels in it were written by matplotlib, which escapes them.
+
+    Raises:
+        MiadError: it holds what matplotlib does not write, and what a browser may run.
     """
     from markupsafe import Markup
 
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    odd = {part.lower() for part in re.findall(r"</?([a-zA-Z][^\s/>]*)", body)} - SVG_PARTS
+    if odd or ACTS.search(body):
+        raise MiadError(
+            f"figures/{name}.svg is no picture of miad: it could act in the page. Delete it, draw it again."
+        )
     body = re.sub(r'\bid="', f'id="{name}-', body)
     body = re.sub(r"url\(#", f"url(#{name}-", body)
     body = re.sub(r'href="#', f'href="#{name}-', body)
