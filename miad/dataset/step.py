@@ -116,7 +116,7 @@ def _local(settings: Dataset, name: str) -> Path:
     if given is None:
         source = DATA_SETS[settings.name][name]
         given, checksum = source.url, checksum or source.checksum
-    return local_copy(given, checksum, f"dataset.files.{name}")
+    return local_copy(given, checksum, f"dataset.files.{name}", f"dataset.checksums.{name}")
 
 
 def _read(settings: Dataset) -> dict[str, list[Crystal]]:

@@ -50,7 +50,7 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
         return from_crystals(settings, crystals)
     if settings.source == MATERIALS_PROJECT:
         return _from_materials_project(settings)
-    path = download.local_copy(settings.source, settings.checksum, "hull.source")
+    path = download.local_copy(settings.source, settings.checksum, "hull.source", "hull.checksum")
     provenance = f"{shown(settings.source)} {settings.checksum or 'sha256:' + checksum(path, 'sha256')}"
     table = from_json(path, settings) if ".json" in Path(settings.source).suffixes else from_csv(path, settings)
     for note in table.notes:

@@ -122,8 +122,8 @@ def fetch(
     return target
 
 
-def local_copy(source: str, checksum: str | None, setting: str) -> Path:
-    """The local file of a path or URL, verified; a MiadError with the key of config.yaml if there is none."""
+def local_copy(source: str, checksum: str | None, setting: str, checksum_setting: str = "") -> Path:
+    """The local file of a path or URL, verified; a MiadError with the keys of config.yaml if there is none."""
     if is_url(source):
         return fetch(source, checksum=checksum, setting=setting)
     path = Path(source)
@@ -133,7 +133,7 @@ def local_copy(source: str, checksum: str | None, setting: str) -> Path:
             " evaluate`; it may be a path or a URL."
         )
     if checksum is not None:
-        verify(path, checksum, remedy=f"Get the file again, or correct {setting} or its checksum in config.yaml.")
+        verify(path, checksum, remedy=f"Get the file again, or correct {checksum_setting} in config.yaml.")
     return path
 
 

@@ -119,7 +119,7 @@ def test_without_network_the_message_says_how_to_give_the_file(offline):
 def test_hostile_names_reach_no_shell_and_leave_no_folder(copy):
     name = "x; touch pwned $(touch pwned) `touch pwned` 'q\".jsonl"
     evil = [
-        Crystal.from_structure(f"../../{index}; touch pwned", structure, energy_per_atom=19.0, energy_frame="mp2020")
+        Crystal.from_structure(f"../../{index}; touch pwned", structure, energy_per_atom=9.0, energy_frame="mp2020")
         for index, (structure, _) in enumerate(tiny.crystals()[:3])
     ]
     write_crystals(copy.folder / name, evil)
