@@ -221,7 +221,7 @@ def test_a_gzipped_table_and_its_checksum(make, tmp_path):
     path.write_bytes(gzip.compress(Path(table(tmp_path / "t.csv", ROWS)).read_bytes()))
     files = dict.fromkeys(("train", "val", "test"), str(path))
     assert len(make(files=files)["train"]) == len(ROWS)
-    with pytest.raises(MiadError, match=r"expected 00.*dataset\.files\.val or its checksum"):
+    with pytest.raises(MiadError, match=r"expected 00.*dataset\.checksums\.val"):
         make(files=files, checksums={"val": "md5:" + "0" * 32})
 
 
