@@ -16,6 +16,7 @@ from miad.dft.run_files import ARCHIVES, files_in, is_archive, is_run
 MAX_DEPTH = 3  # archives within archives within an archive
 MAX_FILES = 100_000
 MIN_BYTES = 1 << 30  # what any archive may unpack to
+MAX_NAME = 1 << 20  # bytes of a member's name and other notes, which tarfile reads into memory in one piece
 RATIO = 100  # unpacked over packed bytes beyond that; vasprun.xml has 5 to 20, an archive made to fill disks a thousand
 
 
@@ -33,6 +34,26 @@ class Budget:
             raise ValueError(f"it unpacks to more than {RATIO} times its size")
         if self.files_left < 0:
             raise ValueError(f"it holds more than {MAX_FILES} files")
+
+
+# Members of a tar file that hold what does not fit into the header of the next one.
+_NOTES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a tar file, whose name is no bomb."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        """Called by tarfile for each header, and meant by it to be overridden."""
+        if self.type in _NOTES and self.size > MAX_NAME:
+            raise tarfile.ReadError(f"it has a name of {self.size:,} bytes")
+        return super()._proc_member(archive)  # type: ignore[misc]
 
 
 @contextmanager
@@ -92,7 +113,7 @@ def _unpack(archive: Path, folder: Path, budget: Budget) -> None:
                     with content.open(info) as member:
                         _copy(member, target, budget)
         return
-    with tarfile.open(archive) as packed:
+    with tarfile.open(archive, tarinfo=_Member) as packed:
         for one in packed:
             target = _target(folder, one.name) if one.isfile() else None
             source = None if target is None else packed.extractfile(one)

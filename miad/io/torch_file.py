@@ -2,7 +2,8 @@
 
 torch.load(weights_only=True) is safe but refuses a file that mentions any class it does not know, such as the
 ConfigDict of the authors' weights. Here tensors are rebuilt from the raw storages of the archive, and every other
-class becomes a plain record of its state. What is read takes no more memory than a few times the size of the file.
+class becomes a plain record of its state. Tensors take no more memory than a few times the size of the file; the pickle
+beside them is not bounded: it may copy one set or dict of its own again and again.
 """
 
 import collections

@@ -56,11 +56,16 @@ class Owner:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs; of a process of this machine, whoever's it is."""
+        """Whether it still runs; of a process of this machine, whoever's it is.
+
+        One that has ended may keep its id as a zombie, in a container even for ever; it does not run.
+        """
         import psutil
 
         try:
-            return abs(psutil.Process(self.pid).create_time() - self.since) < TOLERANCE
+            process = psutil.Process(self.pid)
+            is_same = abs(process.create_time() - self.since) < TOLERANCE
+            return is_same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:  # also where a system hides the processes of others: then the id is taken
             return psutil.pid_exists(self.pid)
         except psutil.AccessDenied:

@@ -91,6 +91,22 @@ def test_a_bomb_is_refused_before_it_fills_the_disk(pack, tmp_path, monkeypatch)
         assert "more than 100 times" in broken["inner"] and not grouped(places)
 
 
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_name_in_a_tar_file_may_not_be_a_bomb(kind, tmp_path, monkeypatch):
+    """tarfile reads it into memory whole, before it tells of a member."""
+    note, run = tarfile.TarInfo("././@LongLink"), tarfile.TarInfo("vasprun.xml")
+    note.type, note.size = kind, 1 << 20
+    text = (
+        b"a/" * (1 << 19) if kind == tarfile.GNUTYPE_LONGNAME else b"1048576 comment=" + b"a" * ((1 << 20) - 17) + b"\n"
+    )
+    path = tmp_path / "a.tar"
+    path.write_bytes(note.tobuf() + text + run.tobuf() + bytes(1024))
+    assert names(path) in ({}, {"a": [""]})  # that of GNU is a folder, the other one a remark
+    monkeypatch.setattr(archives, "MAX_NAME", (1 << 20) - 1)
+    with pytest.raises(MiadError, match=r"(?s)a\.tar cannot be unpacked .*a name of 1,048,576 bytes"):
+        names(path)
+
+
 def test_members_that_are_not_read_count_as_well(tmp_path, monkeypatch):
     monkeypatch.setattr(archives, "MIN_BYTES", 100_000)
     (tmp_path / "bomb.tar.gz").write_bytes(tarred(WAVECAR=bytes(50_000_000)))

@@ -51,6 +51,15 @@ def test_an_owner_is_alive_until_it_ends_and_no_later_process_is_taken_for_it(ho
     assert not owner.is_alive
 
 
+def test_a_process_that_was_killed_and_not_yet_waited_for_does_not_run(holder):
+    import psutil
+
+    owner = of(holder)
+    holder.kill()
+    os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and keeps its id
+    assert psutil.pid_exists(holder.pid) and not owner.is_alive
+
+
 def test_a_process_that_the_system_hides_counts_as_alive(holder, monkeypatch):
     import psutil
 
