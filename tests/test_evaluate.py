@@ -143,7 +143,7 @@ def test_known_crystals_may_come_in_any_format(tmp_path: Path, flags: dict) -> N
 def test_relaxed_crystals_of_an_earlier_input_are_not_taken_for_those_of_a_later_one(
     tmp_path: Path, flags: dict, monkeypatch
 ) -> None:
-    def relaxation(crystals, settings, calculator):
+    def relaxation(crystals, settings, calculator, _):
         known = {"energy_per_atom": -2.0, "energy_frame": "mp2020", "calculator": calculator, "converged": True}
         return (one.replace(**known) for one in crystals)
 

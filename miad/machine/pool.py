@@ -81,7 +81,7 @@ def _in_order(work: Callable, stream: Iterator, few: int, chunk: int, number: in
     if number == 1 or len(head) <= chunk:
         yield from (_tried(work, item) for _, item in stream)
         return
-    pool = _Pool(partial(partial, work), _tasks(stream, chunk), number, TIME_LIMIT, math.inf)
+    pool = _Pool(partial(partial, work), _tasks(stream, chunk), number, TIME_LIMIT)
     pool.next_place = head[0][0]
     held: dict[int, Any] = {}
     with contextlib.closing(pool.results()) as results:
@@ -93,17 +93,19 @@ def _in_order(work: Callable, stream: Iterator, few: int, chunk: int, number: in
 
 
 def as_completed(
-    make: Callable[[], Callable], items: Iterable, *, workers: int, seconds: float, memory: float = math.inf
+    make: Callable[[], Callable], items: Iterable, *, is_proven: bool = False, workers: int, **limits: float
 ) -> Iterator[Any]:
     """Results of items in the order of completion, or `Lost`; each worker takes the next item when it is free.
 
     Args:
         make: called once in each fresh process; returns the function for one item.
-        seconds, memory: with the same item, and bytes, beyond which a worker is killed.
+        is_proven: whether there were results before, so that the first items may all be lost.
+        limits: `seconds` with the same item, and bytes of `memory`, beyond which a worker is killed.
     """
-    pool = _Pool(make, _tasks(enumerate(items), 1), workers, seconds, memory)
+    pool = _Pool(make, _tasks(enumerate(items), 1), workers, **limits)
     with contextlib.closing(pool.results()) as results:
-        yield from _hopeful(result for _, result in results)
+        found = (result for _, result in results)
+        yield from found if is_proven else _hopeful(found)
 
 
 def _hopeful(results: Iterable) -> Iterator[Any]:
@@ -148,7 +150,9 @@ def _said(error: Exception) -> str:
 class _Pool:
     """Workers and their tasks."""
 
-    def __init__(self, make: Callable, tasks: Iterator[_Task], number: int, seconds: float, memory: float) -> None:
+    def __init__(
+        self, make: Callable, tasks: Iterator[_Task], number: int, seconds: float, memory: float = math.inf
+    ) -> None:
         self.make, self.tasks, self.number, self.seconds, self.memory = make, tasks, number, seconds, memory
         self.workers: list[_Worker] = []
         self.again: deque[_Task] = deque()
@@ -157,11 +161,7 @@ class _Pool:
         self.num_stillborn = 0
 
     def results(self) -> Generator[tuple[int, Any]]:
-        """(place, result or Lost) of every item.
-
-        Raises:
-            MiadError: that of the work; or no worker can start, or nothing gives a result.
-        """
+        """(place, result or Lost) of every item; a MiadError that of the work, or because no worker can start."""
         try:
             while self._hand_out():
                 wait([worker.pipe for worker in self.workers], timeout=LOOK_EVERY)

@@ -66,7 +66,9 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
         waiting = [crystal for crystal in given if crystal.crystal_id not in finished]
         if finished:
             log.info("continuing: %d of %d crystals were finished before", len(finished), len(given))
-        for crystal in track(relax_all(waiting, settings, calculator), what="crystals relaxed", total=len(waiting)):
+        is_proven = any(crystal.failure is None for crystal in finished.values())
+        relaxing = relax_all(waiting, settings, calculator, is_proven)
+        for crystal in track(relaxing, what="crystals relaxed", total=len(waiting)):
             if _is_fault(crystal):
                 finished[crystal.crystal_id] = crystal  # not in the journal: a run that continues tries it again
             else:
@@ -102,8 +104,12 @@ def _key(settings: Relax, calculator: str, chosen: Potential, crystals: Path) ->
     }
 
 
-def relax_all(crystals: list[Crystal], settings: Relax, calculator: str) -> Iterator[Crystal]:
-    """Relax crystals on the device of the settings; yields them in the order of completion."""
+def relax_all(crystals: list[Crystal], settings: Relax, calculator: str, is_proven: bool = False) -> Iterator[Crystal]:
+    """Relax crystals on the device of the settings; yields them in the order of completion.
+
+    Args:
+        is_proven: whether the potential has relaxed others before; those that it was killed by come first then.
+    """
     yield from (crystal for crystal in crystals if crystal.failure)
     intact = [crystal for crystal in crystals if not crystal.failure]
     chosen, device = potential(calculator, settings.potentials.get(calculator)), pick_device(settings.device)
@@ -118,6 +124,7 @@ def relax_all(crystals: list[Crystal], settings: Relax, calculator: str) -> Iter
         # The worker's own clock is looked at between steps; this one is for steps that never end.
         seconds=2 * settings.time_limit + 60,
         memory=settings.memory * 1e9 if device == "cpu" else math.inf,
+        is_proven=is_proven,
     )
     for result in results:
         if isinstance(result, Lost):

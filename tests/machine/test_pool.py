@@ -171,6 +171,13 @@ def test_work_that_fails_on_everything_ends_the_step(chunk: int, verb: str) -> N
         list(in_order(act, [f"{verb} {n}" for n in range(50)], chunk=chunk))
 
 
+def test_the_first_ones_may_all_be_lost_where_there_were_results_before() -> None:
+    given = [*(f"kill {n}" for n in range(pool.HOPELESS)), "a"]
+    assert completed(given, is_proven=True)["a"] == "a"
+    with pytest.raises(MiadError, match="all of the first 10 are lost"):
+        completed(given)
+
+
 def test_all_come_back_though_some_kill_their_worker() -> None:
     found = completed(["a", "kill 1", "b", "kill 2", "kill 3", "c"])
     assert {item for item, result in found.items() if isinstance(result, Lost)} == {"kill 1", "kill 2", "kill 3"}

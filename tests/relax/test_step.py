@@ -105,6 +105,18 @@ def test_continues_from_the_journal_and_does_not_relax_again(mixed, tmp_path, mo
     assert all(crystal.num_steps == 99 for crystal in read_crystals(tmp_path / "out.jsonl"))
 
 
+@pytest.mark.parametrize("before", [["good"], ["nan"], []])
+def test_a_run_that_goes_on_is_told_whether_the_potential_has_relaxed_any(before, mixed, tmp_path, monkeypatch):
+    """Those that killed their worker are not in the journal and come first again."""
+    folder, relaxed = mixed
+    told = []
+    real = Journal._read
+    monkeypatch.setattr(Journal, "_read", lambda *_: {name: relaxed[name] for name in before} or real(*_))
+    monkeypatch.setattr(relax, "relax_all", lambda waiting, _, __, is_proven: told.append(is_proven) or iter(waiting))
+    relax.run(SETTINGS, crystals=folder / "in.jsonl", relaxed=tmp_path / "out.jsonl", calculator="chgnet")
+    assert told == [before == ["good"]]
+
+
 def test_the_journal_stays_until_the_output_is_written(mixed, tmp_path, monkeypatch):
     folder, _ = mixed
     monkeypatch.setattr(relax, "relax_all", lambda waiting, *_: (crystal.replace(num_steps=99) for crystal in waiting))
