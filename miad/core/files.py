@@ -287,5 +287,12 @@ def verify(path: Path, expected: str, *, remedy: str) -> None:
 
 
 def cache_folder() -> Path:
-    """Folder of files that can be made or downloaded again: $MIAD_CACHE, or ~/.cache/miad."""
-    return Path(os.environ.get("MIAD_CACHE") or Path.home() / ".cache" / "miad")
+    """Folder of files that can be made or downloaded again: $MIAD_CACHE, or ~/.cache/miad.
+
+    Raises:
+        MiadError: the first is not set, and the user has no home folder, as in a container without an account.
+    """
+    try:
+        return Path(os.environ.get("MIAD_CACHE") or Path.home() / ".cache" / "miad")
+    except RuntimeError as error:
+        raise MiadError("you have no home folder to keep files in. Set MIAD_CACHE to a folder of yours.") from error

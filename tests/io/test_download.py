@@ -9,6 +9,7 @@ from miad.core.errors import MiadError
 from miad.io import download
 from miad.io.download import cache_path, fetch, is_url
 from tests.builders import file_server
+from tests.builders.at_home import no_home
 from tests.builders.file_server import CONTENT, SHA256
 
 
@@ -32,6 +33,14 @@ def test_a_file_arrives_whole_and_is_not_fetched_twice(serve):
     assert get(server.url) == path
     assert len(server.ranges) == 1
     assert not list(path.parent.glob("*.part"))
+
+
+def test_a_user_without_a_home_folder_is_told_what_to_set(serve, monkeypatch):
+    server = serve()
+    no_home(monkeypatch)
+    with pytest.raises(MiadError, match=r"no home folder.*Set MIAD_CACHE"):
+        get(server.url)
+    assert not server.ranges
 
 
 def test_a_cut_connection_is_resumed_where_it_stopped(serve):

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from miad.core.errors import MiadError
 from miad.core.files import atomic_path, cache_folder
 
 log = logging.getLogger("miad")
@@ -75,8 +76,8 @@ def compiled_loops(is_half: bool) -> CompiledLoops | None:
     command = [compiler, *OPTIONS, *(["-DHALF"] if is_half else [])]
     # Machine code for this very processor: a home folder may be shared with others.
     key = hashlib.sha256("\0".join([*command, SOURCE.read_text(encoding="utf-8"), _processor()]).encode()).hexdigest()
-    path = cache_folder() / "compiled" / f"edge_loops-{key[:16]}.so"
     try:
+        path = cache_folder() / "compiled" / f"edge_loops-{key[:16]}.so"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_own(path.parent)
         if not path.is_file():
@@ -85,7 +86,7 @@ def compiled_loops(is_half: bool) -> CompiledLoops | None:
             path.chmod(0o700)
         _check_own(path)
         return CompiledLoops(path)
-    except (OSError, subprocess.CalledProcessError) as error:
+    except (OSError, MiadError, subprocess.CalledProcessError) as error:
         reason = getattr(error, "stderr", None) or error
         log.info("the edge block runs without compiled loops: %s", str(reason).strip())
         return None
@@ -98,7 +99,10 @@ def _check_own(path: Path) -> None:
     """
     status = path.lstat()
     if stat.S_ISLNK(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
-        raise PermissionError(f"{path} is a link, another user's, or others may write to it. Remove it.")
+        raise PermissionError(
+            f"{path} is a link, another user's, or others may write to it. Remove it, or set MIAD_CACHE to a folder of"
+            " yours."
+        )
 
 
 def _processor() -> str:

@@ -11,6 +11,7 @@ from miad.model import kernels
 from miad.model.edges import Loops
 from miad.model.kernels import edge_loops, fast_loops
 from miad.model.kernels.edge_loops import CompiledLoops, compiled_loops
+from tests.builders.at_home import no_home
 from tests.builders.loops import assert_close, outcome
 
 has_compiler = any(map(shutil.which, ("cc", "gcc", "clang")))
@@ -97,6 +98,14 @@ def test_without_a_compiler_and_with_one_that_fails(monkeypatch, tmp_path, caplo
     broken.write_text("#!/bin/sh\necho does not know -fopenmp >&2\nexit 1\n")
     broken.chmod(0o755)
     assert fast_loops(torch.empty(1, 4, 8)) is None and "does not know -fopenmp" in caplog.text
+
+
+@needs_compiler
+def test_a_user_without_a_home_folder_trains_without_compiled_loops(monkeypatch, caplog):
+    caplog.set_level("INFO", "miad")
+    no_home(monkeypatch)
+    compiled_loops.cache_clear()
+    assert fast_loops(torch.empty(1, 4, 8)) is None and "Set MIAD_CACHE" in caplog.text
 
 
 @needs_compiler
