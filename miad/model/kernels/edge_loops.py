@@ -77,7 +77,7 @@ def compiled_loops(is_half: bool) -> CompiledLoops | None:
     # Machine code for this very processor: a home folder may be shared with others.
     key = hashlib.sha256("\0".join([*command, SOURCE.read_text(encoding="utf-8"), _processor()]).encode()).hexdigest()
     try:
-        path = cache_folder() / "compiled" / f"edge_loops-{key[:16]}.so"
+        path = cache_folder() / f"compiled-{os.getuid()}" / f"edge_loops-{key[:16]}.so"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _check_own(path.parent)
         if not path.is_file():
