@@ -240,14 +240,10 @@ def _dropped(num_samples: int, rule: Rule, comparisons: Comparisons) -> list[int
     for number in range(num_samples):
         if labels[number] != number:
             continue
-        for other in range(num_samples):
-            # One that is dropped stays so, whoever else matches it.
-            is_left = labels[other] == other != number
-            if (
-                is_left
-                and len(comparisons.candidates(rule.match, [number], other))
-                and (comparisons.is_match(rule.match, number, other))
-            ):
+        # One that is dropped stays so, whoever else matches it.
+        left = [other for other in range(num_samples) if labels[other] == other != number]
+        for other in comparisons.candidates(rule.match, left, number, is_turned=True):
+            if comparisons.is_match(rule.match, other, number, is_turned=True):
                 labels[labels == other] = number
     return labels.tolist()
 
