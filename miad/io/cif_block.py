@@ -116,6 +116,15 @@ class Sites:
 
 
 def read_sites(values: Values, formula: dict[int, float]) -> Sites:
+    """The sites that are not empty.
+
+    Args:
+        values: of the tags of the block.
+        formula: atoms of each element by `read_formula`, which decides what an unclear label is; may be empty.
+
+    Raises:
+        MiadError: no sites or too many, a site without finite coordinates, partly occupied, or of no element.
+    """
     columns = [values.get(f"_atom_site_fract_{axis}", []) for axis in "xyz"]
     symbols = [gemmi.cif.as_string(one) for one in values.get("_atom_site_type_symbol", ())]
     labels = [gemmi.cif.as_string(one) for one in values.get("_atom_site_label", ())] or symbols
