@@ -22,7 +22,7 @@ from miad.report.candidates import CANDIDATE_COLUMNS, LEDGER_COLUMNS
 from miad.report.sun_table import COLUMNS
 from miad.sun.judge import COUNTS, RATES, REASONS
 from tests.builders import tiny, tiny_eqv2
-from tests.builders.at_work import processes
+from tests.builders.at_work import processes, steps
 from tests.builders.tiny import COSTLY, RESULTS, Project
 
 ATTEMPTED = tiny.SETTINGS["sample"]["num_crystals"]
@@ -208,20 +208,6 @@ def wait_for(path: Path, process: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
-def steps_at_work(project: Project) -> list[int]:
-    """Processes `python -m miad …` in the folder of a project, workers included."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            is_here = (entry / "cwd").readlink() == project.folder
-        except OSError:  # not a process, or gone by now
-            continue
-        if is_here and words[1:3] == [b"-m", b"miad"]:
-            found.append(int(entry.name))
-    return found
-
-
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="finds processes in /proc")
 def test_killed_runs_end_in_the_same_bytes(finished, tmp_path):
     (tmp_path / "killed").mkdir()
@@ -240,7 +226,7 @@ def test_killed_runs_end_in_the_same_bytes(finished, tmp_path):
     # `make run` finds the lock that snakemake left, and goes on; then a step is killed.
     process = project.start("make", "-o", ".venv/installed", "run")
     wait_for(project.folder / "results/miad/relax/chgnet/0.log", process)
-    while not (pids := steps_at_work(project)):
+    while not (pids := steps(project.folder)):
         time.sleep(0.05)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
