@@ -50,6 +50,11 @@ def _sigmoid(x):
 
 
 @triton.jit
+def _silu(x):
+    return x * _sigmoid(x)
+
+
+@triton.jit
 def _slope(x):
     """Derivative of SiLU."""
     gate = _sigmoid(x)
@@ -75,7 +80,7 @@ def _first(
         x = x.to(a.dtype.element_ty).to(tl.float32)  # what the backward pass reads
         if u is not None:
             _store(u, x, atom * NUM_ATOMS + j, k, is_atom, HIDDEN)
-        _store(a, x * _sigmoid(x), atom * NUM_ATOMS + j, k, is_atom, HIDDEN)
+        _store(a, _silu(x), atom * NUM_ATOMS + j, k, is_atom, HIDDEN)
 
 
 @triton.jit
@@ -92,7 +97,7 @@ def _second(
         is_atom = j < NUM_ATOMS
         weight = tl.load(share + crystal * NUM_ATOMS + j, mask=is_atom, other=0.0)[:, None]
         x = _load(v, atom * NUM_ATOMS + j, k, is_atom, HIDDEN) + b
-        total += tl.sum(weight * (x * _sigmoid(x)), 0)
+        total += tl.sum(weight * (_silu(x)), 0)
     tl.store(mean + atom * HIDDEN + k, total.to(mean.dtype.element_ty))
 
 
@@ -114,7 +119,7 @@ def _second_backward(
         total += tl.sum(d, 0)
         _store(d_v, d, edges, k, is_atom, HIDDEN)
         x = _load(u, edges, k, is_atom, HIDDEN)
-        _store(a, x * _sigmoid(x), edges, k, is_atom, HIDDEN)
+        _store(a, _silu(x), edges, k, is_atom, HIDDEN)
     tl.store(d_bias + atom * HIDDEN + k, total)
 
 
