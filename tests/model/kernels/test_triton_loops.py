@@ -20,7 +20,7 @@ from miad.model.kernels import triton_loops as module  # noqa: E402
 from miad.model.kernels.triton_loops import TritonLoops, constants  # noqa: E402
 from miad.model.network import CSPNet  # noqa: E402
 from tests.builders import ROOT  # noqa: E402
-from tests.builders.loops import assert_close, outcome  # noqa: E402
+from tests.builders.loops import assert_close, outcome, rounding_interpreter  # noqa: E402
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 KINDS = {torch.float32: 2e-6, torch.bfloat16: 2**-7}
@@ -31,18 +31,8 @@ SHAPES = [(2, 5, 48), (1, 3, 128), (1, 2, 192), (1, 1, 512), (1, 26, 16)]
 @pytest.fixture(autouse=True)
 def interpreted_half_precision(monkeypatch):
     """Triton's interpreter cuts bfloat16 off; here it rounds, as a GPU does."""
-    if DEVICE == "cuda":
-        return
-    from triton.runtime import interpreter
-
-    half, single, convert = triton.language.bfloat16, triton.language.float32, interpreter._convert_float
-
-    def rounded(data, source, target, mode):
-        if (source, target) != (single, half):
-            return convert(data, source, target, mode)
-        return torch.from_numpy(data).bfloat16().view(torch.int16).numpy().view("uint16")
-
-    monkeypatch.setattr(interpreter, "_convert_float", rounded)
+    if DEVICE == "cpu":
+        monkeypatch.setattr(*rounding_interpreter())
 
 
 @pytest.mark.parametrize("shape", SHAPES)
