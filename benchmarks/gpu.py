@@ -3,20 +3,15 @@
     python benchmarks/gpu.py --out FOLDER     # on a machine with a GPU: some six minutes
     python benchmarks/gpu.py --dry            # anywhere: all of it in small, the kernels in Triton's interpreter
 
-Needs torch, triton, numpy, pydantic, pyyaml, safetensors and pytest. A row that fails is printed with its error and
-costs the others nothing; FOLDER/gpu.jsonl has every row as JSON. The relaxation is a call of its own: gpu_relax.py.
+What to carry, and what comes out: docs/gpu.md. The relaxation is a call of its own: gpu_relax.py.
 """
 
 import argparse
 import dataclasses
-import json
 import os
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 
 if "--dry" in sys.argv:
@@ -26,6 +21,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
+from benchmarks.measuring import FORK, Rows, profile, timed  # noqa: E402
 from miad.config.sections import Diffusion, Mirage, Network, Sample  # noqa: E402
 from miad.model.edges import EdgeMean, Loops, PairIndex  # noqa: E402
 from tests.builders import toy  # noqa: E402
@@ -62,50 +58,6 @@ AT_PAPER = Case(Network(512, 6, 128, 256, 1.0), 25, 256, (1000, 128), 20, 30, 20
 IN_SMALL = Case(Network(16, 1, 2, 8, 1.0), 4, 1, (3,), 10, 1, 1, "cpu")
 
 
-class Rows:
-    """The results: printed and written as they come."""
-
-    def __init__(self, folder: Path | None) -> None:
-        self.path = folder and folder / "gpu.jsonl"
-        self.failed = 0
-        if folder:
-            folder.mkdir(parents=True, exist_ok=True)
-
-    def add(self, name: str, measure: Callable[..., str], *arguments: object) -> None:
-        """One row; an error is a row as well."""
-        start = time.perf_counter()
-        try:
-            value = measure(*arguments)
-        except Exception as error:  # the others are worth having
-            self.failed += 1
-            traceback.print_exc()
-            value = f"FAILED: {type(error).__name__}: {error}"
-        spent = round(time.perf_counter() - start, 1)
-        print(f"| {name} | {value} | {spent} s |", flush=True)
-        if self.path:
-            with self.path.open("a") as file:
-                file.write(json.dumps({"what": name, "value": value, "seconds": spent}) + "\n")
-
-
-def wait(device: str) -> None:
-    """Wait until the GPU has finished."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def timed(action: Callable[[], object], repeats: int, device: str, warmup: int = 3) -> tuple[float, float]:
-    """Seconds of a call when many follow each other, and those of them until the processor was done with it."""
-    for _ in range(warmup):
-        action()
-    wait(device)
-    start = time.perf_counter()
-    for _ in range(repeats):
-        action()
-    host = time.perf_counter() - start
-    wait(device)
-    return (time.perf_counter() - start) / repeats, host / repeats
-
-
 def operations(network: Network, atoms: int) -> tuple[float, float]:
     """Floating-point operations per crystal of the products alone: forward, and forward with backward.
 
@@ -126,13 +78,15 @@ def set_precision(precision: str) -> torch.dtype:
 
 def versions() -> str:
     """The card and the programs."""
-    import triton
-
+    try:
+        from triton import __version__ as triton
+    except ImportError:
+        triton = "missing: no kernels"
     card = "no GPU"
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         card = f"{torch.cuda.get_device_name()}, {memory:.0f} GiB, sm_{torch.cuda.get_device_capability()}"
-    return f"{card}, torch {torch.__version__}, CUDA {torch.version.cuda}, triton {triton.__version__}"
+    return f"{card}, torch {torch.__version__}, CUDA {torch.version.cuda}, triton {triton}"
 
 
 def copy_rate(case: Case) -> str:
@@ -198,19 +152,26 @@ def correctness(case: Case, precision: str) -> str:
 
 def edge_time(case: Case, precision: str, is_fast: bool) -> str:
     """The edge block alone, with its backward pass."""
-    from miad.model.kernels.triton_loops import TritonLoops
+    loops: object = Loops()
+    if is_fast:
+        from miad.model.kernels.triton_loops import TritonLoops
 
+        loops = TritonLoops()
     tensors = edge_block(case, case.batch, set_precision(precision), case.device)
-    loops = TritonLoops() if is_fast else Loops()
     spent, host = timed(lambda: run_block(case, tensors, loops), case.repeats, case.device)
     return f"{1e3 * spent:.2f} ms, of the processor {1e3 * host:.2f} ms"
 
 
-def training_step(case: Case, precision: str, is_profiled: bool, edges: str = "") -> str:
-    """A step of the train command: data on the device, noise, losses, gradients, clipping, Adam, average."""
+def training_step(case: Case, precision: str, edges: str = "", table: Path | None = None) -> str:
+    """A step of the train command: data on the device, noise, losses, gradients, clipping, Adam, average.
+
+    `table` is the file of a profile of it.
+    """
     from miad.train.trainer import Trainer
 
     os.environ["MIAD_EDGES"] = edges
+    if case.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()  # of earlier rows
     mirage = Mirage(case.atoms, "uniform", True)
     with tempfile.TemporaryDirectory() as folder:
         data = toy.infused(Path(folder) / "data", mirage, num=2 * case.batch, seed=0)
@@ -226,25 +187,10 @@ def training_step(case: Case, precision: str, is_profiled: bool, edges: str = ""
 
     spent, host = timed(step, case.repeats, case.device)
     os.environ["MIAD_EDGES"] = ""
-    if is_profiled:
-        print(profile(step, case.device), flush=True)
     memory = f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB" if case.device == "cuda" else ""
+    if table:
+        table.write_text(profile(step, case.device))
     return f"{1e3 * spent:.2f} ms, of the processor {1e3 * host:.2f} ms{memory}"
-
-
-def profile(action: Callable[[], None], device: str) -> str:
-    """A table of what five calls spend their time on, and the number of launches of one."""
-    from torch.profiler import ProfilerActivity
-    from torch.profiler import profile as profiler
-
-    kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device == "cuda" else [])]
-    with profiler(activities=kinds) as seen:
-        for _ in range(5):
-            action()
-        wait(device)
-    table = seen.key_averages()
-    launches = sum(event.count for event in table if event.key in ("cudaLaunchKernel", "cuLaunchKernelEx")) / 5
-    return f"{launches:.0f} launches a step\n" + table.table(sort_by=f"self_{device}_time_total", row_limit=30)
 
 
 def sampling(case: Case, precision: str, num: int, is_graph: bool) -> str:
@@ -289,33 +235,52 @@ def visit(case: Case, rows: Rows) -> None:
         for is_fast in (True, False):
             name = "kernels" if is_fast else "torch"
             rows.add(f"edge block by {name}, {precision}", edge_time, case, precision, is_fast)
-    rows.add("training step, bf16", training_step, case, "bf16", True)
-    rows.add("training step, bf16, edge block by torch", training_step, case, "bf16", False, "plain")
+    rows.add("training step, bf16", training_step, case, "bf16", "", rows.path.with_name("profile.txt"))
+    rows.add("training step, bf16, edge block by torch", training_step, case, "bf16", "plain")
     for num in case.samples:
         for precision in ("tf32", "bf16"):
             for is_graph in (True, False):
                 name = f"sampling step, {num} crystals, {precision}, {'graph' if is_graph else 'eager'}"
                 rows.add(name, sampling, case, precision, num, is_graph)
     for precision in ("tf32", "float32"):
-        rows.add(f"training step, {precision}", training_step, case, precision, False)
+        rows.add(f"training step, {precision}", training_step, case, precision)
     rows.add(f"sampling step, {case.samples[0]} crystals, float32", sampling, case, "float32", case.samples[0], True)
     forward, both = operations(case.network, case.atoms)
     counts = f"step {case.batch * both / 1e12:.2f} TFLOP, samples {2 * STEPS * SAMPLES * forward / 1e15:.1f} PFLOP"
     rows.add("operations of the products alone", lambda: counts)
 
 
+def has_gpu() -> bool:
+    """Whether torch finds a GPU; asked in another process, because this one starts others that use it."""
+    process = FORK.Process(target=lambda: sys.exit(not torch.cuda.is_available()))
+    process.start()
+    process.join()
+    return process.exitcode == 0
+
+
 def main() -> None:
     """All rows, then the tests."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--dry", action="store_true", help="without a GPU, in small")
-    parser.add_argument("--out", type=Path, help="folder of gpu.jsonl")
+    parser.add_argument("--out", type=Path, default=Path("gpu_benchmark"), help="folder of gpu.jsonl and profile.txt")
+    parser.add_argument("--limit", type=float, default=120, help="seconds after which a row is given up")
     options = parser.parse_args()
-    rows = Rows(options.out)
+    if not options.dry and not has_gpu():
+        parser.error(f"torch {torch.__version__} finds no GPU; --dry runs everything in small without one")
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "gpu.jsonl").touch()
+    except OSError as error:
+        parser.error(f"results cannot be written ({error}); name another folder: --out FOLDER")
+    rows = Rows(options.out / "gpu.jsonl", options.limit)
     visit(IN_SMALL if options.dry else AT_PAPER, rows)
     tests = ["tests/model/kernels/test_triton_loops.py", "tests/sample/test_cuda_graph.py"]
     if not options.dry:  # elsewhere they are part of `make test`
         rows.add("tests of kernels and graphs", command, "-m", "pytest", *tests)
-    sys.exit(bool(rows.failed))
+    rows.measure()
+    sys.exit(f"{rows.failed} rows failed" if rows.failed else 0)
 
 
 if __name__ == "__main__":

@@ -153,29 +153,31 @@ def accuracy(ours: list[Crystal], theirs: list[Crystal]) -> dict[str, Any]:
     }
 
 
-def on_gpu(crystals: list[Crystal], folder: Path) -> dict[str, Any]:
+def on_gpu(crystals: list[Crystal], folder: Path, device: str) -> dict[str, Any]:
     """Figures of the batched relaxation on a GPU, and the time for 10,000 crystals that follows from them."""
     import torch
 
-    if not torch.cuda.is_available():
+    if device == "cuda" and not torch.cuda.is_available():
         return {"gpu": None}
+    settings = replace(SETTINGS, device=device)
+    name = torch.cuda.get_device_name() if device == "cuda" else "none"
     # Imports, the start of CUDA and the first searches are paid once, by neither of the two sizes that are compared.
-    relax_ours(crystals[:8], replace(SETTINGS, device="cuda"), folder, "gpu_start")
+    relax_ours(crystals[:8], settings, folder, "gpu_start")
     tenth = len(crystals) // 10
-    _, few = relax_ours(crystals[:tenth], replace(SETTINGS, device="cuda"), folder, "gpu_tenth")
-    show({"gpu": torch.cuda.get_device_name(), f"gpu_per_minute_of_{tenth}": round(60 * tenth / few["wall"], 1)})
-    relaxed, took = relax_ours(crystals, replace(SETTINGS, device="cuda"), folder, "gpu")
+    _, few = relax_ours(crystals[:tenth], settings, folder, "gpu_tenth")
+    show({"gpu": name, f"gpu_per_minute_of_{tenth}": round(60 * tenth / few["wall"], 1)})
+    relaxed, took = relax_ours(crystals, settings, folder, "gpu")
     per_minute = 60 * len(crystals) / took["wall"]
     # The last, slow crystals are paid once: the slope between the two sizes is what more crystals cost.
     slope = (took["wall"] - few["wall"]) / (len(crystals) - tenth)
     return {
-        "gpu": torch.cuda.get_device_name(),
+        "gpu": name,
         "gpu_crystals": len(crystals),
         "gpu_per_minute": round(per_minute, 1),
         "gpu_failed": sum(bool(crystal.failure) for crystal in relaxed),
         "minutes_for_10000_extrapolated": round((took["wall"] + (10_000 - len(crystals)) * slope) / 60, 1),
         # What the allocator took and holds: its peak is set back before every evaluation (miad/relax/memory.py).
-        "gpu_held_gb": round(torch.cuda.memory_reserved() / 1e9, 1),
+        "gpu_held_gb": round(torch.cuda.memory_reserved() / 1e9, 1) if device == "cuda" else None,
     }
 
 
@@ -192,6 +194,7 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=200, help="how many of them, from the start")
     parser.add_argument("--gpu-number", type=int, default=1000, help="how many on a GPU, if there is one")
     parser.add_argument("--gpu-only", action="store_true", help="these figures and no others")
+    parser.add_argument("--dry", action="store_true", help="the figures of a GPU from ten crystals without one")
     parser.add_argument("--steps", type=int, default=1500, help="limit of the relaxations")
     parser.add_argument("--workers", type=int, help="processes of ours; all cores if left out")
     parser.add_argument("--folder", type=Path, default=Path("relax_benchmark"), help="for results; continued if there")
@@ -210,8 +213,11 @@ def main() -> None:
     if chosen.cached:
         known = {crystal.crystal_id: crystal for path in chosen.cached for crystal in read_crystals(path)}
         crystals = [crystal for crystal in crystals if crystal.crystal_id in known]
-    record = show(on_gpu(everything[: chosen.gpu_number], chosen.folder))
+    number, device = (10, "cpu") if chosen.dry else (chosen.gpu_number, "cuda")
+    record = show(on_gpu(everything[:number], chosen.folder, device))
     if chosen.gpu_only:
+        if record["gpu"] is None:
+            sys.exit("torch finds no GPU: nothing was measured")
         return
     ours, our_time = relax_ours(crystals, settings, chosen.folder, "ours")
     record |= show({"ours_per_minute": round(60 * len(ours) / our_time["wall"], 1), **our_time})

@@ -76,9 +76,11 @@ def is_finite(crystal: Crystal) -> bool:
 
 def foreign_elements(crystal: Crystal, known: Container[int] = ELEMENTS) -> list[str]:
     """Symbols of the elements of a crystal that are not among the `known` atomic numbers, e.g. `Rn` or `Z=119`."""
-    from pymatgen.core import Element
-
     foreign = [z for z in sorted(set(crystal.atomic_numbers.tolist())) if z not in known]
+    if not foreign:
+        return []
+    from pymatgen.core import Element  # for names only: a GPU is measured where it need not be installed
+
     return [Element.from_Z(z).symbol if z in ELEMENTS else f"Z={z}" for z in foreign]
 
 

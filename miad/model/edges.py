@@ -186,7 +186,7 @@ def edge_mean(
     tensors = [tensor.to(to).contiguous() for tensor in (receiver, sender, even, odd, alone)]
     share = share.to(torch.promote_types(to, torch.float32)).contiguous()
     loops = fast_loops(receiver) or Loops()
-    return EdgeMean.apply(*tensors, weight, bias.to(to), share, pairs, loops, torch.is_grad_enabled())
+    return EdgeMean.apply(*tensors, weight, bias.to(to).contiguous(), share, pairs, loops, torch.is_grad_enabled())
 
 
 def pair_waves(sine: Tensor, cosine: Tensor, pairs: PairIndex, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

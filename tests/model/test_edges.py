@@ -94,6 +94,15 @@ def test_half_precision_is_close_and_stays_half():
     assert torch.allclose(half.double(), exact, atol=0.05)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_tensors_that_are_views_of_others(dtype):
+    """Whatever loops there are, they read memory in order."""
+    *tensors, pairs = inputs(dtype=dtype)
+    views = [torch.stack([tensor, -tensor], -1)[..., 0] for tensor in tensors]
+    assert not any(view.is_contiguous() for view in views)
+    assert torch.equal(edge_mean(*views, pairs), edge_mean(*tensors, pairs))
+
+
 def test_the_arithmetic_says_what_ran(monkeypatch):
     monkeypatch.setenv("MIAD_EDGES", "plain")
     found = edges.arithmetic("cpu", "float32")

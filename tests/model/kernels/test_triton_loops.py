@@ -50,6 +50,50 @@ def test_more_atoms_than_a_tile_has_rows(monkeypatch):
     assert_close(found, outcome(Loops(), (2, 5, 16), torch.float32, torch.float64), 2e-6)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 4, 5), (1, 33, 7), (1, 3, 511)])
+@pytest.mark.parametrize("dtype", list(KINDS))
+def test_odd_numbers_of_channels_and_atoms(shape, dtype):
+    found = outcome(TritonLoops(), shape, dtype, device=DEVICE)
+    assert_close(found, outcome(Loops(), shape, dtype, torch.float64), KINDS[dtype])
+
+
+def test_silu_and_its_slope_of_numbers_near_the_ends_of_float32():
+    ends = [0.0, 1e-45, 80.0, 100.0, 1e4, 1e30, 3e38]
+    x = torch.tensor([*ends, *(-end for end in ends), math.inf, math.nan])
+    u, none, pairs = x.view(1, 1, -1).to(DEVICE), torch.zeros(1, 1, 16, device=DEVICE), PairIndex(1)
+    no_pairs, a, slope, rest = none[:, :0], *(torch.empty_like(none) for _ in range(3))
+    TritonLoops().first(None, a, u, none, no_pairs, no_pairs, none[0, 0], pairs)
+    TritonLoops().first_backward(slope, rest, no_pairs, no_pairs, torch.ones_like(none), u, pairs)
+    exact = x.requires_grad_()
+    torch.nn.functional.silu(exact).sum().backward()
+    for found, expected in ((a, torch.nn.functional.silu(x.detach())), (slope, exact.grad)):
+        assert torch.allclose(found.cpu().view(-1), expected, rtol=1e-5, atol=1e-30, equal_nan=True)
+
+
+@pytest.mark.parametrize("is_padding", [False, True])
+@pytest.mark.parametrize("is_half", [False, True])
+def test_a_crystal_of_nothing_spoils_no_other(monkeypatch, is_half, is_padding):
+    """All padding, or cell and coordinates that are no numbers: its neighbours in the batch stay to the bit."""
+    torch.manual_seed(0)
+    network = CSPNet(Network(hidden_dim=16, num_layers=2, num_frequencies=2, time_dim=8, gram_scale=0.5)).to(DEVICE)
+    monkeypatch.setattr(edges, "fast_loops", lambda _: TritonLoops())
+    monkeypatch.setattr(edges, "gpu_loops", lambda _: TritonLoops())
+    lattice, coords = 3 * torch.randn(3, 3, 3), torch.rand(3, 4, 3)
+    species, is_atom = torch.randint(0, 100, (3, 4)), torch.ones(3, 4, dtype=torch.bool)
+    species[2] = 0  # mirages only
+    parts = []
+    for is_spoilt in (False, True):
+        if is_spoilt and is_padding:
+            is_atom[1] = False
+        elif is_spoilt:
+            lattice[1], coords[1] = math.nan, math.nan
+        inputs = (tensor.to(DEVICE) for tensor in (lattice, coords, species, torch.tensor([1, 2, 3]), is_atom))
+        with torch.no_grad(), torch.autocast(DEVICE, torch.bfloat16, enabled=is_half):
+            parts.append(network(*inputs))
+    for sound, spoilt in zip(*parts, strict=True):
+        assert torch.equal(sound[[0, 2]], spoilt[[0, 2]]) and sound.isfinite().all() and not spoilt[1].isfinite().all()
+
+
 def test_what_is_no_number_stays_none():
     found = outcome(TritonLoops(), (2, 3, 16), torch.float32, poison=True, device=DEVICE)
     assert found["a"][0, 0, 3].isnan() and found["mean"][0, 0, 3].isnan() and found["d_v"][0, 0, 3].isnan()
