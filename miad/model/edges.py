@@ -201,7 +201,7 @@ def pair_waves(sine: Tensor, cosine: Tensor, pairs: PairIndex, dtype: torch.dtyp
     if loops is not None:
         odd = sine.new_empty(len(sine), len(pairs.first), sine.shape[2], dtype=dtype)
         even = torch.empty_like(odd)
-        loops.waves(odd, even, sine, cosine)
+        loops.waves(odd, even, sine.contiguous(), cosine.contiguous())
         return odd, even
     sine_i, cosine_i = sine[:, pairs.first], cosine[:, pairs.first]  # (n_crystals, n_pairs, n_angles)
     sine_j, cosine_j = sine[:, pairs.second], cosine[:, pairs.second]

@@ -210,7 +210,8 @@ class Trainer:
         if self.world == 1:
             self.is_stopping = self.must_stop
             return values
-        values = torch.cat([values, values.new_tensor([float(self.must_stop)])])
+        # new_full, not new_tensor: a number that is copied to a GPU waits for all that was started there.
+        values = torch.cat([values, values.new_full((1,), float(self.must_stop))])
         distributed.all_reduce(values)
         if self.device.type == "cpu" or self.progress.step % LOOK_EVERY == 0:
             self.is_stopping = values[-1].item() > 0

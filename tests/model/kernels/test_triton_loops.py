@@ -127,6 +127,20 @@ def test_waves_of_pairs(monkeypatch, atoms, dtype):
         assert ours.dtype == dtype and torch.allclose(ours.double().cpu(), theirs, atol=KINDS[dtype], rtol=0)
 
 
+def test_waves_of_angles_that_lie_otherwise_in_memory(monkeypatch):
+    """As of coordinates whose crystals and atoms were exchanged."""
+    angles, pairs = (
+        torch.rand(4, 2, 6, generator=torch.Generator().manual_seed(0)).transpose(0, 1).to(DEVICE),
+        PairIndex(4),
+    )
+    inputs = angles.sin(), angles.cos()
+    expected = pair_waves(*(part.cpu() for part in inputs), pairs, torch.float32)
+    monkeypatch.setattr(edges, "gpu_loops", lambda _: TritonLoops())
+    assert not inputs[0].is_contiguous()
+    for ours, theirs in zip(pair_waves(*inputs, pairs, torch.float32), expected, strict=True):
+        assert torch.allclose(ours.cpu(), theirs, atol=1e-6)
+
+
 @pytest.mark.parametrize("is_half", [False, True])
 def test_the_network_by_kernels_and_by_torch(monkeypatch, is_half):
     """The same weights and crystals: the three predictions and every gradient, with and without a backward pass."""
