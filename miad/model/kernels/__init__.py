@@ -4,12 +4,12 @@ import functools
 import importlib.util
 import logging
 import os
-import shutil
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from miad.core.crystal import shortened
 from miad.model.kernels.edge_loops import MOST_ATOMS, CompiledLoops, compiled_loops
 
 if TYPE_CHECKING:
@@ -44,13 +44,21 @@ def is_fit(like: Tensor) -> bool:
 
 @functools.cache
 def has_triton() -> bool:
-    """Whether Triton is installed and finds the C compiler that it needs."""
+    """Whether Triton is installed and can build and run a kernel here.
+
+    On first use it needs a C compiler, Python's headers, the library of the driver and a folder to write to.
+    """
     if importlib.util.find_spec("triton") is None:
         return False
-    has_compiler = any((os.environ.get("CC"), shutil.which("gcc"), shutil.which("clang")))
-    if not has_compiler:
+    from miad.model.kernels import triton_loops
+
+    try:
+        triton_loops.trial()
+    except Exception as error:  # whatever of these is not there
         log.warning(
-            "no C compiler, with which Triton builds its kernels on first use: the network runs without them, slower."
-            " Install gcc, or set CC."
+            "Triton builds no kernels here (%s): the network runs without them, slower. It needs a C compiler (gcc, or"
+            " what CC names), Python's headers and a folder to write to (TRITON_CACHE_DIR).",
+            shortened(f"{type(error).__name__}: {error}"),
         )
-    return has_compiler
+        return False
+    return True

@@ -180,6 +180,13 @@ def _run(kernel: Any, *tensors: Tensor | None, like: Tensor) -> None:
         kernel[(num * atoms, hidden // sizes["COLUMNS"])](*tensors, **sizes)
 
 
+def trial(device: str = "cuda") -> None:
+    """Build and run a small kernel on the current card; raises whatever keeps Triton from it."""
+    odd, even = torch.empty(2, 1, 1, 16, device=device).unbind()
+    angles = torch.zeros(1, 2, 16, device=device)
+    TritonLoops().waves(odd, even, angles, angles)
+
+
 class TritonLoops:
     """The methods of `miad.model.edges.Loops` by the kernels of this module, in float32 or bfloat16 on a GPU."""
 
