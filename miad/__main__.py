@@ -25,6 +25,8 @@ from miad.preflight.checks import check_runs
 
 # {step: (module of the package, help)}; the steps of the chain in their order.
 COMMANDS = {
+    "generate": ("generate", "generate crystals with a trained model: of any elements, or of yours"),
+    "models": ("models", "the models that ship with miad, and their cards"),
     "evaluate": ("evaluate", "S.U.N. of crystals of any origin, from one file or folder"),
     "doctor": ("preflight.doctor", "check that everything a run needs is there, before it starts"),
     "cancel": ("cancel", "end what a killed run has left behind: its Slurm jobs, its processes, its lock"),

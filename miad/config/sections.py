@@ -90,6 +90,7 @@ class Dataset:
         Field(description="Fractions of train, val and test, if only train is given."),
     ]
     bound: Unreadable = Unreadable(max_share=0.1)
+    max_atoms: Annotated[Count | None, Field(description="Atoms in the standardised cell at most; null: any.")] = None
 
 
 @dataclass(frozen=True, config=STRICT)
