@@ -144,7 +144,9 @@ def _add_flag(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hin
     is_settings, flag = kind in SECTIONS.values(), "--" + parameter.name.replace("_", "-")
     required = parameter.default is parameter.empty and not is_settings
     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and not is_settings:
-        parser.add_argument(parameter.name, type=kind, nargs="+" if many else None, metavar="PATH", help=text)
+        nargs = "+" if many else None if required else "?"
+        name = "PATH" if kind is Path else parameter.name.upper()
+        parser.add_argument(parameter.name, type=kind, nargs=nargs, metavar=name, help=text)
         return
     if kind is bool:
         parser.add_argument(flag, action="store_true", help=text)

@@ -5,9 +5,9 @@
     relaxed = miad.relax(structures)
     table = miad.evaluate(relaxed, known="train.csv.gz", hull="mp-2023-02-07")
 
-Crystals are pymatgen Structures or ASE Atoms; what a step learnt of one is in its `properties` (of Atoms: `info`), under
-the names of `miad.core.crystal.Crystal`. As many come out as go in: of one that failed `failure` says why, and it has no
-atoms if there never was a crystal.
+Crystals are pymatgen Structures or ASE Atoms; what a step learnt of one is in its `properties` (of Atoms: `info`),
+under the names of `miad.core.crystal.Crystal`. As many come out as go in: of one that failed `failure` says why, and it
+has no atoms if there never was a crystal.
 Errors are those of the command line, of type `miad.core.errors.MiadError`.
 """
 
@@ -40,11 +40,20 @@ if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
 
+    AnyCrystal = Structure | Atoms
+
 NAME = "crystal"  # crystals that were given without an id are called crystal-0-0, crystal-0-1, …
 # What is forgotten of crystals that are relaxed again.
 _NOT_RELAXED = dict.fromkeys(("energy_per_atom", "energy_frame", "calculator"))
 # What a step learns of a crystal, and its properties keep.
-_LEARNT = ("energy_per_atom", "calculator", "energy_frame", "initial_energy_per_atom", "num_steps", "rms_displacement")
+_LEARNT: tuple[str, ...] = (
+    "energy_per_atom",
+    "calculator",
+    "energy_frame",
+    "initial_energy_per_atom",
+    "num_steps",
+    "rms_displacement",
+)
 _LEARNT += ("volume_change", "converged", "e_above_hull")
 
 
@@ -70,7 +79,7 @@ class Generator:
     path: Path
     settings: Model
 
-    def generate(self, n: int = 20, *, seed: int = 0, atoms: bool = False, **constraints: Any) -> "list[Structure]":
+    def generate(self, n: int = 20, *, seed: int = 0, atoms: bool = False, **constraints: Any) -> "list[AnyCrystal]":
         """Generate crystals.
 
         Args:
@@ -98,9 +107,7 @@ class Generator:
         return [_given_back(one, atoms, {**origin, "constraints": constraints}) for one in found]
 
 
-def relax(
-    structures: "Sequence[Structure | Atoms]", *, calculator: str = "chgnet", **settings: Any
-) -> "list[Structure | Atoms]":
+def relax(structures: "Sequence[AnyCrystal]", *, calculator: str = "chgnet", **settings: Any) -> "list[AnyCrystal]":
     """Relax crystals, cells and positions, on all cores or on the GPU.
 
     Args:
@@ -129,9 +136,9 @@ def relax(
 
 
 def evaluate(
-    structures: "Sequence[Structure | Atoms]",
+    structures: "Sequence[AnyCrystal]",
     *,
-    known: "str | Path | Sequence[Structure | Atoms]",
+    known: "str | Path | Sequence[AnyCrystal]",
     hull: str | Path,
     **options: Any,
 ) -> "pandas.DataFrame":
@@ -182,7 +189,7 @@ def _properties(crystal: Any) -> dict[str, Any]:
     return dict(crystal.properties if _is_structure(crystal) else crystal.info)
 
 
-def _read(structures: "Iterable[Structure | Atoms]") -> list[Crystal]:
+def _read(structures: "Iterable[AnyCrystal]") -> list[Crystal]:
     """The crystals as the steps have them, under their own ids if each has one and none occurs twice."""
     known = [(one, _properties(one)) for one in structures]
     ids = [properties.get("crystal_id") for _, properties in known]
@@ -219,7 +226,7 @@ def _structure(crystal: Any) -> "Structure":
     return AseAtomsAdaptor.get_structure(crystal)
 
 
-def _given_back(crystal: Crystal, is_atoms: bool, more: dict[str, Any]) -> "Structure | Atoms":
+def _given_back(crystal: Crystal, is_atoms: bool, more: dict[str, Any]) -> "AnyCrystal":
     """A crystal as it is returned, with all that is known of it."""
     failure = None if crystal.failure is None else str(crystal.failure)
     learnt = {name: value for name in _LEARNT if (value := getattr(crystal, name)) is not None}
