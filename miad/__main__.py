@@ -10,7 +10,6 @@ import re
 import signal
 import sys
 import typing
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from miad.config.resolve import default_config, read_settings
 from miad.config.sections import SECTIONS
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space
+from miad.core.remarks import without_remarks
 from miad.machine import gpus
 from miad.preflight.checks import check_runs
 
@@ -56,8 +56,6 @@ CHAIN = {
     "report": ("report.page.step", "the report of all runs as one HTML file"),
 }
 STEPS = COMMANDS | CHAIN
-# Remarks of pymatgen on noble gases, and on stars in the place of an energy, of which miad says what it does.
-PYMATGEN_REMARKS = ("No Pauling electronegativity", "Float overflow")
 ANYWHERE = ("metrics",)  # steps of the chain that judge anybody's crystals too, outside a checkout
 
 
@@ -69,12 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     step = _parser().parse_args(arguments[:1] or ["--help"]).step
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for remark in PYMATGEN_REMARKS:
-        warnings.filterwarnings("ignore", message=remark)
     try:
         run = importlib.import_module(f"miad.{STEPS[step][0]}").run
         values = parse(step, run, arguments[1:])
-        with gpus.lent() as devices:
+        with without_remarks(), gpus.lent() as devices:
             if step == "train" and len(devices) > 1:
                 gpus.become_torchrun(len(devices), arguments)
             run(**values)

@@ -25,6 +25,7 @@ from miad.config.sections import Constraints, Relax, Sample, from_record
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import checksum
+from miad.core.remarks import without_remarks
 from miad.core.sound import sound, unread
 from miad.generate import sample_settings
 from miad.model import shipped
@@ -107,6 +108,7 @@ class Generator:
         return [_given_back(one, atoms, {**origin, "constraints": constraints}) for one in found]
 
 
+@without_remarks()
 def relax(structures: "Sequence[AnyCrystal]", *, calculator: str = "chgnet", **settings: Any) -> "list[AnyCrystal]":
     """Relax crystals, cells and positions, on all cores or on the GPU.
 
@@ -135,6 +137,7 @@ def relax(structures: "Sequence[AnyCrystal]", *, calculator: str = "chgnet", **s
     ]
 
 
+@without_remarks()
 def evaluate(
     structures: "Sequence[AnyCrystal]",
     *,

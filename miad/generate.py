@@ -123,7 +123,7 @@ def run(**options: Any) -> None:
         if given.is_relaxing:
             relax_once(relaxation, given.out, given.calculator)
         crystals = read_crystals(given.out / ("relaxed.jsonl" if given.is_relaxing else "given.jsonl"))
-        written(given.out, crystals, hull, formats)
+        write(given.out, crystals, hull, formats)
 
 
 run = functools.wraps(Options, updated=())(run)
@@ -187,7 +187,7 @@ def _hull(place: Hull, given: Options, relaxation: Relax) -> ConvexHull:
     return ConvexHull(table)
 
 
-def written(out: Path, crystals: list[Crystal], hull: ConvexHull | None, formats: list[str]) -> None:
+def write(out: Path, crystals: list[Crystal], hull: ConvexHull | None, formats: list[str]) -> None:
     """Write crystals as JSON lines, as a table with a row for each, and in the formats that are wanted."""
     points = [None] * len(crystals) if hull is None else heights(crystals, hull, "report")
     lines = []
