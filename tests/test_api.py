@@ -85,7 +85,7 @@ def test_crystals_are_judged_in_a_table_with_a_row_for_each(tmp_path):
     lost.properties = {"failure": "relax: it exploded"}
     table = miad.evaluate([salt, twin, lost], known=[caesium_chloride("known").structure], hull=tmp_path / "hull.csv")
     assert list(table["e_above_hull"].round(6))[:2] == [-0.1, -0.05]
-    assert list(table["reason"])[0] == "sun" and table["failure"][2] == "relax: it exploded"
+    assert table["reason"][0] == "sun" and table["failure"][2] == "relax: it exploded"
     assert table.attrs["headline"] == "strict"
     assert table.attrs["summary"]["strict"]["counts"]["attempted"] == 3
     assert table.attrs["summary"]["strict"]["rates"]["sun"]["value"] == pytest.approx(100 / 3)
