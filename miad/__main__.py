@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     ]
     parser = argparse.ArgumentParser(
         prog="miad",
-        description=miad.__doc__,
+        description=(miad.__doc__ or "").partition("\n")[0],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n\n".join(
             [*lists, "miad STEP --help explains a step. The whole chain: snakemake results/sun_table.csv"]
@@ -141,7 +141,7 @@ def _add_flag(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hin
     required = parameter.default is parameter.empty and not is_settings
     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and not is_settings:
         nargs = "+" if many else None if required else "?"
-        name = "PATH" if kind is Path else parameter.name.upper()
+        name = "PATH" if kind is Path else "NAME"
         parser.add_argument(parameter.name, type=kind, nargs=nargs, metavar=name, help=text)
         return
     if kind is bool:

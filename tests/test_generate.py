@@ -15,7 +15,7 @@ from miad.__main__ import main
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.hull.convex import ConvexHull, Entry, HullTable
-from tests.builders.crystals import caesium_chloride, rock_salt
+from tests.builders.crystals import rock_salt
 
 HULL = HullTable("own", "mp2020", "test", [Entry("Na", -1.0), Entry("Cl2", -2.0), Entry("NaCl", -3.0)])
 
@@ -70,12 +70,12 @@ def test_a_folder_with_files_of_the_user_is_refused(tmp_path, capsys):
 
 def test_energies_above_the_hull_and_failures_have_their_rows(tmp_path):
     salt = rock_salt("salt").replace(energy_per_atom=-2.5, energy_frame="mp2020", calculator="x")
-    foreign = caesium_chloride("foreign").replace(energy_per_atom=-2.5, energy_frame="mp2020", calculator="x")
+    foreign = salt.replace(crystal_id="foreign", atomic_numbers=np.where(salt.atomic_numbers == 11, 19, 17))
     lost = rock_salt("lost").failed("relax", "it exploded")
     generate.write(tmp_path, [salt, foreign, lost], ConvexHull(HULL), ["cif"])
     first, second, third = rows(tmp_path)
     assert float(first["e_above_hull"]) == pytest.approx(0.5) and first["decomposition"] == "1 NaCl"
-    assert second["failure"] == "hull: no entry with Cs" and second["e_above_hull"] == ""
+    assert second["failure"] == "hull: no entry with K" and second["e_above_hull"] == ""
     assert third["failure"] == "relax: it exploded"
     assert sorted(path.name for path in (tmp_path / "cif").iterdir()) == ["foreign.cif", "lost.cif", "salt.cif"]
 
