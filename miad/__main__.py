@@ -10,7 +10,6 @@ import re
 import signal
 import sys
 import typing
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,14 @@ from miad.config.resolve import default_config, read_settings
 from miad.config.sections import SECTIONS
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space
+from miad.core.remarks import without_remarks
 from miad.machine import gpus
 from miad.preflight.checks import check_runs
 
 # {step: (module of the package, help)}; the steps of the chain in their order.
 COMMANDS = {
+    "generate": ("generate", "generate crystals with a trained model: of any elements, or of yours"),
+    "models": ("models", "the models that ship with miad, and their cards"),
     "evaluate": ("evaluate", "S.U.N. of crystals of any origin, from one file or folder"),
     "doctor": ("preflight.doctor", "check that everything a run needs is there, before it starts"),
     "cancel": ("cancel", "end what a killed run has left behind: its Slurm jobs, its processes, its lock"),
@@ -54,8 +56,6 @@ CHAIN = {
     "report": ("report.page.step", "the report of all runs as one HTML file"),
 }
 STEPS = COMMANDS | CHAIN
-# Remarks of pymatgen on noble gases, and on stars in the place of an energy, of which miad says what it does.
-PYMATGEN_REMARKS = ("No Pauling electronegativity", "Float overflow")
 ANYWHERE = ("metrics",)  # steps of the chain that judge anybody's crystals too, outside a checkout
 
 
@@ -67,12 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     step = _parser().parse_args(arguments[:1] or ["--help"]).step
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for remark in PYMATGEN_REMARKS:
-        warnings.filterwarnings("ignore", message=remark)
     try:
         run = importlib.import_module(f"miad.{STEPS[step][0]}").run
         values = parse(step, run, arguments[1:])
-        with gpus.lent() as devices:
+        with without_remarks(), gpus.lent() as devices:
             if step == "train" and len(devices) > 1:
                 gpus.become_torchrun(len(devices), arguments)
             run(**values)
@@ -105,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     ]
     parser = argparse.ArgumentParser(
         prog="miad",
-        description=miad.__doc__,
+        description=(miad.__doc__ or "").partition("\n")[0],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="\n\n".join(
             [*lists, "miad STEP --help explains a step. The whole chain: snakemake results/sun_table.csv"]
@@ -142,7 +140,9 @@ def _add_flag(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hin
     is_settings, flag = kind in SECTIONS.values(), "--" + parameter.name.replace("_", "-")
     required = parameter.default is parameter.empty and not is_settings
     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and not is_settings:
-        parser.add_argument(parameter.name, type=kind, nargs="+" if many else None, metavar="PATH", help=text)
+        nargs = "+" if many else None if required else "?"
+        name = "PATH" if kind is Path else "NAME"
+        parser.add_argument(parameter.name, type=kind, nargs=nargs, metavar=name, help=text)
         return
     if kind is bool:
         parser.add_argument(flag, action="store_true", help=text)

@@ -1,4 +1,7 @@
-"""S.U.N. of anybody's crystals, by the steps of the workflow: hull, read, relax, sun, candidates and table."""
+"""S.U.N. of anybody's crystals, by the steps of the workflow: hull, read, relax, sun, candidates and table.
+
+In Python, `miad.evaluate(structures, known=…, hull=…)`: see `miad.api.evaluate`.
+"""
 
 import dataclasses
 import functools
@@ -12,6 +15,7 @@ from typing import Any
 import miad
 from miad.config.resolve import default_config, read_sections
 from miad.config.sections import Hull, Relax, Report, Sun, from_record
+from miad.core.callable_module import make_callable
 from miad.core.crystal import Crystal, carry_energies, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import checksum, is_out_of_space, open_text, write_text
@@ -29,6 +33,7 @@ from miad.report import candidates, sun_table
 from miad.sample import read
 from miad.sun import step as sun
 
+make_callable(__name__)
 log = logging.getLogger("miad")
 IN_USE = ".in_use"  # in the folder of the results: locked while one evaluation writes there
 # What is written there, but for the copies of known crystals.
@@ -116,7 +121,7 @@ def run(crystals: Path, **options: Any) -> None:
     given = Options(crystals, **options)
     settings = _settings(given)
     table = read_source(settings.hull, [])
-    _make(given.out)
+    make_folder(given.out)
     inputs = [one for one in (given.crystals, given.generated, given.train, given.val, given.test) if one]
     check_out(given.out, inputs, WRITES, marks=(IN_USE, "row.json"))
     with locked(given.out / IN_USE, what=f"--out {given.out}", remedy="Wait for it, or give another --out."):
@@ -136,7 +141,7 @@ def _evaluate(given: Options, settings: Settings, table: HullTable) -> None:
             known[split], found = _known(path, given.out, split, bound)
             tallies.append(found)
     _check_headline(given, settings, table, set(known))
-    _relax(settings.relax, given.out, given.calculator)
+    relax_once(settings.relax, given.out, given.calculator)
     _judge(given, settings, known)
     ledger = read_crystals(given.out / "ledger.jsonl")
     tallies += [of_crystals(given.crystals, ledger, read.ATTEMPTED), _without_height(given.hull, ledger)]
@@ -206,7 +211,7 @@ def _without_height(hull: str, ledger: list[Crystal]) -> Tally:
     return tally(hull, "crystals", "count as neither stable nor metastable", lost, len(ledger))
 
 
-def _relax(settings: Relax, out: Path, calculator: str) -> None:
+def relax_once(settings: Relax, out: Path, calculator: str) -> None:
     """Relax the crystals of the folder, unless it holds them relaxed with the same settings."""
     key = {"crystals": checksum(out / "given.jsonl", "sha256"), **dataclasses.asdict(settings)}
     used = {name: value for name, value in key.items() if name not in ("workers", "device")}
@@ -223,7 +228,7 @@ def _relax(settings: Relax, out: Path, calculator: str) -> None:
     write_text(done, text)
 
 
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """Make the folder of the results, and see that it can be written to, before hours are spent on them."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -67,7 +67,7 @@ def test_every_flag_of_every_step_is_explained(step, capsys, monkeypatch):
     assert ended.value.code == 0
     text = capsys.readouterr().out
     assert ":param" not in text and "Args:" not in text
-    entries = [part.split() for part in re.split(r"\n  (?=--|PATH|-h)", text)[1:]]
+    entries = [part.split() for part in re.split(r"\n  (?=--|PATH|NAME|-h)", text)[1:]]
     assert len(entries) >= 2
     for words in entries:
         explained = [word for word in words if not word.startswith(("-", "[")) and word != word.upper()]

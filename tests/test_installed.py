@@ -15,7 +15,13 @@ from tests.builders import ROOT
 from tests.builders.crystals import caesium_chloride, rock_salt
 
 CARRIED = ("config.yaml", "model/kernels/edge_loops.c", "prototypes/prototypes_train.jsonl.gz", "report/page/report.js")
-CARRIED += ("prototypes/card.md", "prototypes/ions.csv", "metrics/published.csv")
+CARRIED += (
+    "weights/mp20-small.safetensors",
+    "weights/mp20-small.md",
+    "prototypes/card.md",
+    "prototypes/ions.csv",
+    "metrics/published.csv",
+)
 CARRIED += ("metrics/cdvae_scaler.json", "metrics/smact_2_2_1.csv", "metrics/LICENCES.md")
 
 
@@ -39,6 +45,7 @@ def installed(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     shutil.copytree(ROOT / "miad", source / "miad", symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "weights", source / "weights")
     for path in ROOT.iterdir():
         if path.is_file() and path.name != ".git":
             shutil.copy(path, source)

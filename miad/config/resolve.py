@@ -1,7 +1,7 @@
 """Settings of each run, made of config.yaml.
 
-config.yaml holds the science in sections named like the steps, and two blocks of scale (`laptop`, `paper`) that
-fill in what depends on the machine. For each run the sections are laid over each other, later ones winning:
+config.yaml holds the science in sections named like the steps, and three blocks of scale (`laptop`, `small`, `paper`)
+that fill in what depends on the machine. For each run the sections are laid over each other, later ones winning:
 
     scale block  <  recipe (train only)  <  sections at the top level  <  the run's entry under `ablations`
 

@@ -107,10 +107,11 @@ CONFIG = _model(
         "run": (Annotated[Name, Field(description="Name of the main run.")], Required),
         "seed": (Seed, Required),
         "scale": (
-            Annotated[Literal["laptop", "paper"], Field(description="The block that fills in open keys.")],
+            Annotated[Literal["laptop", "small", "paper"], Field(description="The block that fills in open keys.")],
             Required,
         ),
         "laptop": (SCALE | None, Required),
+        "small": (SCALE | None, LeftOpen),
         "paper": (SCALE | None, Required),
         "recipes": (RECIPES, Required),
         "external": (_entries(Name, External) | None, LeftOpen),

@@ -53,6 +53,11 @@ def unique(names: list[str]) -> list[str]:
     return names
 
 
+def one_unit(formula: object) -> object:
+    """A `Formula` of one formula unit, of a text."""
+    return Formula(formula) if isinstance(formula, str) and formula else formula
+
+
 def no_forward(match: object) -> object:
     """A choice of `match`, refused if it is that of earlier versions which no published program makes."""
     if match == "forward":
@@ -90,6 +95,7 @@ class Dataset:
         Field(description="Fractions of train, val and test, if only train is given."),
     ]
     bound: Unreadable = Unreadable(max_share=0.1)
+    max_atoms: Annotated[Count | None, Field(description="Atoms in the standardised cell at most; null: any.")] = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -153,6 +159,58 @@ class Train:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Elements:
+    """The elements of samples, by symbols and names of groups (miad/sample/elements.py)."""
+
+    only: Annotated[tuple[Text, ...], Field(description="All that may occur; empty: any.")] = ()
+    never: Annotated[tuple[Text, ...], Field(description="Those that do not occur.")] = ()
+    must: Annotated[tuple[Text, ...], Field(description="Symbols; each occurs in every sample.")] = ()
+
+
+@dataclass(frozen=True, config=STRICT)
+class Formula:
+    """A composition in cells of several sizes."""
+
+    formula: Annotated[Text, Field(description="One formula unit, as written: Ti2O4 is not TiO2.")]
+    formula_units: Annotated[tuple[Count, ...], Field(min_length=1, description="Numbers of them in a cell.")] = (1,)
+
+
+@dataclass(frozen=True, config=STRICT)
+class NumAtoms:
+    """The number of real atoms in a cell."""
+
+    min: Annotated[Count, Field(description="Least number of real atoms.")] = 1
+    max: Annotated[Count | None, Field(description="Largest number of real atoms; null: that of the model.")] = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class Template:
+    """A crystal of which a part is generated anew."""
+
+    file: Annotated[Text, Field(description="Structure file of one crystal.")]
+    free: Annotated[tuple[Natural, ...], Field(min_length=1, description="Sites generated anew, from 0, as in file.")]
+    keep_cell: Annotated[bool, Field(description="Whether the cell is kept; false: generated too.")] = True
+
+
+@dataclass(frozen=True, config=STRICT)
+class Constraints:
+    """Conditions that every sample fulfils; the defaults are none."""
+
+    elements: Annotated[Elements, Field(description="Elements that may, may not and must occur.")] = Elements()
+    systems: Annotated[
+        tuple[Annotated[tuple[Text, ...], Field(min_length=1)], ...],
+        Field(description="Chemical systems that the samples are shared out over."),
+    ] = ()
+    subsystems: Annotated[bool, Field(description="Whether samples may lack elements of their system.")] = False
+    compositions: Annotated[
+        tuple[Annotated[Formula, BeforeValidator(one_unit, Text | Formula)], ...],
+        Field(description="Formulas, or {formula, formula_units}, that the samples are shared out over."),
+    ] = ()
+    num_atoms: Annotated[NumAtoms, Field(description="Number of real atoms in a cell.")] = NumAtoms()
+    template: Annotated[Template | None, Field(description="Crystal of which a part is generated.")] = None
+
+
+@dataclass(frozen=True, config=STRICT)
 class Sample:
     """Generation of crystals."""
 
@@ -171,6 +229,7 @@ class Sample:
     epoch: Annotated[Count | None, Field(description="A model that train.keep_every kept; null: the last one.")]
     precision: Precision
     device: Device
+    constraints: Annotated[Constraints, Field(description="Conditions that every sample fulfils.")] = Constraints()
 
 
 @dataclass(frozen=True, config=STRICT)

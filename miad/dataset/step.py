@@ -36,7 +36,8 @@ log = logging.getLogger("miad")
 def run(settings: Dataset, *, train: Path, val: Path, test: Path) -> None:
     """Read a data set, standardise its crystals on all cores, and write one file per split.
 
-    The built-in set `prototypes` is copied; `exclude`, `split` and the energy settings do not concern it.
+    The built-in set `prototypes` is copied; `exclude`, `split` and the energy settings do not concern it. Crystals of
+    more than `max_atoms` atoms in the standardised cell are left out.
 
     Args:
         train: crystals to learn from, to be written (JSON lines, .gz compresses).
@@ -52,15 +53,24 @@ def run(settings: Dataset, *, train: Path, val: Path, test: Path) -> None:
     else:
         _check(settings)
         crystals = _read(settings)
+    if settings.max_atoms is not None:
+        crystals = {split: _at_most(settings.max_atoms, ones, split) for split, ones in crystals.items()}
     empty = [split for split in SPLITS if not crystals[split]]
     if empty:
         raise MiadError(
             f"data set {settings.name}: no crystal is left for {' and '.join(empty)}. Exclude less, raise"
-            " max_crystals, or change split, all under dataset in config.yaml."
+            " max_crystals or max_atoms, or change split, all under dataset in config.yaml."
         )
     for split, path in zip(SPLITS, (train, val, test), strict=True):
         write_crystals(path, crystals[split])
         log.info("%s: %d crystals for %s in %s", settings.name, len(crystals[split]), split, path)
+
+
+def _at_most(max_atoms: int, crystals: list[Crystal], split: str) -> list[Crystal]:
+    """The crystals of at most `max_atoms` atoms; the log says how many are left out."""
+    small = [crystal for crystal in crystals if crystal.num_atoms <= max_atoms]
+    log.info("%s: %d crystals of more than %d atoms are left out", split, len(crystals) - len(small), max_atoms)
+    return small
 
 
 def standardise(structure: "Structure") -> "Structure":

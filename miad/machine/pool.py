@@ -10,8 +10,10 @@ import math
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import traceback
+import types
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
@@ -226,6 +228,20 @@ class _Pool:
         return [(place, Lost(item, reason, part))]
 
 
+@contextlib.contextmanager
+def _without_script() -> Iterator[None]:
+    """Hide the script that runs from a process that starts: it would run the script again, up to this very place.
+
+    A script of the user's without `if __name__ == "__main__"` works so, and no process loads what it does not need.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+
+
 class _Worker:
     """A process, and the task that it has, or will have when it is ready."""
 
@@ -234,7 +250,8 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         self.shared: Any = context.RawArray("c", NOTE)
         self.process = context.Process(target=_serve, args=(theirs, self.shared, make), daemon=True)
-        self.process.start()
+        with _without_script():
+            self.process.start()
         theirs.close()
         self.task: _Task | None = task
         self.is_ready = self.is_late = False

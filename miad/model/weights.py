@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from miad.core.errors import MiadError
 from miad.core.files import atomic_path
 from miad.core.json_text import as_json, write_json
 from miad.core.provenance import ARITHMETIC
+from miad.model.shipped import located
 
 if TYPE_CHECKING:
     import torch
@@ -68,27 +71,48 @@ def save(path: Path, weights: "dict[str, torch.Tensor]", model: Model, arithmeti
     write_json(Path(path).with_suffix(".json"), record | told)
 
 
-def load(path: Path, device: "torch.device | str" = "cpu") -> "tuple[torch.nn.Module, Model]":
+def load(given: Path | str, device: "torch.device | str" = "cpu") -> "tuple[torch.nn.Module, Model]":
     """The network with its weights, in evaluation mode and float32, and its settings.
 
-    Raises:
-        MiadError: not a model of ours, or weights that do not fit the settings.
-    """
-    from safetensors import SafetensorError, safe_open
+    Args:
+        given: file, or name of a model that ships with miad.
+        device: of the network.
 
+    Raises:
+        MiadError: no such model, not one of ours, or weights that do not fit the settings.
+    """
     from miad.model.register import make_network
 
-    try:
-        with safe_open(path, framework="pt") as file:
-            record = json.loads(file.metadata()["miad"])
-            weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-        model = from_record(Model, record)
+    path = located(given)
+    with _opened(path, "pt") as file:
+        model = _settings(file)
+        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         network = make_network(model.network)
         network.load_state_dict(weights)
+    return network.to(device).eval().requires_grad_(False), model
+
+
+def read_settings(given: Path | str) -> Model:
+    """The settings of a model, without its weights; errors as of `load`."""
+    with _opened(located(given), "np") as file:
+        return _settings(file)
+
+
+def _settings(file: Any) -> Model:
+    return from_record(Model, json.loads(file.metadata()["miad"]))
+
+
+@contextmanager
+def _opened(path: Path, framework: str) -> Iterator[Any]:
+    """A file of weights; whatever shows that it is none of ours is a MiadError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework=framework) as file:
+            yield file
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, MiadError) as error:
         reason = " ".join(str(error).split("\n\t")[:2])  # torch names every weight that does not fit
         raise MiadError(
             f"{path} is not a model of miad ({reason})."
             " Train one with: miad train; read published weights with: miad import-weights."
         ) from error
-    return network.to(device).eval().requires_grad_(False), model

@@ -11,6 +11,7 @@ from miad.core.errors import MiadError
 from miad.hull.sources import MATERIALS_PROJECT
 from miad.io.download import is_url
 from miad.metrics.scaler import CDVAE
+from miad.model.shipped import is_shipped
 from miad.model.weights import FIRST
 from miad.relax.potentials.register import blamed, potential, settings_of
 
@@ -106,10 +107,10 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
     Raises:
         MiadError: one of them does not exist.
     """
-    hull = run["hull"]
+    hull, start = run["hull"], run["train"]["start_from"]
     named = {
         "dataset": {f"dataset.files.{name}": path for name, path in run["dataset"]["files"].items()},
-        "train": {"train.start_from": run["train"]["start_from"]},
+        "train": {"train.start_from": None if is_shipped(start) else start},
         "sample": {f"{key} under external": run["sample"].get(key) for key in ("crystals", "generated")},
         "hull": {
             "hull.source": None if hull["source"] in ("dataset", MATERIALS_PROJECT) else hull["source"],

@@ -109,7 +109,6 @@ def run(
 def ledger_line(crystal: Crystal, name: str, sample: SampleVerdicts, protocol: str) -> dict[str, Any]:
     """One attempted sample in the columns of the ledger."""
     verdict = sample.protocols[protocol]
-    products = sorted(sample.decomposition.items(), key=lambda part: -part[1])
     known = {key: getattr(crystal, key) for key in LEDGER_COLUMNS if hasattr(crystal, key) and key != "reduced_formula"}
     return {
         **known,
@@ -119,9 +118,14 @@ def ledger_line(crystal: Crystal, name: str, sample: SampleVerdicts, protocol: s
         "reason": verdict.reason,
         "group": verdict.group,
         "known_as": verdict.known_as,
-        # Shares of the atoms, e.g. `0.75 Li2O + 0.25 Fe2O3`.
-        "decomposition": " + ".join(f"{share:.4g} {formula}" for formula, share in products) or None,
+        "decomposition": mixture(sample.decomposition),
     }
+
+
+def mixture(decomposition: dict[str, float]) -> str | None:
+    """Competing phases with their shares of the atoms, the largest first: `0.75 Li2O + 0.25 Fe2O3`; None without."""
+    products = sorted(decomposition.items(), key=lambda part: -part[1])
+    return " + ".join(f"{share:.4g} {formula}" for formula, share in products) or None
 
 
 def candidate_line(crystal: Crystal, line: dict[str, Any], cif: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from miad.machine.progress import track
 from miad.model.edges import arithmetic
 from miad.model.process import Noise
 from miad.model.register import check, make_network, make_process
+from miad.model.shipped import located
 from miad.model.weights import Model, load, record_of, save
 from miad.train import checkpoint
 from miad.train.divergence import Guard
@@ -58,7 +59,7 @@ class Trainer:
         self.earlier, self.earlier_epochs, self.is_centred = "", 0, settings.center_scores
         self.network = make_network(settings.network).to(self.device)
         if settings.start_from:
-            self._start_from(Path(settings.start_from))
+            self._start_from(located(settings.start_from))
         # Under torchrun the gradients of all processes are averaged as they come about.
         self.shared = torch.nn.parallel.DistributedDataParallel(self.network) if self.world > 1 else self.network
         self.process = make_process(
@@ -69,7 +70,7 @@ class Trainer:
         self.live = Live(folder / "losses.csv", tensorboard, self.names) if tensorboard else None
         self.optimiser = Optimiser(self.network, settings)
         record = {k: v for k, v in record_of(settings).items() if k not in FREE}
-        read = [train, val, *([Path(settings.start_from)] if settings.start_from else [])]
+        read = [train, val, *([located(settings.start_from)] if settings.start_from else [])]
         self.progress = checkpoint.Progress(checkpoint.fingerprint(record, read))
         self.num_batches = -(-len(self.train) // settings.batch_size)
         self.num_steps = settings.num_epochs * self.num_batches

@@ -68,8 +68,8 @@ def test_every_key_is_described(kind):
         assert kind.__pydantic_fields__[key].description, f"{kind.__name__}.{key}"
 
 
-@pytest.mark.parametrize("scale", ["laptop", "paper"])
-def test_every_key_has_a_value_at_both_scales(config, scale):
+@pytest.mark.parametrize("scale", ["laptop", "small", "paper"])
+def test_every_key_has_a_value_at_each_scale(config, scale):
     runs = resolve({**config, "scale": scale})
     for name, kind in SECTIONS.items():
         section = build(runs["miad"], kind)
@@ -86,6 +86,7 @@ def test_the_recipes_set_the_same_keys(config):
     [
         ("laptop", "fast", (280, 128, 3e-3, 50, 0.3, 1.0, 0.999, "float32")),
         ("laptop", "as_paper", (280, 128, 1e-3, 0, 0.0, None, None, "float32")),
+        ("small", "fast", (600, 128, 2e-3, 300, 0.3, 1.0, 0.999, "bf16")),
         ("paper", "fast", (1100, 256, 1e-3, 1000, 0.3, 1.0, 0.999, "bf16")),
         ("paper", "as_paper", (8000, 256, 1e-3, 0, 0.0, None, None, "float32")),
     ],

@@ -58,7 +58,7 @@ def config() -> dict:
         (("train", "start_from", ""), ("train.start_from", "expected text")),
         (("external", {"x": {"crystals": ""}}), ("external.x.crystals", "expected text")),
         (("run", "x" * 101), ("run", "at most 100")),
-        (("scale", "huge"), ("scale", "'huge'", "laptop or paper")),
+        (("scale", "huge"), ("scale", "'huge'", "laptop, small or paper")),
     ],
 )
 def test_words_of_the_check(config, path, words):

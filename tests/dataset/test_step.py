@@ -388,3 +388,19 @@ def test_the_real_mp_20_gives_total_energies_close_to_the_hull(make, real_data):
     known = json.loads((real_data / "hull" / "mp_elemental_ref_energies_per_atom.json").read_text())
     sum_of_elements = np.mean([known[site.specie.symbol] for site in original])
     assert first.energy_per_atom == pytest.approx(float(row["formation_energy_per_atom"]) + sum_of_elements)
+
+
+def test_crystals_that_are_large_after_standardisation_are_left_out(make, caplog):
+    """The conventional cell of rock salt has 8 atoms, its primitive one 2; quartz has 9."""
+    caplog.set_level("INFO")
+    found = make(max_atoms=2)
+    assert [crystal.num_atoms for crystal in found["train"]] == [2, 2]
+    assert "train: 2 crystals of more than 2 atoms are left out" in caplog.text
+    with pytest.raises(MiadError, match=r"no crystal is left for train and val and test\. .*max_atoms"):
+        make(max_atoms=1)
+
+
+def test_the_built_in_crystals_are_sifted_by_size_too(make):
+    found = make(name="prototypes", files={}, max_atoms=2)
+    assert all(crystal.num_atoms <= 2 for crystals in found.values() for crystal in crystals)
+    assert len(found["train"]) > 100

@@ -4,6 +4,8 @@ import itertools
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from functools import partial
@@ -15,6 +17,7 @@ import pytest
 from miad.core.errors import MiadError
 from miad.machine import pool
 from miad.machine.pool import Lost, as_completed, doing, in_order
+from tests.builders import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -222,3 +225,15 @@ def test_a_worker_whose_pool_died_meanwhile_ends_without_a_word(capfd, monkeypat
     ours.close()
     pool._serve(theirs, pool._Note.shared, make_actor)  # else BrokenPipeError, on everybody's terminal
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_script_needs_no_guard_around_what_starts_processes(tmp_path: Path) -> None:
+    """Python's own pools run the script again in every process, and stop at the place where it starts them."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('once')\nfrom operator import neg\nfrom miad.machine.pool import in_order\n"
+        "print(list(in_order(neg, [1, 2], chunk=1, few=0, workers=2)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment, timeout=300)
+    assert done.stdout == "once\n[-1, -2]\n", done.stderr

@@ -26,7 +26,7 @@ def refused(config: dict, *path_and_value) -> str:
 
 
 def test_the_shipped_config_contradicts_itself_at_no_scale(config):
-    for scale in ("laptop", "paper"):
+    for scale in ("laptop", "small", "paper"):
         check_runs(resolve({**config, "scale": scale}))
 
 
@@ -119,6 +119,12 @@ def test_a_file_that_is_not_there_is_named_with_its_key(config, section, key):
     run[section][key] = "nowhere.json"
     with pytest.raises(MiadError, match=rf"{section}\.{key}: nowhere\.json is not a file in .*config\.yaml"):
         own_files(run)
+
+
+def test_a_model_that_ships_is_no_file_of_the_user(config):
+    run = resolve(config)["miad"]
+    run["train"]["start_from"] = "mp20-small"
+    assert own_files(run)["train"] == []
 
 
 def test_crystals_of_other_programs_that_are_not_there_are_named(config, tmp_path):

@@ -122,7 +122,7 @@ def test_every_setting_of_the_guides_is_taken(name, monkeypatch):
     config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
     for block in blocks(name, "yaml"):
         resolve(merge(config, yaml.safe_load(block)))
-    keys = {key for scale in ("laptop", "paper") for key in flat(merge(config, config[scale]))} | flat(config)
+    keys = {key for scale in ("laptop", "small", "paper") for key in flat(merge(config, config[scale]))} | flat(config)
     for key in re.findall(r"`([a-z]+\.[a-z_]+)(?:: [^`]*)?`", text_of(name)):
         if key.partition(".")[0] in config and not key.endswith((".yaml", ".csv", ".json", ".jsonl")):
             assert key in keys, key

@@ -1,0 +1,19 @@
+"""Modules that are functions of the Python API too: `miad.relax` is a folder of the package, and can be called."""
+
+import importlib
+import sys
+import types
+from typing import Any
+
+
+class _Callable(types.ModuleType):
+    """A module whose call is the function of its name in `miad.api`."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        function = getattr(importlib.import_module("miad.api"), self.__name__.rpartition(".")[2])
+        return function(*arguments, **options)
+
+
+def make_callable(name: str) -> None:
+    """Let a module of miad, which is being imported, be called as the function of the same name in `miad.api`."""
+    sys.modules[name].__class__ = _Callable

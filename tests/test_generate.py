@@ -1,0 +1,136 @@
+"""Crystals on demand: files in the formats that were asked for, a row for each crystal, the same ones from a seed."""
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from pymatgen.core import Structure
+
+from miad import generate
+from miad.__main__ import main
+from miad.core.crystal import read_crystals, write_crystals
+from miad.core.errors import MiadError
+from miad.hull.convex import ConvexHull, Entry, HullTable
+from tests.builders.crystals import rock_salt
+
+HULL = HullTable("own", "mp2020", "test", [Entry("Na", -1.0), Entry("Cl2", -2.0), Entry("NaCl", -3.0)])
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "crystals.csv").open() as text:
+        return list(csv.DictReader(text))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """Four crystals of the model that ships, in an empty folder."""
+    folder = tmp_path_factory.mktemp("generated") / "crystals"
+    assert main(["generate", "--num", "4", "--seed", "5", "--format", "cif,extxyz,poscar", "--out", str(folder)]) == 0
+    return folder
+
+
+def test_every_format_holds_the_same_crystals(made):
+    crystals = read_crystals(made / "crystals.jsonl")
+    assert len(crystals) == 4
+    frames = ase.io.read(made / "crystals.extxyz", ":")
+    for crystal, frame in zip(crystals, frames, strict=True):
+        volumes = [frame.get_volume(), crystal.volume]
+        for path in (made / "cif" / f"{crystal.crystal_id}.cif", made / "poscar" / f"{crystal.crystal_id}.poscar"):
+            read = (
+                Structure.from_file(path) if path.suffix == ".cif" else Structure.from_str(path.read_text(), "poscar")
+            )
+            assert read.composition.as_dict() == crystal.element_counts
+            volumes.append(read.volume)
+        assert np.allclose(volumes, crystal.volume, rtol=1e-4)
+
+
+def test_every_crystal_has_a_row(made):
+    found = rows(made)
+    assert [row["crystal_id"] for row in found] == [f"mp20-small-000-{number:05d}" for number in range(4)]
+    assert all(float(row["density"]) > 0 and row["space_group"] and not row["failure"] for row in found)
+    assert {row["e_above_hull"] for row in found} == {""}
+
+
+def test_the_record_says_how_they_were_made(made):
+    record = json.loads((made / "generated.json").read_text())
+    assert (record["model"], record["settings"]["seed"], record["settings"]["num_crystals"]) == ("mp20-small", 5, 4)
+    assert set(record["versions"]) >= {"miad", "torch"} and len(record["sha256"]) == 64
+
+
+def test_a_folder_with_files_of_the_user_is_refused(tmp_path, capsys):
+    (tmp_path / "crystals.csv").write_text("mine")
+    assert main(["generate", "--num", "1", "--out", str(tmp_path)]) == 2
+    assert "holds crystals.csv" in capsys.readouterr().err
+    assert (tmp_path / "crystals.csv").read_text() == "mine"
+
+
+def test_energies_above_the_hull_and_failures_have_their_rows(tmp_path):
+    salt = rock_salt("salt").replace(energy_per_atom=-2.5, energy_frame="mp2020", calculator="x")
+    foreign = salt.replace(crystal_id="foreign", atomic_numbers=np.where(salt.atomic_numbers == 11, 19, 17))
+    lost = rock_salt("lost").failed("relax", "it exploded")
+    generate.write(tmp_path, [salt, foreign, lost], ConvexHull(HULL), ["cif"])
+    first, second, third = rows(tmp_path)
+    assert float(first["e_above_hull"]) == pytest.approx(0.5) and first["decomposition"] == "1 NaCl"
+    assert second["failure"] == "hull: no entry with K" and second["e_above_hull"] == ""
+    assert third["failure"] == "relax: it exploded"
+    assert sorted(path.name for path in (tmp_path / "cif").iterdir()) == ["foreign.cif", "lost.cif", "salt.cif"]
+
+
+def test_a_hull_of_another_frame_is_refused_before_anything_is_generated(tmp_path, capsys):
+    (tmp_path / "hull.csv").write_text("formula,energy_per_atom,energy_frame\nNa,-1.0,uncorrected\n")
+    assert main(["generate", "--hull", str(tmp_path / "hull.csv"), "--out", str(tmp_path / "out")]) == 2
+    assert "uncorrected" in capsys.readouterr().err and not (tmp_path / "out" / "given.jsonl").exists()
+
+
+def test_relaxed_crystals_take_the_place_of_the_generated_ones(tmp_path, monkeypatch):
+    def relaxation(settings, *, crystals, relaxed, calculator):
+        known = {"energy_per_atom": -3.0, "energy_frame": "mp2020", "calculator": calculator, "converged": True}
+        write_crystals(relaxed, [one.replace(**known) for one in read_crystals(crystals)])
+
+    monkeypatch.setattr("miad.evaluate.relax.run", relaxation)
+    assert main(["generate", "--num", "2", "--relax", "--out", str(tmp_path / "out")]) == 0
+    assert [(row["energy_per_atom"], row["converged"]) for row in rows(tmp_path / "out")] == [("-3.0", "True")] * 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"elements": "Li,P, S"}, {"elements": {"only": ("Li", "P", "S"), "never": (), "must": ()}}),
+        ({"systems": "Li-P-S,Na-Cl"}, {"systems": (("Li", "P", "S"), ("Na", "Cl"))}),
+        ({"num_atoms": "6"}, {"num_atoms": {"min": 6, "max": 6}}),
+        ({"num_atoms": "4-12"}, {"num_atoms": {"min": 4, "max": 12}}),
+        (
+            {"compositions": "NaCl,TiO2", "formula_units": "1,2"},
+            {"compositions": tuple({"formula": one, "formula_units": (1, 2)} for one in ("NaCl", "TiO2"))},
+        ),
+        (
+            {"template": Path("a.cif"), "free": "0,3"},
+            {"template": {"file": "a.cif", "free": (0, 3), "keep_cell": True}},
+        ),
+    ],
+)
+def test_flags_become_constraints(flags, expected):
+    found = dataclasses.asdict(generate.constraints(generate.Options(**flags)))
+    assert {key: found[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"num_atoms": "few"}, "--num-atoms: few is no whole number"),
+        ({"compositions": "NaCl", "formula_units": "1.5"}, "--formula-units: 1.5"),
+        ({"template": Path("a.cif")}, "template.free"),
+    ],
+)
+def test_flags_that_make_no_sense_are_named(flags, words):
+    with pytest.raises(MiadError, match=words):
+        generate.constraints(generate.Options(**flags))
+
+
+def test_a_format_that_is_none_is_named():
+    with pytest.raises(MiadError, match="--format: xyz is none of cif, extxyz, poscar"):
+        generate.run(format="cif,xyz")
