@@ -218,3 +218,22 @@ def test_groups_are_those_of_pymatgen():
     ):
         assert set(GROUPS[group]) == {one.Z for one in elements if getattr(one, name)}, group
     assert numbers(["rare_earths", "Li"], KEY) == {3, 21, 39, *GROUPS["lanthanides"]}
+
+
+def test_without_constraints_the_same_random_numbers_are_drawn_in_the_same_order():
+    """Those of before there were constraints, so that the bytes of samples stay."""
+    seen = []
+
+    class Listed(Noise):
+        """Numbers whose shapes are noted."""
+
+        def _draw(self, draw, *shape):
+            seen.append(shape)
+            return super()._draw(draw, *shape)
+
+    process, noise = JointDiffusion(toy.DIFFUSION, toy.MIRAGE), Listed([generator(0)], [2])
+    about = Model(toy.MIRAGE, toy.DIFFUSION, toy.NETWORK, True, COUNTS, 6.0, 1, "toy")
+    settings = dataclasses.replace(SAMPLE, stride=10, corrector_steps=1)
+    sample.generate(settings, about, CSPNet(toy.NETWORK), process, noise)
+    of_step = [(3, 3), (5, 3), (5,)]
+    assert seen == [(3, 3), (5, 3), (5,), *of_step, (5, 3), *of_step]
