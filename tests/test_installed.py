@@ -15,7 +15,7 @@ from tests.builders import ROOT
 from tests.builders.crystals import caesium_chloride, rock_salt
 
 CARRIED = ("config.yaml", "model/kernels/edge_loops.c", "prototypes/prototypes_train.jsonl.gz", "report/page/report.js")
-CARRIED += ("prototypes/card.md", "prototypes/ions.csv", "metrics/published.csv")
+CARRIED += ("prototypes/card.md", "prototypes/ions.csv", "prototypes/competing_phases.csv.gz", "metrics/published.csv")
 CARRIED += ("metrics/cdvae_scaler.json", "metrics/smact_2_2_1.csv", "metrics/LICENCES.md")
 
 

@@ -18,6 +18,7 @@ from miad.core.tabular import markdown_table
 from miad.prototypes import competing, selection
 from miad.prototypes.candidates import candidates
 from miad.prototypes.competing import CALCULATOR
+from miad.prototypes.templates import MAX_ATOMS
 from miad.relax import step as relax
 
 log = logging.getLogger("miad")
@@ -133,6 +134,11 @@ def card(kept: dict[str, list[Crystal]], num_candidates: int, seed: int) -> str:
             calculator=crystals[0].calculator,
             fmax=FMAX,
             max_steps=MAX_STEPS,
+            keep=competing.KEEP,
+            template_atoms=MAX_ATOMS,
+            margin=competing.MARGIN,
+            best=competing.BEST,
+            spread=competing.SPREAD,
             max_e_above_hull=selection.MAX_E_ABOVE_HULL,
             num_on_hull=sum(crystal.e_above_hull is not None and crystal.e_above_hull <= 1e-6 for crystal in crystals),
             versions=", ".join(f"{name} {version(name)}" for name in ("pymatgen", "torch", "numpy", "scipy")),
