@@ -5,15 +5,18 @@
 Crystals get CHGNet's energies, as they are or relaxed, and are judged three times: by the Materials Project's hull
 points, by a hull of the data set `prototypes` alone, and by the built-in hull, which knows its competing phases too. Of
 those more than 0.1 eV/atom above the Materials Project's hull it counts how many the other two call stable, by number
-of elements; crystals with an element that the built-in set lacks cannot be judged, and are only counted.
+of elements; crystals with an element that the built-in set lacks cannot be judged, and are only counted. Before that it
+says how far the two hulls lie above the Materials Project's at that one's own compositions.
 """
 
 import argparse
 import dataclasses
 import random
+from collections import defaultdict
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from miad.config.resolve import default_config, read_settings
@@ -21,7 +24,7 @@ from miad.config.sections import Hull
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.statistics import wilson
 from miad.dataset.step import standardise
-from miad.hull.convex import ConvexHull, HullTable, energy_above
+from miad.hull.convex import ConvexHull, HullTable, atom_fractions, energy_above
 from miad.hull.sources import from_crystals, read_source
 from miad.io.any_format import read_any
 from miad.prototypes.screening import energies
@@ -31,6 +34,8 @@ from miad.relax.potentials.chgnet_network import Network
 from miad.relax.step import in_flight
 
 OFF = 0.1  # eV/atom above the Materials Project's hull
+NEAR = 0.05  # eV/atom, likewise, of hulls
+POINTS = 500  # compositions of each number of elements
 
 
 def hulls(points: Path) -> dict[str, ConvexHull]:
@@ -84,6 +89,7 @@ def main() -> None:
         if flags.energies:
             write_crystals(flags.energies, small)
     by_name = hulls(flags.hull_points)
+    print_gaps(by_name)
     heights = {
         name: [energy_above(one, hull.height(one.element_counts)) for one in small] for name, hull in by_name.items()
     }
@@ -101,6 +107,23 @@ def main() -> None:
         print(
             f"{size or 'all'} elements: {len(of_size)} judged, {len(off)} off the hull; called stable:", ", ".join(told)
         )
+
+
+def print_gaps(by_name: dict[str, ConvexHull]) -> None:
+    """Heights of the hulls above the Materials Project's at its own compositions, POINTS of each number of elements."""
+    by_size = defaultdict(list)
+    for entry in by_name["mp"].table.entries:
+        if set(shares := atom_fractions(entry.formula)) <= by_name["after"].elements:
+            by_size[len(shares)].append((entry, shares))
+    for size in (2, 3, 4):
+        chosen = random.Random(0).sample(by_size[size], POINTS)  # noqa: S311
+        told = []
+        for name in ("before", "after"):
+            gaps = np.array(
+                [by_name[name].height(shares).energy_per_atom - entry.energy_per_atom for entry, shares in chosen]
+            )
+            told.append(f"{name} {gaps.mean():.3f}, within {NEAR} at {np.mean(gaps < NEAR):.0%}")
+        print(f"{size} elements, eV/atom above the Materials Project's hull:", "; ".join(told))
 
 
 def _rate(count: int, total: int) -> str:

@@ -15,24 +15,27 @@ from miad.prototypes.templates import Template, aflow, binary_templates, of_stru
 
 ANION_LIKE = frozenset(["H", "N", "F", "S", "Cl", "Se", "Br", "Te", "I"])
 MOLECULES = ("carbon-dioxide", "sulfur-dioxide")
-OFTEN = 3  # crystals of three elements in the data set that hold a pair; such pairs come before the ternary systems
+FEW = 4  # pairs between two lots of ternary systems
 LOT = 16  # ternary systems that are searched together: each has few cells
 
 
 def lots(crystals: list[Crystal], seed: int) -> list[list[str]]:
     """All systems to search, in the lots in which they are searched, for a data set of that seed.
 
-    Oxides and pairs that are frequent in the data set's crystals of three elements come first, then ternary systems,
-    then the pairs that are left; each in the order of `_rank`.
+    The pairs that are oxides come first, then the other pairs, with a lot of ternary systems after every few; each in
+    the order of `_rank`.
     """
     counts = pair_counts(crystals)
     elements = sorted({symbol for crystal in crystals for symbol in crystal.element_counts})
     pairs = sorted(map("-".join, itertools.combinations(elements, 2)), key=partial(_rank, counts=counts))
     triples = sorted(ternary_cells(seed), key=partial(_rank, counts=counts))
-    first = [pair for pair in pairs if "O" in pair.split("-") or counts[pair] >= OFTEN]
-    rest = [pair for pair in pairs if pair not in set(first)]
-    many = [triples[start : start + LOT] for start in range(0, len(triples), LOT)]
-    return [*([pair] for pair in first), *many, *([pair] for pair in rest)]
+    many = iter([triples[start : start + LOT] for start in range(0, len(triples), LOT)])
+    chosen: list[list[str]] = []
+    for number, pair in enumerate(pairs, 1 - len(elements)):
+        chosen.append([pair])
+        if number >= 0 and number % FEW == 0:
+            chosen += itertools.islice(many, 1)
+    return [*chosen, *many]
 
 
 def _rank(system: str, counts: Counter[str]) -> tuple[bool, int, str]:
@@ -106,4 +109,5 @@ def _not_drawn(seed: int) -> Iterator[Crystal]:
         if len(decoration.elements) == 3:
             crystal = crystal_of("", decoration)
             if crystal.source_id not in drawn:
-                yield crystal.replace(crystal_id=f"{decoration.kind}/{'-'.join(decoration.elements.values())}")
+                identity = f"{decoration.kind}/{'-'.join(decoration.elements.values())}"
+                yield crystal.replace(crystal_id=identity, source_id=decoration.kind)
