@@ -53,7 +53,8 @@ class Options:
         crystals: extended XYZ, CIF, a folder or zip of CIFs, CSV or Parquet with a column of crystals, JSON of
             pymatgen, pandas or OPTIMADE, JSON lines; plain or gzipped
         train: crystals that count as known, in any of these formats
-        hull: reference energies: a table of `miad hull`, CSV or JSON of entries, a URL, or mp-2023-02-07
+        hull: reference energies: a table of `miad hull`, CSV or JSON of entries, a URL, mp-2023-02-07
+            or, for that of the built-in set, prototypes
         out: folder for the results
         run: name of the crystals in the table; the name of the file, if left out
         calculator: potential for the relaxation, as in relax.calculators

@@ -262,7 +262,9 @@ class Hull:
     """The convex hull that energies are compared with."""
 
     dataset: Dataset
-    source: Annotated[Text, Field(description="dataset, mp-2023-02-07, or path or URL of a table of entries.")]
+    source: Annotated[
+        Text, Field(description="dataset, prototypes (built in), mp-2023-02-07, or path or URL of entries.")
+    ]
     checksum: Annotated[Checksum | None, Field(description="Of the source.")]
     energy_frame: Annotated[Frame | None, Field(description="Frame of the source's energies; null: as it says.")]
     references: Annotated[Text | None, Field(description="JSON {element: eV/atom} for sources of formation energies.")]

@@ -49,7 +49,7 @@ def run(settings: Dataset, *, train: Path, val: Path, test: Path) -> None:
             network, unreadable crystals (unless `unreadable: skip`), or a split without crystals.
     """
     if settings.name == BUILT_IN and not settings.files:
-        crystals = {split: _built_in(split)[: settings.max_crystals] for split in SPLITS}
+        crystals = {split: built_in(split)[: settings.max_crystals] for split in SPLITS}
     else:
         _check(settings)
         crystals = _read(settings)
@@ -95,7 +95,8 @@ def standardise(structure: "Structure") -> "Structure":
     return Structure(lattice, reduced.species, reduced.frac_coords, to_unit_cell=True)
 
 
-def _built_in(split: str) -> list[Crystal]:
+def built_in(split: str) -> list[Crystal]:
+    """The crystals of one split of the built-in set; a MiadError if this installation lacks them."""
     path = Path(str(importlib.resources.files("miad.prototypes"))) / f"{BUILT_IN}_{split}.jsonl.gz"
     if not path.is_file():
         raise MiadError(f"this installation lacks {path}. Install miad again, or make it: miad {BUILT_IN} --help")

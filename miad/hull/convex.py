@@ -66,11 +66,13 @@ class HullPoint:
     Attributes:
         energy_per_atom: height, eV/atom; None where the references do not reach.
         decomposition: {reduced formula: share of the atoms}, adds up to 1.
+        num_rivals: entries of exactly the elements of the composition; at 0 only mixtures of fewer elements compete.
         problem: why there is no height, or None.
     """
 
     energy_per_atom: float | None
     decomposition: dict[str, float] = field(default_factory=dict)
+    num_rivals: int = 0
     problem: str | None = None
 
 
@@ -113,7 +115,8 @@ class ConvexHull:
         if solution is None or solution.status != 0:
             return HullPoint(None, problem=f"no entries of {'-'.join(symbols)} that add up to the composition")
         shares = zip(formulas, solution.x.tolist(), strict=True)
-        return HullPoint(float(solution.fun), {name: share for name, share in shares if share > SHARE_EPSILON})
+        decomposition = {name: share for name, share in shares if share > SHARE_EPSILON}
+        return HullPoint(float(solution.fun), decomposition, len(self._by_elements.get(frozenset(symbols), ())))
 
     def _system(self, symbols: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """Fractions (n_elements, n_entries), energies (n_entries,) eV/atom and formulas of a chemical system."""

@@ -1,8 +1,10 @@
 """Sources of reference energies: data set, tables, computed entries, Materials Project's published hull."""
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,13 @@ from miad.core.files import checksum
 from miad.core.json_text import read_json
 from miad.core.redact import shown
 from miad.core.sound import finite
+from miad.dataset.step import BUILT_IN, built_in
 from miad.hull.computed import computed_entry, family, of_elements, of_one_family, read_references
 from miad.hull.convex import COLUMNS, Entry, HullTable, atom_fractions, lowest_entries, read_table
 from miad.hull.gathering import gathered
 from miad.hull.pickled import read_patched_diagram
 from miad.io import download
-from miad.io.published_data import MP_HULL
+from miad.io.published_data import MP_HULL, SPLITS
 from miad.io.table_rows import Table
 
 log = logging.getLogger("miad")
@@ -28,6 +31,7 @@ log = logging.getLogger("miad")
 MATERIALS_PROJECT = "mp-2023-02-07"
 MATERIALS_PROJECT_URL, MATERIALS_PROJECT_CHECKSUM = MP_HULL.url, MP_HULL.checksum
 
+COMPETING_PHASES = "competing_phases.csv.gz"  # beside the built-in data set, made with it
 FORMULA_COLUMNS = ("reduced_formula", "formula", "composition", "pretty_formula", "formula_pretty")
 ID_COLUMNS = ("entry_id", "material_id")
 # Column of energies: the frame that its name states, or None if the name states none.
@@ -48,6 +52,10 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
     """
     if settings.source == "dataset":
         return from_crystals(settings, crystals)
+    if settings.source == BUILT_IN:
+        place = dataclasses.replace(settings.dataset, name=BUILT_IN, files={})
+        everything = [crystal for split in SPLITS for crystal in built_in(split)]
+        return from_crystals(dataclasses.replace(settings, dataset=place), everything)
     if settings.source == MATERIALS_PROJECT:
         return _from_materials_project(settings)
     path = download.local_copy(settings.source, settings.checksum, "hull.source", "hull.checksum")
@@ -66,7 +74,11 @@ def read_source(settings: Hull, crystals: list[Crystal]) -> HullTable:
 
 
 def from_crystals(settings: Hull, crystals: list[Crystal]) -> HullTable:
-    """The data set's own energies as a hull; a MiadError if there are none, or of several frames or calculators."""
+    """The data set's own energies as a hull, those of the built-in set together with its competing phases.
+
+    Raises:
+        MiadError: there are no energies, or they are of several frames or calculators.
+    """
     known = [(one, one.energy_per_atom) for one in crystals if one.energy_per_atom is not None]
     if not known:
         raise MiadError(
@@ -75,15 +87,27 @@ def from_crystals(settings: Hull, crystals: list[Crystal]) -> HullTable:
         )
     frames = {str(crystal.energy_frame) for crystal, _ in known}
     calculators = {crystal.calculator or "energies of the data set" for crystal, _ in known}
+    entries = [Entry(crystal.reduced_formula, energy, crystal.crystal_id) for crystal, energy in known]
+    name, source = settings.dataset.name, f"{len(known)} crystals of the data set"
+    if phases := _competing_phases(settings):
+        frames.add(phases.energy_frame)
+        calculators.add(phases.source)
+        entries += phases.entries
+        name, source = f"{name} and {phases.name}", f"{source} and {len(phases.entries)} {phases.name}"
     if len(frames) > 1 or len(calculators) > 1:
         raise MiadError(
             f"the data set mixes energies of frames {sorted(frames)} and calculators {sorted(calculators)}; a hull"
             " needs one of each. Choose another hull.source in config.yaml."
         )
     frame = _agreed_frame(settings, frames.pop(), "the data set")
-    entries = [Entry(crystal.reduced_formula, energy, crystal.crystal_id) for crystal, energy in known]
-    name = f"{settings.dataset.name} ({calculators.pop()})"
-    return HullTable(name, frame, f"{len(known)} crystals of the data set", lowest_entries(entries))
+    return HullTable(f"{name} ({calculators.pop()})", frame, source, lowest_entries(entries))
+
+
+def _competing_phases(settings: Hull) -> HullTable | None:
+    """The phases that compete with the crystals of the built-in set; None for another set."""
+    if settings.dataset.name != BUILT_IN or settings.dataset.files:
+        return None
+    return read_table(Path(str(files("miad.prototypes"))) / COMPETING_PHASES)
 
 
 def from_csv(path: Path, settings: Hull) -> HullTable:

@@ -8,6 +8,7 @@ from pathlib import Path
 from miad.config.sections import Constraints, Mirage, Relax, Sample, Sun, Train, build
 from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
+from miad.dataset.step import BUILT_IN
 from miad.hull.sources import MATERIALS_PROJECT
 from miad.io.download import is_url
 from miad.metrics.scaler import CDVAE
@@ -136,7 +137,7 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
             "sample.constraints.template.file": _template(run),
         },
         "hull": {
-            "hull.source": None if hull["source"] in ("dataset", MATERIALS_PROJECT) else hull["source"],
+            "hull.source": None if hull["source"] in ("dataset", BUILT_IN, MATERIALS_PROJECT) else hull["source"],
             "hull.references": hull["references"],
         },
         "metrics": {"metrics.scaler": None if run["metrics"]["scaler"] == CDVAE else run["metrics"]["scaler"]},

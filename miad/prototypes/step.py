@@ -1,4 +1,8 @@
-"""The built-in data set `prototypes`: decorated structure types, relaxed with CHGNet, sifted by their hull."""
+"""The built-in data set `prototypes` and the phases that compete with its crystals, all relaxed with CHGNet.
+
+The data set are decorated structure types, sifted by their hull; the competing phases are what a search of chemical
+systems finds near the hull of both.
+"""
 
 import logging
 from collections import Counter
@@ -8,32 +12,66 @@ from pathlib import Path
 
 from miad.config.sections import Relax
 from miad.core.crystal import Crystal, read_crystals, write_crystals
+from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.tabular import markdown_table
-from miad.prototypes import selection
+from miad.prototypes import competing, selection
 from miad.prototypes.candidates import candidates
+from miad.prototypes.competing import CALCULATOR
+from miad.prototypes.templates import MAX_ATOMS
 from miad.relax import step as relax
 
 log = logging.getLogger("miad")
-CALCULATOR = "chgnet"
 # Tighter than the 0.1 eV/Å of the paper's relaxations: symmetric cells converge fast, and these energies make a hull.
 FMAX, MAX_STEPS = 0.05, 300
 
 
-def run(*, out: Path, workers: int | None = None, seed: int = 0) -> None:
-    """Make the built-in data set: `prototypes_{train,val,test}.jsonl.gz` and the card `prototypes.md`.
+def run(*, out: Path, workers: int | None = None, seed: int = 0, shard: str = "1/1", merge: bool = False) -> None:
+    """Make the built-in data set and the competing phases.
 
-    A killed run continues where it stopped. The same seed and versions give the same files.
+    First `prototypes_{train,val,test}.jsonl.gz` and the card `prototypes.md`, unless they are there, then the search
+    of all chemical systems, then the tables `competing_phases.csv.gz` and `competing_systems.csv.gz`. A killed run
+    continues where it stopped. The same seed and versions give the same data set.
 
     Args:
-        out: folder for the data set; the candidates and their relaxed cells stay there too.
+        out: folder for the files; candidates, relaxed cells and searches stay there too.
         workers: processes; all cores if left out.
         seed: of the order of the candidates and of the split.
+        shard: search only this part of the systems, e.g. 2/8; the first part makes the data set. Then use --merge.
+        merge: only write the tables, of what all shards have searched so far.
+
+    Raises:
+        MiadError: no such shard, or no data set yet where it is needed.
     """
+    number, of = _shard(shard)
+    if not all(_split(out, name).is_file() for name in selection.SHARES):
+        if merge or number > 1:
+            raise MiadError(f"{out} has no data set yet. Run `miad prototypes --out {out}` first, or its shard 1.")
+        _make_data_set(out, workers, seed)
+    crystals = read_crystals(*(_split(out, name) for name in selection.SHARES))
+    if not merge:
+        competing.search(out, crystals, seed, (number, of), relax_settings(workers))
+    if merge or of == 1:
+        competing.merge(out, crystals)
+
+
+def _split(out: Path, name: str) -> Path:
+    return out / f"prototypes_{name}.jsonl.gz"
+
+
+def _shard(text: str) -> tuple[int, int]:
+    """Number of a shard, from 1 on, and how many there are, of a text such as 2/8."""
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise MiadError(f"--shard {text} is no part of a whole such as 2/8.")
+    return int(number), int(of)
+
+
+def _make_data_set(out: Path, workers: int | None, seed: int) -> None:
     given = _relaxed(out, candidates(seed), workers)
     kept = selection.select(given, seed, workers)
     for name, part in kept.items():
-        write_crystals(out / f"prototypes_{name}.jsonl.gz", part)
+        write_crystals(_split(out, name), part)
         log.info("%s: %d crystals", name, len(part))
     write_text(out / "prototypes.md", card(kept, len(given), seed))
 
@@ -96,6 +134,11 @@ def card(kept: dict[str, list[Crystal]], num_candidates: int, seed: int) -> str:
             calculator=crystals[0].calculator,
             fmax=FMAX,
             max_steps=MAX_STEPS,
+            keep=competing.KEEP,
+            template_atoms=MAX_ATOMS,
+            margin=competing.MARGIN,
+            best=competing.BEST,
+            spread=competing.SPREAD,
             max_e_above_hull=selection.MAX_E_ABOVE_HULL,
             num_on_hull=sum(crystal.e_above_hull is not None and crystal.e_above_hull <= 1e-6 for crystal in crystals),
             versions=", ".join(f"{name} {version(name)}" for name in ("pymatgen", "torch", "numpy", "scipy")),

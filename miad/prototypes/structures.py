@@ -1,4 +1,4 @@
-"""Structure types of at most six atoms in the primitive cell, and their cells from radii or volumes.
+"""Structure types of few atoms in the primitive cell, and their cells from radii or volumes.
 
 The types stand in structure_types.csv: Wyckoff positions of the conventional cell in the standard setting (origin
 choice 1 where there are two), with free parameters at their textbook values; the potential relaxes them. Sources:

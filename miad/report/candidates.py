@@ -54,6 +54,7 @@ CANDIDATE_COLUMNS = {
     "energy_frame": "string",
     "hull": "string",
     "decomposition": "string",
+    "num_rivals": "int64",
     "flags": "string",
     "cif": "string",
 }
@@ -96,7 +97,8 @@ def run(
             if sample.protocols[record["headline"]].is_sun:
                 # Known problems of the pseudopotentials that DFT took.
                 flags = "; ".join(record.get("flags", {}).get(crystal.crystal_id, ()))
-                chosen.append((crystal, {**line, "flags": flags or None, "hull": record["hull"]}))
+                more = {"flags": flags or None, "hull": record["hull"], "num_rivals": sample.num_rivals}
+                chosen.append((crystal, line | more))
     chosen.sort(key=lambda item: (item[0].e_above_hull, item[0].crystal_id))
     crystals = [crystal for crystal, _ in chosen]
     files = _write_cifs(cif, dict(zip(cif_names(crystals, len(ledgers) > 1), crystals, strict=True)))

@@ -127,7 +127,8 @@ def judge_run(
     samples, ledger = [], []
     for i, (crystal, energy, point) in enumerate(zip(crystals, energies, points, strict=True)):
         of_sample = {key: ones[i] for key, ones in verdicts.items()}
-        samples.append(SampleVerdicts(crystal.crystal_id, energy, point.decomposition, of_sample))
+        rivals = None if energy is None else point.num_rivals
+        samples.append(SampleVerdicts(crystal.crystal_id, energy, point.decomposition, of_sample, rivals))
         ledger.append(_learnt(crystal, point, energy, of_sample[settings.protocol]))
     records = {key: _record(protocols[key], count(crystals, energies, ones), ones) for key, ones in verdicts.items()}
     failed = of_crystals(name, crystals, "count as attempted", "read")

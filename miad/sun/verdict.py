@@ -59,12 +59,14 @@ class SampleVerdicts:
         e_above_hull: eV/atom, None if unknown.
         decomposition: {reduced formula: share of the atoms} of the competing phases.
         protocols: {name of the protocol: verdict}.
+        num_rivals: entries of the hull with exactly its elements; None if unknown.
     """
 
     crystal_id: str
     e_above_hull: float | None
     decomposition: dict[str, float]
     protocols: dict[str, Verdict]
+    num_rivals: int | None = None
 
 
 def write_verdicts(path: Path, samples: Iterable[SampleVerdicts]) -> None:

@@ -130,6 +130,14 @@ def test_an_element_without_entries_is_a_status() -> None:
     assert "Tc" in point.problem
 
 
+def test_rivals_are_the_entries_of_exactly_the_elements() -> None:
+    hull = hull_of([*SALT, Entry("K", -1.1), Entry("KNaCl2", -2.9)])
+    assert hull.height({"Na": 1, "Cl": 1}).num_rivals == 2
+    assert hull.height({"Na": 3, "K": 1, "Cl": 4}).num_rivals == 1
+    assert hull.height({"K": 1, "Cl": 1}).num_rivals == 0
+    assert hull.height({"Na": 1}).num_rivals == 1
+
+
 def test_a_composition_that_entries_cannot_make_is_a_status() -> None:
     point = hull_of([Entry("NaCl", -3.0), Entry("Na", -1.0)]).height({"Na": 1, "Cl": 3})
     assert point.energy_per_atom is None

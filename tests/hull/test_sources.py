@@ -3,17 +3,21 @@
 import dataclasses
 import gzip
 import json
+from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from miad.config.sections import Unreadable
+from miad.core.crystal import Crystal
 from miad.core.errors import MiadError
 from miad.core.files import checksum
 from miad.hull.convex import ConvexHull, HullTable, read_table
+from miad.hull.sources import COMPETING_PHASES, from_crystals
 from miad.hull.step import run
 from tests.builders.pickled_diagram import pickled_diagram
-from tests.builders.settings import hull_settings
+from tests.builders.settings import dataset_settings, hull_settings
 
 
 def table_of(tmp_path: Path, **changes) -> HullTable:
@@ -360,3 +364,25 @@ def test_tables_that_may_mean_something_else_are_refused(tmp_path: Path, text: s
     (tmp_path / "mine.csv").write_text(text)
     with pytest.raises(MiadError, match=message):
         table_of(tmp_path, source=str(tmp_path / "mine.csv"), energy_frame="mp2020")
+
+
+def test_the_built_in_set_is_judged_together_with_its_competing_phases(tmp_path: Path) -> None:
+    """Each set of energies is in the hull, and a set of another name or with files of its own stands alone."""
+    phases = read_table(Path(str(files("miad.prototypes"))) / COMPETING_PHASES)
+    known = {"calculator": phases.source, "energy_frame": phases.energy_frame}
+    crystals = [Crystal("a", np.eye(3) * 3, np.zeros((1, 3)), np.array([20]), energy_per_atom=-2.0, **known)]
+    named = dataclasses.replace(dataset_settings(), name="prototypes", files={})
+    table = from_crystals(hull_settings(dataset=named), crystals)
+    assert {"Ca", *(entry.formula for entry in phases.entries)} == set(energies(table))
+    assert table.name.startswith("prototypes and competing phases (CHGNet 0.3.0")
+    assert table.source == f"1 crystals of the data set and {len(phases.entries)} competing phases"
+    for other in (dataclasses.replace(named, name="mine"), dataclasses.replace(named, files={"train": "mine.csv"})):
+        assert energies(from_crystals(hull_settings(dataset=other), crystals)) == {"Ca": -2.0}
+    with pytest.raises(MiadError, match="mixes energies"):
+        from_crystals(hull_settings(dataset=named), [crystals[0].replace(calculator="another")])
+
+
+def test_the_hull_of_the_built_in_set_has_a_name_for_crystals_of_any_origin() -> None:
+    table = read_source(settings(source="prototypes"), [])
+    assert table.name.startswith("prototypes and competing phases (CHGNet 0.3.0")
+    assert {entry.formula for entry in table.entries} >= {"NaCl", "O2", "Si"} and table.energy_frame == "mp2020"

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 from miad.core.crystal import Crystal, read_crystals
+from miad.core.files import text_lines
 from miad.dataset.step import standardise
+from miad.hull.convex import ConvexHull, Entry, HullTable, atom_fractions, lowest_entries, read_table
+from miad.hull.sources import COMPETING_PHASES
 from miad.prototypes import selection
+from miad.prototypes.competing import KEEP, SYSTEMS
 from miad.prototypes.step import relax_settings
 
 FOLDER = files("miad.prototypes")
@@ -101,3 +105,54 @@ def test_shipped_crystals_are_at_rest(crystals):
     for crystal in chosen:
         assert again[crystal.crystal_id].energy_per_atom == pytest.approx(crystal.energy_per_atom, abs=1e-4)
         assert again[crystal.crystal_id].converged, crystal.source_id
+
+
+@pytest.fixture(scope="module")
+def phases() -> HullTable:
+    """The shipped competing phases."""
+    return read_table(FOLDER / COMPETING_PHASES)
+
+
+@pytest.fixture(scope="module")
+def hull(crystals, phases) -> ConvexHull:
+    """The hull of shipped crystals and competing phases."""
+    entries = [Entry(one.reduced_formula, one.energy_per_atom) for one in crystals] + phases.entries
+    return ConvexHull(HullTable("", "", "", lowest_entries(entries)))
+
+
+def test_competing_phases_are_of_the_calculator_and_frame_of_the_crystals(crystals, phases):
+    assert {phases.source} == {crystal.calculator for crystal in crystals}
+    assert {phases.energy_frame} == {crystal.energy_frame for crystal in crystals}
+    assert sum((FOLDER / name).stat().st_size for name in (COMPETING_PHASES, SYSTEMS)) < 1_000_000
+
+
+def test_competing_phases_lie_near_the_hull_of_systems_that_were_searched(crystals, phases, hull):
+    searched = {line.split(",")[0] for _, line in text_lines(FOLDER / SYSTEMS)}
+    elements = {symbol for crystal in crystals for symbol in crystal.element_counts}
+    assert {"Ca-O", "O-Si", "Ca-Si"} <= searched
+    for entry in phases.entries:
+        shares = atom_fractions(entry.formula)
+        assert "-".join(sorted(shares)) in searched and set(shares) <= elements
+        assert entry.energy_per_atom <= hull.height(shares).energy_per_atom + KEEP + 1e-6
+
+
+def test_wollastonite_decomposes_into_oxides_or_is_stable(hull):
+    """The hull of the crystals alone took CaSiO3 apart into O2, Ca3SiO and Si."""
+    products = hull.height({"Ca": 1, "Si": 1, "O": 3}).decomposition
+    assert set(products) & {"CaO", "SiO2", "CaSiO3", "Ca2SiO4"} and not set(products) & {"O2", "Si"}
+
+
+def test_energies_of_competing_phases_are_those_of_simple_crystals_relaxed_anew(phases):
+    """Rock salt from another start: a guess that is 6 % too large."""
+    import torch
+    from pymatgen.core import Lattice, Structure
+
+    from miad.relax.potentials.chgnet import Chgnet
+    from miad.relax.step import in_flight
+
+    torch.set_num_threads(1)
+    halite = Structure.from_spacegroup(225, Lattice.cubic(5.1), ["Ca", "O"], [[0, 0, 0], [0.5] * 3])
+    given = [Crystal.from_structure("CaO", halite.get_primitive_structure())]
+    [again] = in_flight(given, relax_settings(1), Chgnet(), "cpu", 1e9)
+    [known] = [entry for entry in phases.entries if entry.formula == "CaO"]
+    assert again.energy_per_atom == pytest.approx(known.energy_per_atom, abs=2e-3)

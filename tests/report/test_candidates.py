@@ -35,7 +35,7 @@ def test_candidates_are_the_sun_crystals(files: dict, tmp_path: Path) -> None:
         rows = list(csv.DictReader(text))
     assert [row["crystal_id"] for row in rows] == ["r-0-1"]
     assert rows[0]["space_group"] == "Fm-3m (225)"
-    assert rows[0]["decomposition"] == "1 NaCl"
+    assert rows[0]["decomposition"] == "1 NaCl" and rows[0]["num_rivals"] == "1"
     assert rows[0]["hull"] == "by hand"
     read = Structure.from_file(tmp_path / "cif" / rows[0]["cif"])
     assert read.composition.reduced_formula == "NaCl"

@@ -103,6 +103,11 @@ class Network:
         virials = pull.new_zeros(graph.num_crystals, 3, 3).index_add(0, graph.owners[graph.starts], products, alpha=-1)
         return energies.detach(), forces, virials
 
+    def energies(self, graph: Graph) -> Tensor:
+        """Energies alone, (n_crystals,) eV, float64: without a backward pass."""
+        with torch.no_grad():
+            return self._energies(graph, graph.vectors.to(torch.float32))
+
     def _energies(self, graph: Graph, vectors: Tensor) -> Tensor:
         short, starts, ends, corners = graph.num_short, graph.starts, graph.ends, graph.corners
         lengths = torch.linalg.vector_norm(vectors, dim=1)  # (n_bonds,)

@@ -41,6 +41,7 @@ def candidates_of(run: Run, limit: int) -> tuple[list[dict[str, Any]], int]:
             **{name: line[name] for name in (*SHOWN, "chemical_system", "decomposition", "energy_per_atom")},
             **{name: round(float(line[name]), 5) for name in NUMBERS if line[name] is not None},
             "flags": line.get("flags"),
+            "has_rivals": line["num_rivals"] != "0",
             "run": run.name,
             "crystal_system": crystal_system(line["space_group"]),
             "file": line["cif"],

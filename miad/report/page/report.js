@@ -91,12 +91,16 @@
     }
   };
 
+  const KINDS = [, "element", "binary", "ternary", "quaternary"];
+  const kind = (one) => KINDS[one.chemical_system.split("-").length] ?? "phase of all its elements";
+
   const facts = (one) => [
     ["id", one.crystal_id],
     ["run", one.run],
     ["above hull", `${text(one, "e_above_hull")} eV/atom`],
     ["energy", one.energy_per_atom === null ? "–" : `${one.energy_per_atom.toFixed(4)} eV/atom`],
     ["competes with", one.decomposition ?? "–"],
+    ...(one.has_rivals ? [] : [["caution", `no known ${kind(one)} competes here`]]),
     ["space group", one.space_group ?? "not found"],
     ["atoms in cell", text(one, "num_atoms")],
     ["density", `${text(one, "density")} g/cm³`],

@@ -33,6 +33,7 @@ def test_the_most_stable_candidates_come_with_their_own_files(runs):
         assert one["cif"] == (runs[0].file("candidates", "cif") / one["file"]).read_text(encoding="utf-8")
         assert (one["run"], one["crystal_system"], one["structure"]["size"]) == ("miad", "cubic", one["num_atoms"])
     assert all(isinstance(one["e_above_hull"], float) for one in shown)
+    assert [one["has_rivals"] for one in shown] == [line["num_rivals"] != "0" for line in lines[:4]]
 
 
 def test_a_generation_is_named_by_what_it_ends_as(results, tmp_path):
