@@ -216,7 +216,7 @@ def _line(crystal: Crystal, point: HullPoint | None) -> dict[str, Any]:
         return known | {"reduced_formula": None, "chemical_system": None}
     known |= {"space_group": space_group(crystal), "density": float(crystal.structure.density)}
     known["volume_per_atom"] = crystal.volume / crystal.num_atoms
-    return known | ({"decomposition": mixture(point.decomposition)} if point else {})
+    return known | ({"decomposition": mixture(point.decomposition), "num_rivals": point.num_rivals} if point else {})
 
 
 def _to_poscar(crystal: Crystal) -> str:

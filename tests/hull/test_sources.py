@@ -14,7 +14,7 @@ from miad.core.crystal import Crystal
 from miad.core.errors import MiadError
 from miad.core.files import checksum
 from miad.hull.convex import ConvexHull, HullTable, read_table
-from miad.hull.sources import COMPETING_PHASES, from_crystals
+from miad.hull.sources import COMPETING_PHASES, from_crystals, read_source
 from miad.hull.step import run
 from tests.builders.pickled_diagram import pickled_diagram
 from tests.builders.settings import dataset_settings, hull_settings
@@ -383,6 +383,6 @@ def test_the_built_in_set_is_judged_together_with_its_competing_phases(tmp_path:
 
 
 def test_the_hull_of_the_built_in_set_has_a_name_for_crystals_of_any_origin() -> None:
-    table = read_source(settings(source="prototypes"), [])
+    table = read_source(hull_settings(source="prototypes"), [])
     assert table.name.startswith("prototypes and competing phases (CHGNet 0.3.0")
     assert {entry.formula for entry in table.entries} >= {"NaCl", "O2", "Si"} and table.energy_frame == "mp2020"
