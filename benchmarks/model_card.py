@@ -10,10 +10,12 @@ The weights are rounded to bfloat16, so judge samples of the rounded ones: run o
 
 import argparse
 import csv
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from miad.core.crystal import Crystal, read_crystals
@@ -64,8 +66,10 @@ def main() -> None:
     parser.add_argument("--hull-note", default="", help="a sentence on the hull")
     parser.add_argument("--out", type=Path, required=True, help="name of the files, without ending")
     flags = parser.parse_args()
-    network, model = load(flags.model)
     training = read_crystals(flags.train)
+    network, model = load(flags.model)
+    elements = np.unique(np.concatenate([crystal.atomic_numbers for crystal in training])).tolist()
+    model = dataclasses.replace(model, elements=elements)
     rounded = {name: value.to(torch.bfloat16) for name, value in network.state_dict().items()}
     save(flags.out.with_suffix(".safetensors"), rounded, model)
     flags.out.with_suffix(".json").unlink()  # the header of the weights has the same
