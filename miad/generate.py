@@ -36,8 +36,8 @@ RECORD = "generated.json"
 FORMATS = ("cif", "extxyz", "poscar")
 WRITES = ["given.jsonl", "relaxed.jsonl", "crystals.jsonl", "crystals.csv", "crystals.extxyz", "cif", "poscar"]
 COLUMNS: tuple[str, ...] = ("crystal_id", "reduced_formula", "chemical_system", "num_atoms", "space_group", "density")
-COLUMNS += ("volume_per_atom", "energy_per_atom", "e_above_hull", "decomposition", "converged", "calculator")
-COLUMNS += ("failure",)
+COLUMNS += ("volume_per_atom", "energy_per_atom", "e_above_hull", "decomposition", "num_rivals")
+COLUMNS += ("converged", "calculator", "failure")
 
 
 @dataclass(frozen=True)
