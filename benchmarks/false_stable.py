@@ -122,7 +122,8 @@ def print_gaps(by_name: dict[str, ConvexHull]) -> None:
             gaps = np.array(
                 [by_name[name].height(shares).energy_per_atom - entry.energy_per_atom for entry, shares in chosen]
             )
-            told.append(f"{name} {gaps.mean():.3f}, within {NEAR} at {np.mean(gaps < NEAR):.0%}")
+            near, deep = np.mean(abs(gaps) < NEAR), np.mean(gaps < -NEAR)
+            told.append(f"{name} {gaps.mean():.3f} on average, within {NEAR} at {near:.0%}, deeper at {deep:.0%}")
         print(f"{size} elements, eV/atom above the Materials Project's hull:", "; ".join(told))
 
 

@@ -40,6 +40,7 @@ CALCULATOR = "chgnet"  # of the data set and of its competing phases
 MARGIN = 0.05  # eV/atom above the hull of known and screened energies, of compositions that are relaxed
 BEST = 2  # cells of one composition that are relaxed
 SPREAD = 0.1  # eV/atom above the best of its composition, of those
+DEEPEST = 6.0  # eV/atom below the known hull; no compound forms by as much, the potential has holes (gadolinium)
 SAME = 1e-3  # eV/atom; cells of one composition as close as this are taken for the same crystal
 KEEP = 0.025  # eV/atom above the hull, of phases that the table holds
 TIME_LIMIT = 3600.0  # seconds with one lot
@@ -107,9 +108,12 @@ class Searcher:
 
 def worth_relaxing(screened: Iterable[Screened], known: list[Entry]) -> list[Screened]:
     """The cells near the hull of the known entries and of themselves, at most BEST different ones of a composition."""
+    before = ConvexHull(HullTable("", "", "", lowest_entries(known)))
     by_formula: dict[str, list[Screened]] = defaultdict(list)
     for one in sorted(screened, key=lambda one: one.energy):
-        by_formula[one.crystal.reduced_formula].append(one)
+        height = before.height(one.crystal.element_counts).energy_per_atom
+        if height is not None and one.energy > height - DEEPEST:
+            by_formula[one.crystal.reduced_formula].append(one)
     best = [Entry(formula, rivals[0].energy) for formula, rivals in by_formula.items() if rivals[0].energy < FLAT]
     hull = ConvexHull(HullTable("", "", "", lowest_entries([*known, *best])))
     chosen: list[Screened] = []

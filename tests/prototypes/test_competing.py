@@ -47,6 +47,11 @@ def test_a_cell_without_an_energy_is_no_rival():
     assert worth_relaxing([salt(1, 1, FLAT)], ELEMENTS) == []
 
 
+def test_a_hole_of_the_potential_hides_nothing():
+    hole, best = salt(2, 1, -45.0), salt(1, 1, -3.4)
+    assert worth_relaxing([hole, best], ELEMENTS) == [best]
+
+
 def test_the_lowest_sane_crystal_of_a_composition_is_a_phase():
     def relaxed(name: str, energy: float) -> Crystal:
         return salt(1, 1, 0.0, name).crystal.replace(energy_per_atom=energy, converged=True)
