@@ -47,8 +47,10 @@ def test_rules_quote_whatever_is_not_a_number_or_a_checked_name():
 
 
 def test_structures_of_others_are_decoded_by_hand():
-    """pymatgen's and monty's decoders import the modules that a file names; jobflow's flows and pymatgen's own library of
-    prototypes are no files of others."""
+    """pymatgen's and monty's decoders import the modules that a file names.
+
+    Jobflow's flows are ours, and the library of prototypes is pymatgen's own.
+    """
     words = re.compile(r"\.from_dict\(|MontyDecoder|loadfn\(")
     paths = [path for path in (ROOT / "miad").rglob("*.py") if words.search(path.read_text(encoding="utf-8"))]
     assert {path.relative_to(ROOT / "miad").as_posix() for path in paths} == {
