@@ -172,7 +172,9 @@ class Formula:
     """A composition in cells of several sizes."""
 
     formula: Annotated[Text, Field(description="One formula unit, as written: Ti2O4 is not TiO2.")]
-    formula_units: Annotated[tuple[Count, ...], Field(min_length=1, description="Numbers of them in a cell.")] = (1,)
+    formula_units: Annotated[
+        tuple[Count, ...], Field(min_length=1, strict=False, description="Numbers of them in a cell.")
+    ] = (1,)
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -47,6 +47,25 @@ class State:
         return [mirage.reduce(*row) for row in zip(names, *parts, strict=True)]
 
 
+@dataclass(frozen=True)
+class Restriction:
+    """Conditions on each crystal of a batch.
+
+    Attributes:
+        allowed: (n_crystals, n_atoms, n_species), true for the classes that the atom at a place may have.
+        slots: (n_crystals, n_atoms, n_species): every atom fills one slot, in any order, and has one of its classes.
+        known: crystals of which a part is kept; None: all is generated.
+        is_known: (n_crystals, n_atoms), true where species and place are kept.
+        keep_cell: whether the lattice is kept.
+    """
+
+    allowed: Tensor
+    slots: Tensor
+    known: State | None = None
+    is_known: Tensor | None = None
+    keep_cell: bool = False
+
+
 class Noise:
     """Random numbers for a batch whose crystals are drawn in blocks, each block from its own generator.
 
@@ -137,11 +156,13 @@ class Process(Protocol):
         noise: Noise,
         denoise_last: bool = False,
         max_length: float | None = None,
+        restriction: Restriction | None = None,
     ) -> State:
         """Crystals at an earlier time, T ≥ time > next_time ≥ 0.
 
         Args:
             denoise_last: whether the last step moves the coordinates to their noise-free estimate.
             max_length: limit of the lattice vectors that the network may aim at, Å; None: no limit.
+            restriction: conditions that the crystals at time 0 fulfil; given only if there are any.
         """
         ...

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # The process and the network of the first version. Left out of files, which so keep their bytes and are still read.
 FIRST = {"process": "joint_diffusion", "kind": "cspnet"}
+LEFT_OUT = (*FIRST.items(), ("elements", None))
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -36,6 +37,7 @@ class Model:
         max_length: longest lattice vector of the training crystals, Å; None: unknown.
         num_epochs: epochs of training behind the weights.
         origin: data set and run, for provenance.
+        elements: atomic numbers that occur in the training crystals; None: unknown, in models of earlier versions.
     """
 
     mirage: Mirage
@@ -46,6 +48,7 @@ class Model:
     max_length: float | None
     num_epochs: int
     origin: str
+    elements: list[int] | None = None
 
     @property
     def width(self) -> int:
@@ -54,9 +57,9 @@ class Model:
 
 
 def record_of(settings: Any) -> dict[str, Any]:
-    """Settings as they are written into files: all but the names of `FIRST`."""
+    """Settings as they are written into files: all but those of `LEFT_OUT`."""
 
-    return dataclasses.asdict(settings, dict_factory=lambda pairs: dict(p for p in pairs if p not in FIRST.items()))
+    return dataclasses.asdict(settings, dict_factory=lambda pairs: dict(p for p in pairs if p not in LEFT_OUT))
 
 
 def save(path: Path, weights: "dict[str, torch.Tensor]", model: Model, arithmetic: str | None = None) -> None:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from miad.config.sections import Relax, Sun, Train, build
+from miad.config.sections import Constraints, Mirage, Relax, Sample, Sun, Train, build
 from miad.core.energy_frames import must_match
 from miad.core.errors import MiadError
 from miad.hull.sources import MATERIALS_PROJECT
@@ -14,10 +14,12 @@ from miad.metrics.scaler import CDVAE
 from miad.model.shipped import is_shipped
 from miad.model.weights import FIRST
 from miad.relax.potentials.register import blamed, potential, settings_of
+from miad.sample.constraints import targets
 
 OF_EACH_RUN = ("epochs",)  # keys of report that an ablation may set; the others are about all runs together
 # Losses of the first process: settings that name these need no look into the registers, which import torch for seconds.
 FIRST_LOSSES = {"lattice", "coords", "species"}
+MOST_ATOMS = 500  # of a sample without mirage infusion, whose largest size is that of the training crystals
 
 
 def check_runs(runs: dict[str, dict]) -> None:
@@ -44,6 +46,7 @@ def check_runs(runs: dict[str, dict]) -> None:
             # A hull whose frame is not named here is compared when it is made.
             must_match(f"run {run}: {calculator}", frame, sun.hull.source, sun.hull.energy_frame or frame)
         _check_model(run, build(sections, Train))
+        _check_constraints(run, sections)
 
 
 def _check_model(run: str, train: Train) -> None:
@@ -55,6 +58,17 @@ def _check_model(run: str, train: Train) -> None:
 
     try:
         register.check(train)
+    except MiadError as error:
+        raise MiadError(f"run {run}: {error}") from error
+
+
+def _check_constraints(run: str, sections: dict) -> None:
+    """Refuse constraints that contradict each other or N_m, before a model is trained for them."""
+    constraints = build(sections, Sample).constraints
+    if constraints == Constraints():
+        return
+    try:
+        targets(constraints, build(sections, Mirage).num_atoms or MOST_ATOMS)
     except MiadError as error:
         raise MiadError(f"run {run}: {error}") from error
 
@@ -95,6 +109,12 @@ def frames_compared(sun: Sun, relax: Relax) -> dict[str, str]:
     return {name: potential(name, options.get(name)).energy_frame for name in relax.calculators}
 
 
+def _template(run: dict) -> str | None:
+    """The structure file that samples keep a part of."""
+    template = (run["sample"].get("constraints") or {}).get("template")
+    return template and template["file"]
+
+
 READING = ("dataset", "train", "sample", "hull", "metrics", "vasp", "relax")  # sections that may name files of the user
 
 
@@ -111,7 +131,10 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
     named = {
         "dataset": {f"dataset.files.{name}": path for name, path in run["dataset"]["files"].items()},
         "train": {"train.start_from": None if is_shipped(start) else start},
-        "sample": {f"{key} under external": run["sample"].get(key) for key in ("crystals", "generated")},
+        "sample": {
+            **{f"{key} under external": run["sample"].get(key) for key in ("crystals", "generated")},
+            "sample.constraints.template.file": _template(run),
+        },
         "hull": {
             "hull.source": None if hull["source"] in ("dataset", MATERIALS_PROJECT) else hull["source"],
             "hull.references": hull["references"],

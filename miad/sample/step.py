@@ -9,6 +9,7 @@ same again on the same card, and of the same number of crystals.
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from miad.core.errors import MiadError
 from miad.core.seeding import generator
 from miad.machine.device import pick_device
 from miad.model.weights import Model, load
+from miad.sample.constraints import Target, restriction, targets
 from miad.sample.trajectories import write
 
 if TYPE_CHECKING:
@@ -57,16 +59,28 @@ def plan(num_timesteps: int, settings: Sample) -> list[tuple[int, int, bool]]:
     return [(time, time - stride, has_any and position >= first) for position, time in enumerate(times)]
 
 
-def draw_padding(model: Model, noise: "Noise") -> "torch.Tensor | None":
-    """Numbers of atoms from the training histogram, as a mask (n_crystals, largest); None with mirage infusion."""
+def draw_padding(model: Model, noise: "Noise", dealt: Sequence[Target] = ()) -> "torch.Tensor | None":
+    """Numbers of atoms from the training histogram, as a mask (n_crystals, largest); None with mirage infusion.
+
+    Of samples with targets they lie within the bounds of these, evenly where no training crystal has so many atoms.
+    """
     import torch
 
     from miad.infuse.step import padding_mask
 
     if model.mirage.num_atoms is not None:
         return None
-    shares = torch.tensor(model.atom_counts, dtype=torch.float64).cumsum(0)  # (largest + 1,)
+    counts = torch.tensor(model.atom_counts, dtype=torch.float64)  # (largest + 1,)
     uniform = noise.uniform().double()  # (n_crystals,)
+    if dealt:
+        sizes = torch.arange(len(counts))
+        fits = torch.stack([(one.least <= sizes) & (sizes <= one.most) for one in dealt])  # (n_crystals, largest + 1)
+        weights = torch.where((fits * counts).any(1, keepdim=True), fits * counts, fits.double())
+        shares = weights.cumsum(1)  # (n_crystals, largest + 1)
+        scaled = (uniform.cpu() * shares[:, -1])[:, None]  # (n_crystals, 1)
+        found = torch.searchsorted(shares, scaled, right=True)[:, 0]  # (n_crystals,)
+        return padding_mask(found.to(uniform.device), model.width)
+    shares = counts.cumsum(0)  # (largest + 1,)
     drawn = torch.searchsorted((shares / shares[-1]).to(uniform.device), uniform, right=True)  # (n_crystals,)
     return padding_mask(drawn, model.width)
 
@@ -83,14 +97,21 @@ def blocks_at_once(model: Model, memory: int | None) -> int:
 
 
 def generate(
-    settings: Sample, model: Model, network: "Predict", process: "Process", noise: "Noise"
+    settings: Sample, model: Model, network: "Predict", process: "Process", noise: "Noise", dealt: Sequence[Target] = ()
 ) -> "tuple[State, dict[int, State]]":
-    """Crystals by the reverse process from the blocks of `noise`, and `settings.record` snapshots of the first one."""
+    """Crystals by the reverse process from the blocks of `noise`, and `settings.record` snapshots of the first one.
+
+    Constrained samples have a target each in `dealt`.
+    """
     import torch
 
     from miad.machine.progress import track
 
-    state = process.prior(noise, model.width, draw_padding(model, noise))
+    state = process.prior(noise, model.width, draw_padding(model, noise, dealt))
+    only = {}  # processes of before there were constraints go on working
+    if dealt:
+        device = state.lattice.device
+        only = {"restriction": restriction(dealt, model.width, settings.constraints, state.is_atom, device)}
     steps = plan(model.diffusion.num_timesteps, settings)
     limit, longest = settings.limit_lattice, model.max_length
     max_length = None if limit is None or longest is None else limit * longest
@@ -100,7 +121,7 @@ def generate(
         for position, (now, later, is_corrected) in enumerate(track(steps, what="sampling steps")):
             if is_corrected:
                 state = process.correct(network, state, now, settings.corrector_scale, noise)
-            state = process.step(network, state, now, later, noise, settings.denoise_last, max_length)
+            state = process.step(network, state, now, later, noise, settings.denoise_last, max_length, **only)
             if position in keep:
                 snapshots[later] = state[:BLOCK]
     return state, snapshots
@@ -120,7 +141,7 @@ def run(
             its header says what computed the network.
 
     Raises:
-        MiadError: there is no such shard, or no such model.
+        MiadError: there is no such shard, or no such model, or constraints that contradict themselves or the model.
     """
     import torch
 
@@ -139,6 +160,7 @@ def run(
     computed_by = arithmetic(device, settings.precision)
     log.info("arithmetic of the network: %s", computed_by)
     network, trained = load(model, device)
+    choice = targets(settings.constraints, trained.width, trained.elements)
     process = make_process(trained.diffusion, trained.mirage, device, trained.center_scores)
     predictor = Predictor(network, settings.precision)
     memory = None if device == "cpu" else torch.cuda.get_device_properties(device).total_memory
@@ -151,7 +173,9 @@ def run(
         firsts = range(start, start + len(here), BLOCK)
         generators = [generator(settings.seed, run, shard, first // BLOCK, device=device) for first in firsts]
         noise = Noise(generators, [min(BLOCK, len(names) - first) for first in firsts])
-        state, snapshots = generate(settings, trained, predictor, process, noise)
+        # Dealt out by the place in the shard: of all shards together every target gets as many.
+        dealt = [choice[(shard + start + place) % len(choice)] for place in range(len(here) if choice else 0)]
+        state, snapshots = generate(settings, trained, predictor, process, noise, dealt)
         found += state.crystals(here)
         # One block tells how crystals come about; thousands of them would fill a disk.
         settings = dataclasses.replace(settings, record=0)

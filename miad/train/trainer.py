@@ -58,6 +58,7 @@ class Trainer:
         # Of the trained model that this one starts from: its provenance, its epochs, its coordinate target.
         self.earlier, self.earlier_epochs, self.is_centred = "", 0, settings.center_scores
         self.network = make_network(settings.network).to(self.device)
+        self.elements: list[int] | None = [number for number in self.train.species.unique().tolist() if number]
         if settings.start_from:
             self._start_from(located(settings.start_from))
         # Under torchrun the gradients of all processes are averaged as they come about.
@@ -96,6 +97,7 @@ class Trainer:
         self.network.load_state_dict(trained.state_dict())
         self.earlier = f", started from {self.settings.start_from} ({source.origin})"
         self.earlier_epochs = source.num_epochs
+        self.elements = source.elements and sorted({*source.elements, *(self.elements or [])})
         if not self.settings.num_epochs:  # its weights are taken as they are
             self.is_centred = source.center_scores
 
@@ -148,7 +150,8 @@ class Trainer:
             counts, longest = sizes((self.train.species > 0).sum(1), self.train.lattice)
             origin = f"run {self.name}, {len(self.train)} crystals{self.earlier}"
             epochs = self.progress.epoch + self.earlier_epochs
-            model = Model(s.mirage, s.diffusion, s.network, self.is_centred, counts, longest, epochs, origin)
+            known = self.elements
+            model = Model(s.mirage, s.diffusion, s.network, self.is_centred, counts, longest, epochs, origin, known)
             save(path, weights, model, arithmetic(self.device, s.precision))
 
     def fit(self) -> None:

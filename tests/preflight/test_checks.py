@@ -34,6 +34,8 @@ def test_the_shipped_config_contradicts_itself_at_no_scale(config):
     ("path", "words"),
     [
         (("sample", "stride", 7), ("sample.stride 7", "diffusion.num_timesteps 1000", "divisor")),
+        (("sample", "constraints", {"systems": [["Li", "Xx"]]}), ("run miad", "sample.constraints.systems", "Xx")),
+        (("sample", "constraints", {"num_atoms": {"min": 99}}), ("sample.constraints.num_atoms.min is 99", "places")),
         (("sample", "num_shards", 500), ("sample.num_shards 500", "sample.num_crystals")),
         (
             ("ablations", "early", {"train": {"keep_every": 100}, "sample": {"epoch": 150}}),
@@ -154,3 +156,14 @@ def test_a_folder_as_data_set_is_told_what_is_wanted_instead(config, tmp_path):
     run["dataset"]["files"] = {"train": str(tmp_path)}
     with pytest.raises(MiadError, match=r"dataset\.files\.train: .* is a folder.*CSV file with a column `cif`"):
         own_files(run)
+
+
+def test_the_template_of_samples_is_a_file_of_the_user(config, tmp_path):
+    template = {"file": str(tmp_path / "host.cif"), "free": [0]}
+    runs = resolve(put(config, "sample", "constraints", {"template": template}))
+    with pytest.raises(MiadError, match=r"sample\.constraints\.template\.file: .*host\.cif is not a file"):
+        own_files(runs["miad"])
+    (tmp_path / "host.cif").write_text("")
+    assert own_files(runs["miad"])["sample"] == [str(tmp_path / "host.cif")]
+    with pytest.raises(MiadError, match="run miad: "):
+        check_runs(runs)

@@ -76,6 +76,7 @@ def test_what_is_saved_is_the_average_or_without_one_the_last_weights(data, tmp_
     _, model = load(tmp_path / "average" / "model.safetensors")
     assert (model.num_epochs, model.mirage, model.network) == (4, toy.MIRAGE, toy.NETWORK)
     assert model.atom_counts == [0, 7, 7, 0, 6]
+    assert model.elements == sorted({z for one in toy.crystals(20) for z in one.atomic_numbers.tolist()})
     _, kept = load(tmp_path / "average" / "checkpoints" / "epoch-000002.safetensors")
     assert kept.num_epochs == 2
     beside = [tmp_path / "average" / name for name in ("model.json", "checkpoints/epoch-000002.json")]

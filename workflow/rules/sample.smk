@@ -1,6 +1,7 @@
 rule sample:
     input:
         model=of("train", "model"),
+        template=own("sample"),
     output:
         crystals=at("sample", "crystals"),
         trajectories=at("sample", "trajectories"),

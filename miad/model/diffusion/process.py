@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from miad.config.sections import Diffusion, Mirage
-from miad.core.crystal import MIRAGE
-from miad.model.diffusion import coords, lattice, mirage, schedules, species
-from miad.model.process import Noise, Predict, State
+from miad.core.crystal import MIRAGE, NUM_SPECIES
+from miad.model.diffusion import coords, lattice, mirage, restricted, schedules, species
+from miad.model.process import Noise, Predict, Restriction, State
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,7 @@ class JointDiffusion:
         noise: Noise,
         denoise_last: bool = False,
         max_length: float | None = None,
+        restriction: Restriction | None = None,
     ) -> State:
         """One reverse step of all three parts; see `Process.step`.
 
@@ -189,8 +190,26 @@ class JointDiffusion:
             places = coords.denoise(places, score, self.sigma[time], self.sigma[next_time], draw)
         now, later = self.species_alpha_bar[time], self.species_alpha_bar[next_time]
         uniform = noise.uniform(num_atoms)
+        if restriction is not None:
+            draws = noise.uniform(num_atoms, NUM_SPECIES + 1)
+            kinds = restricted.denoise(state.species, logits, now, later, draws, restriction)
+            return self._kept(State(cell, places, kinds, state.is_atom), next_time, noise, restriction)
         if is_last:
             kinds = species.settle(state.species, logits, now)
         else:
             kinds = species.denoise(state.species, logits, now, later, uniform)
         return State(cell, places, kinds, state.is_atom)
+
+    def _kept(self, state: State, time: int, noise: Noise, restriction: Restriction) -> State:
+        """Crystals at one time whose known part is put back, noised anew to that time; at 0 it is exact."""
+        known, is_known = restriction.known, restriction.is_known
+        if known is None or is_known is None:
+            return state
+        times = torch.full((len(state),), time, device=state.lattice.device)
+        _, _, noisy = self.add_noise(known, times, noise)
+        return State(
+            noisy.lattice if restriction.keep_cell else state.lattice,
+            torch.where(is_known[..., None], noisy.frac_coords, state.frac_coords),
+            torch.where(is_known, noisy.species, state.species),
+            state.is_atom,
+        )
