@@ -1,5 +1,5 @@
 # The commands of the README and nothing else.
-.PHONY: run test test-slurm test-chaos test-dft
+.PHONY: run test docs test-slurm test-chaos test-dft
 
 # The rules call `python`: it has to be the one of .venv. Snakemake's lock outlives a kill -9: `miad cancel` tells what a
 # killed run has left from a run that is at work, whoever started it, and removes the former only.
@@ -16,6 +16,12 @@ test: .venv/installed
 	.venv/bin/snakefmt --check Snakefile workflow
 	.venv/bin/mypy
 	.venv/bin/python -m pytest
+
+# The guides as a site in build/site; a warning is an error. Nothing is loaded from elsewhere once the packages are there.
+docs: .venv/installed
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r envs/requirements-docs.txt
+	.venv/bin/python docs/pages.py
+	.venv/bin/zensical build --strict --clean
 
 # Installs and starts a Slurm of one node on this machine; needs root on Debian or Ubuntu, and says so elsewhere.
 test-slurm: .venv/installed

@@ -33,14 +33,24 @@ cp requirements.txt "$work/all.txt"
     tidy "$work/all.txt"
 } >"$work/requirements.txt"
 
-names=$(grep -oE '^[a-z][a-z0-9-]*' "$work/requirements.txt" | sed 's/^/--no-emit-package /')
+# The names of packages that other lists have, as options that leave them out.
+left_out() { grep -ohE '^[a-z][a-z0-9-]*' "$@" | sed 's/^/--no-emit-package /'; }
 cp requirements-eqv2.txt "$work/eqv2.txt"
-# shellcheck disable=SC2086 (one word each)
-"${compile[@]}" "${universal[@]}" --extra eqv2 -c "$work/all.txt" $names -o "$work/eqv2.txt" "$@" >/dev/null
+# shellcheck disable=SC2046 (one word each)
+"${compile[@]}" "${universal[@]}" --extra eqv2 -c "$work/all.txt" $(left_out "$work/requirements.txt") -o "$work/eqv2.txt" "$@" >/dev/null
 {
     echo "# What eqV2 needs beside requirements.txt. Written by envs/lock.sh, installed by envs/install.sh PYTHON eqv2."
     tidy "$work/eqv2.txt"
     # Its own pins are stale, and it has to be read by itself: no resolver can satisfy them.
     echo "fairchem-core==1.10.0" | "${compile[@]}" --no-deps --python-version 3.12 -
 } >"$work/requirements-eqv2.txt"
-mv "$work/requirements.txt" "$work/requirements-eqv2.txt" .
+
+[ ! -e requirements-docs.txt ] || cp requirements-docs.txt "$work/docs.txt"
+# shellcheck disable=SC2046 (one word each)
+"${compile[@]}" "${universal[@]}" --extra docs -c "$work/eqv2.txt" -c "$work/all.txt" $(left_out "$work/requirements.txt") \
+    -o "$work/docs.txt" "$@" >/dev/null
+{
+    echo "# What the site of the guides needs beside requirements.txt. Written by envs/lock.sh, installed by make docs."
+    tidy "$work/docs.txt"
+} >"$work/requirements-docs.txt"
+mv "$work"/requirements*.txt .

@@ -30,15 +30,17 @@ def run(
 @pytest.mark.skipif(os.path.exists("/etc/slurm/slurm.conf"), reason="this machine belongs to a cluster")
 def test_a_slurm_that_does_not_start_or_a_test_on_it_that_fails_is_a_failure(tmp_path):
     code, called = run(tmp_path, fails="test-slurm")
-    assert code != 0 and called == ["test", "test-slurm"]
-    assert run(tmp_path / "fine") == (0, ["test", "test-slurm"])
+    assert code != 0 and called == ["test", "docs", "test-slurm"]
+    assert run(tmp_path / "fine") == (0, ["test", "docs", "test-slurm"])
 
 
 def test_a_failing_test_ends_it_at_once(tmp_path):
     code, called = run(tmp_path, fails="test")
     assert code != 0 and called == ["test"]
+    code, called = run(tmp_path / "site", fails="docs")
+    assert code != 0 and called == ["test", "docs"]
 
 
 @pytest.mark.parametrize("machine", [{"uid": 1000}, {"programs": ()}, {"SLURM": "no"}])
 def test_slurm_is_left_out_where_none_is_expected(tmp_path, machine):
-    assert run(tmp_path, **machine) == (0, ["test"])
+    assert run(tmp_path, **machine) == (0, ["test", "docs"])

@@ -18,7 +18,7 @@ from tests.builders.tiny import Project
 
 PAGES = sorted(
     [
-        *(ROOT / "docs").glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
         *ROOT.glob("*.md"),
         *(ROOT / folder / "README.md" for folder in ("results", "profiles", "envs")),
         *(ROOT / "benchmarks").glob("*.md"),
@@ -105,7 +105,7 @@ def test_every_target_of_make_and_snakemake_is_one(tmp_path):
     for words in (words for name in NAMES for words in commands(name)):
         if words[0] in targets:
             targets[words[0]] |= {word for word in words[1:] if re.fullmatch(r"[a-z][\w./-]*|\{run\}", word)}
-    assert {"run", "test", "test-slurm", "test-chaos", "test-dft"} <= targets["make"]
+    assert {"run", "test", "docs", "test-slurm", "test-chaos", "test-dft"} <= targets["make"]
     code, output = project.run("make", "--dry-run", "-o", ".venv/installed", *sorted(targets["make"]))
     assert code == 0 and "snakemake results/sun_table.csv results/report.html" in output, output
     results = {word for word in targets["snakemake"] if word == "all" or word.startswith("results/")}
@@ -142,8 +142,19 @@ def test_the_readme_is_short_and_has_a_result_to_look_at():
 
 
 def test_every_guide_is_in_the_list_of_guides():
-    listed = set(re.findall(r"\]\((\w[\w-]*\.md)\)", text_of("docs/index.md")))
-    assert listed == {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")} - {"index.md"}
+    assert set(re.findall(r"\]\((\w[\w/-]*\.md)\)", text_of("docs/index.md"))) == pages
+    site = yaml.safe_load(text_of("mkdocs.yml"))
+    assert set(re.findall(r"[\w/-]+\.md", str(site["nav"]))) == pages | {"index.md", "notebook.md"}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith("docs/") and blocks(name, "python")])
+def test_the_python_of_a_guide_runs(name, tmp_path, monkeypatch):
+    """All blocks of a page, one after the other, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    variables: dict = {}
+    for block in blocks(name, "python"):
+        exec(block, variables)  # noqa: S102 (our own page)
 
 
 def test_the_citation_is_complete_and_of_this_version():
@@ -169,7 +180,7 @@ def test_github_runs_what_continuous_integration_runs():
     steps = workflow["jobs"]["tests"]["steps"]
     [command] = [step["run"] for step in steps if "run" in step]
     assert command.endswith("bash .ci/run")
-    assert re.findall(r"^make .+", text_of(".ci/run"), re.MULTILINE) == ["make test"]
+    assert re.findall(r"^make .+", text_of(".ci/run"), re.MULTILINE) == ["make test", "make docs"]
 
 
 def test_the_forms_and_hooks_can_be_read():
@@ -179,7 +190,7 @@ def test_the_forms_and_hooks_can_be_read():
     [local] = yaml.safe_load(text_of(".pre-commit-config.yaml"))["repos"]
     programs = {hook["entry"].split()[0].removeprefix(".venv/bin/") for hook in local["hooks"]}
     checked = set(re.findall(r"\.venv/bin/(\w+)(?: format)? ", text_of("Makefile"))) | {"mypy"}
-    assert local["repo"] == "local" and programs == checked - {"python"}
+    assert local["repo"] == "local" and programs == checked - {"python", "zensical"}
     catalogue = yaml.safe_load(text_of(".snakemake-workflow-catalog.yml"))
     assert catalogue["usage"]["software-stack-deployment"]["conda"] is True
 

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from tests.builders import ROOT
 
 LISTS = ("requirements.txt", "requirements-torch.txt", "requirements-eqv2.txt")
+DOCS = "requirements-docs.txt"
 
 
 def pins(name: str) -> dict[str, Requirement]:
@@ -59,7 +60,7 @@ def test_conda_environment_finds_the_pinned_lists_from_wherever_it_is_run(tmp_pa
 
 
 def test_every_package_is_pinned_once_and_only_eqv2s_list_has_fairchem():
-    lists = {name: pins(name) for name in LISTS}
+    lists = {name: pins(name) for name in (*LISTS, DOCS)}
     names = [package for found in lists.values() for package in found]
     assert len(names) == len(set(names))
     assert "fairchem-core" in lists["requirements-eqv2.txt"]
@@ -68,7 +69,8 @@ def test_every_package_is_pinned_once_and_only_eqv2s_list_has_fairchem():
 def test_the_lists_hold_what_the_package_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pinned = {**pins("requirements.txt"), **pins("requirements-torch.txt")}
-    for group, lists in (("", pinned), ("test", pinned), ("eqv2", {**pinned, **pins("requirements-eqv2.txt")})):
+    groups = {"": pinned, "test": pinned, "eqv2": pinned | pins("requirements-eqv2.txt"), "docs": pinned | pins(DOCS)}
+    for group, lists in groups.items():
         for line in project["optional-dependencies"][group] if group else project["dependencies"]:
             wanted = Requirement(line)
             version = str(lists[canonicalize_name(wanted.name)].specifier).removeprefix("==")
