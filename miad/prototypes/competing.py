@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miad.core.crystal import Crystal, to_line
-from miad.core.files import write_text
+from miad.core.files import open_text, write_text
 from miad.core.json_text import COMPACT, as_json
 from miad.core.tabular import write_csv
 from miad.hull.convex import ConvexHull, Entry, HullTable, atom_fractions, lowest_entries, write_table
@@ -45,6 +45,7 @@ SAME = 1e-3  # eV/atom; cells of one composition as close as this are taken for 
 KEEP = 0.025  # eV/atom above the hull, of phases that the table holds
 TIME_LIMIT = 3600.0  # seconds with one lot
 SYSTEMS = "competing_systems.csv.gz"
+SEARCHES = "competing_searches.jsonl.gz"  # all journals as one
 MEMORY = 0.4e9  # bytes of one evaluation: more crystals at once are no faster on a core
 
 
@@ -147,7 +148,7 @@ class Journal:
 
     def __init__(self, path: Path, key: dict) -> None:
         """Read a journal, without a torn last line; one made by anything else is started anew."""
-        header = as_json(key, sort_keys=True)
+        header = as_header(key)
         self.searches = {one.system: one for one in read_journal(path, header)}
         write_text(path, "".join(line + "\n" for line in (header, *(one.line() for one in self.searches.values()))))
         self._file = path.open("a", encoding="utf-8")
@@ -163,10 +164,16 @@ class Journal:
         self._file.close()
 
 
+def as_header(key: dict) -> str:
+    """The first line of a journal."""
+    return as_json(key, sort_keys=True)
+
+
 def read_journal(path: Path, header: str) -> Iterator[Search]:
     """The searches of a journal with that first line; none if there is no such file."""
     if path.is_file():
-        first, *lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+        with open_text(path) as text:
+            first, *lines = text.read().split("\n")
         yield from (Search.of_line(line) for line in (lines[:-1] if first == header else ()))
 
 
@@ -175,10 +182,9 @@ def search(out: Path, crystals: list[Crystal], seed: int, shard: tuple[int, int]
     number, of = shard
     key = key_of(crystals)
     journal = Journal(out / f"competing-{number}-of-{of}.jsonl", key)
-    waiting = [
-        lot for lot in lots(crystals, seed)[number - 1 :: of] if any(system not in journal.searches for system in lot)
-    ]
-    entries = [*_entries(crystals), *(phase for one in journals(out, key) for phase in one.phases)]
+    before = {one.system: one for one in journals(out, key)}
+    waiting = [lot for lot in lots(crystals, seed)[number - 1 :: of] if not before.keys() >= set(lot)]
+    entries = [*_entries(crystals), *(phase for one in before.values() for phase in one.phases)]
     known = _by_system(entries)
     ternary = ternary_cells(seed) if any(len(lot) > 1 for lot in waiting) else {}
     items = (_lot(lot, known, ternary) for lot in waiting)
@@ -215,14 +221,17 @@ def _lot(
 
 def journals(out: Path, key: dict) -> Iterator[Search]:
     """The searches of all shards."""
-    for path in sorted(out.glob("competing-*.jsonl")):
-        yield from read_journal(path, as_json(key, sort_keys=True))
+    for path in sorted((out / SEARCHES, *out.glob("competing-*.jsonl"))):
+        yield from read_journal(path, as_header(key))
 
 
 def merge(out: Path, crystals: list[Crystal]) -> None:
     """Write the tables: phases at most KEEP above the hull of data set and phases, and the systems searched."""
     chosen = potential(CALCULATOR)
-    searches = sorted(journals(out, key_of(crystals)), key=lambda one: (one.system.count("-"), one.system))
+    key = key_of(crystals)
+    by_system = {one.system: one for one in journals(out, key)}
+    searches = sorted(by_system.values(), key=lambda one: (one.system.count("-"), one.system))
+    write_text(out / SEARCHES, "".join(f"{line}\n" for line in (as_header(key), *(one.line() for one in searches))))
     phases = lowest_entries(phase for one in searches for phase in one.phases)
     hull = ConvexHull(HullTable("", "", "", lowest_entries([*_entries(crystals), *phases])))
     kept = [phase for phase in phases if phase.energy_per_atom <= _height(hull, phase) + KEEP]

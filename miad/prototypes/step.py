@@ -5,6 +5,7 @@ systems finds near the hull of both.
 """
 
 import logging
+import shutil
 from collections import Counter
 from importlib.metadata import version
 from importlib.resources import files
@@ -26,7 +27,15 @@ log = logging.getLogger("miad")
 FMAX, MAX_STEPS = 0.05, 300
 
 
-def run(*, out: Path, workers: int | None = None, seed: int = 0, shard: str = "1/1", merge: bool = False) -> None:
+def run(
+    *,
+    out: Path,
+    workers: int | None = None,
+    seed: int = 0,
+    shard: str = "1/1",
+    merge: bool = False,
+    go_on: bool = False,
+) -> None:
     """Make the built-in data set and the competing phases.
 
     First `prototypes_{train,val,test}.jsonl.gz` and the card `prototypes.md`, unless they are there, then the search
@@ -39,11 +48,14 @@ def run(*, out: Path, workers: int | None = None, seed: int = 0, shard: str = "1
         seed: of the order of the candidates and of the split.
         shard: search only this part of the systems, e.g. 2/8; the first part makes the data set. Then use --merge.
         merge: only write the tables, of what all shards have searched so far.
+        go_on: begin with the data set and the searches that ship with miad, and search what is missing.
 
     Raises:
         MiadError: no such shard, or no data set yet where it is needed.
     """
     number, of = _shard(shard)
+    if go_on:
+        _copy_shipped(out)
     if not all(_split(out, name).is_file() for name in selection.SHARES):
         if merge or number > 1:
             raise MiadError(f"{out} has no data set yet. Run `miad prototypes --out {out}` first, or its shard 1.")
@@ -53,6 +65,15 @@ def run(*, out: Path, workers: int | None = None, seed: int = 0, shard: str = "1
         competing.search(out, crystals, seed, (number, of), relax_settings(workers))
     if merge or of == 1:
         competing.merge(out, crystals)
+
+
+def _copy_shipped(out: Path) -> None:
+    """Copy what ships into the folder, but for what is there."""
+    out.mkdir(parents=True, exist_ok=True)
+    place = Path(str(files("miad.prototypes")))
+    for name in (*(_split(place, name).name for name in selection.SHARES), competing.SEARCHES):
+        if not (out / name).exists():
+            shutil.copyfile(place / name, out / name)
 
 
 def _split(out: Path, name: str) -> Path:

@@ -3,6 +3,8 @@
 import csv
 import gzip
 import io
+import json
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from miad.core.errors import MiadError
 from miad.hull.convex import Entry, read_table
 from miad.hull.sources import COMPETING_PHASES
 from miad.prototypes import competing, step
-from miad.prototypes.competing import SYSTEMS, Journal, Search, phases_of, worth_relaxing
+from miad.prototypes.competing import SEARCHES, SYSTEMS, Journal, Search, phases_of, worth_relaxing
 from miad.prototypes.screening import FLAT, Screened
 from miad.prototypes.step import relax_settings
 from miad.prototypes.systems import binary_cells
@@ -140,3 +142,15 @@ def test_one_command_searches_and_merges(tmp_path, halite):
     step.run(out=tmp_path, merge=True)
     assert [one.formula for one in read_table(tmp_path / COMPETING_PHASES).entries] == ["NaCl"]
     assert asked == ["Cl-Na"]
+
+
+def test_a_search_goes_on_from_what_ships(tmp_path, monkeypatch):
+    """Of systems that were searched nothing is searched again, and the tables that ship come out of the searches."""
+    place = files("miad.prototypes")
+    lines = gzip.decompress((place / SEARCHES).read_bytes()).decode().splitlines()[1:]
+    monkeypatch.setattr(competing, "lots", lambda crystals, seed: [[json.loads(line)["system"]] for line in lines])
+    step.run(out=tmp_path, workers=1, go_on=True)
+    for name in (COMPETING_PHASES, SYSTEMS):
+        made, shipped = (gzip.decompress((folder / name).read_bytes()) for folder in (tmp_path, place))
+        assert made == shipped
+    assert (tmp_path / "competing-1-of-1.jsonl").read_text().count("\n") == 1
