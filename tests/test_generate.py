@@ -125,6 +125,12 @@ def test_flags_become_constraints(flags, expected):
         ({"num_atoms": "few"}, "--num-atoms: few is no whole number"),
         ({"compositions": "NaCl", "formula_units": "1.5"}, "--formula-units: 1.5"),
         ({"template": Path("a.cif")}, "template.free"),
+        ({"num_atoms": "-4"}, "--num-atoms: nothing is no whole number"),
+        ({"elements": ""}, "--elements is empty"),
+        ({"systems": " ,"}, "--systems is empty"),
+        ({"free": "0"}, "--free has no effect without --template"),
+        ({"subsystems": True}, "--subsystems has no effect without --systems"),
+        ({"elements": "Na,Cl", "formula_units": "2"}, "--formula-units has no effect without --compositions"),
     ],
 )
 def test_flags_that_make_no_sense_are_named(flags, words):
