@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,6 +213,9 @@ def write(out: Path, crystals: list[Crystal], hull: ConvexHull | None, formats: 
     write_crystals(out / "crystals.jsonl", crystals)
     write_csv(out / "crystals.csv", COLUMNS, lines)
     intact = [one for one in crystals if is_decoded(one)]
+    for kind in FORMATS:  # of an earlier call, whose crystals had the same ids
+        shutil.rmtree(out / kind, ignore_errors=True)
+    (out / "crystals.extxyz").unlink(missing_ok=True)
     if "extxyz" in formats:
         write_extxyz(out / "crystals.extxyz", [to_atoms(one) for one in intact])
     for kind, text in {"cif": to_cif, "poscar": _to_poscar}.items():

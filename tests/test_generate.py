@@ -138,6 +138,12 @@ def test_flags_that_make_no_sense_are_named(flags, words):
         generate.constraints(generate.Options(**flags))
 
 
+def test_files_of_an_earlier_call_in_another_format_go(tmp_path):
+    generate.write(tmp_path, [rock_salt("a")], None, ["cif", "extxyz"])
+    generate.write(tmp_path, [rock_salt("a")], None, ["poscar"])
+    assert {one.name for one in tmp_path.iterdir()} == {"crystals.csv", "crystals.jsonl", "poscar"}
+
+
 def test_a_format_that_is_none_is_named():
     with pytest.raises(MiadError, match="--format: xyz is none of cif, extxyz, poscar"):
         generate.run(format="cif,xyz")
