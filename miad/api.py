@@ -44,9 +44,7 @@ if TYPE_CHECKING:
     AnyCrystal = Structure | Atoms
 
 NAME = "crystal"  # crystals that were given without an id are called crystal-0-0, crystal-0-1, …
-# What is forgotten of crystals that are relaxed again.
-_NOT_RELAXED = dict.fromkeys(("energy_per_atom", "energy_frame", "calculator"))
-# What a step learns of a crystal, and its properties keep.
+# What a step learns of a crystal, and its properties keep until it is relaxed again.
 _LEARNT: tuple[str, ...] = (
     "energy_per_atom",
     "calculator",
@@ -96,8 +94,8 @@ class Generator:
         Raises:
             MiadError: constraints that contradict each other or the model.
         """
-        if not isinstance(constraints.get("elements", {}), dict):
-            constraints["elements"] = {"only": list(constraints["elements"])}
+        if isinstance(only := constraints.get("elements"), Iterable) and not isinstance(only, str | dict):
+            constraints["elements"] = {"only": list(only)}
         chosen = from_record(Constraints, constraints)
         settings = sample_settings(read_settings(default_config(), Sample, check_runs), n, seed, chosen)
         with tempfile.TemporaryDirectory() as folder:
@@ -124,15 +122,16 @@ def relax(structures: "Sequence[AnyCrystal]", *, calculator: str = "chgnet", **s
     Raises:
         MiadError: the potential is unknown or cannot be loaded, or a setting has no such value.
     """
+    structures = _listed(structures, "relax")
     base = read_settings(default_config(), Relax, check_runs)
     chosen = from_record(Relax, dataclasses.asdict(base) | settings | {"calculators": [calculator]})
     with tempfile.TemporaryDirectory() as folder:
         given, relaxed = Path(folder) / "given.jsonl", Path(folder) / "relaxed.jsonl"
-        write_crystals(given, (one.replace(**_NOT_RELAXED) for one in _read(structures)))
+        write_crystals(given, (one.replace(**dict.fromkeys(_LEARNT)) for one in _read(structures)))
         relaxation.run(chosen, crystals=given, relaxed=relaxed, calculator=calculator)
         found = read_crystals(relaxed)
     return [
-        _given_back(one, not _is_structure(before), _properties(before))
+        _given_back(one, not _is_structure(before), _kept(before))
         for one, before in zip(found, structures, strict=True)
     ]
 
@@ -164,11 +163,13 @@ def evaluate(
     """
     import pandas
 
+    if not (structures := _listed(structures, "evaluate")):
+        raise MiadError("evaluate: there are no crystals. Give at least one.")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_crystals(place / "samples.jsonl", _read(structures))
         if not isinstance(known, str | Path):
-            write_crystals(place / "known.jsonl", _read(known))
+            write_crystals(place / "known.jsonl", _read(_listed(known, "known")))
             known = place / "known.jsonl"
         options = {"run": NAME, **options}
         evaluation.run(place / "samples.jsonl", train=Path(known), hull=str(hull), out=place / "out", **options)
@@ -188,14 +189,29 @@ def _is_structure(crystal: Any) -> bool:
 
 
 def _properties(crystal: Any) -> dict[str, Any]:
-    """What is known of a crystal beside its structure."""
-    return dict(crystal.properties if _is_structure(crystal) else crystal.info)
+    """What is known of a crystal beside its structure; nothing of what is no crystal."""
+    return dict(crystal.properties if _is_structure(crystal) else getattr(crystal, "info", {}))
+
+
+def _kept(crystal: Any) -> dict[str, Any]:
+    """What stays known of a crystal that is relaxed: all but what the step learns anew, or what held before it."""
+    return {name: value for name, value in _properties(crystal).items() if name not in (*_LEARNT, "failure")}
+
+
+def _listed(structures: "Iterable[AnyCrystal]", who: str) -> "list[AnyCrystal]":
+    """A list of any series of crystals; a MiadError if a single crystal, itself a series of sites, is given."""
+    from ase import Atoms
+    from pymatgen.core import SiteCollection
+
+    if isinstance(structures, Atoms | SiteCollection):
+        raise MiadError(f"{who}: this is one crystal, where a list is expected. Put it in brackets: [structure].")
+    return list(structures)
 
 
 def _read(structures: "Iterable[AnyCrystal]") -> list[Crystal]:
     """The crystals as the steps have them, under their own ids if each has one and none occurs twice."""
     known = [(one, _properties(one)) for one in structures]
-    ids = [properties.get("crystal_id") for _, properties in known]
+    ids = [None if (name := of.get("crystal_id")) is None else str(name) for _, of in known]
     is_named = None not in ids and len(set(ids)) == len(ids)
     names = [str(ids[number]) if is_named else f"{NAME}-0-{number}" for number in range(len(ids))]
     return [_crystal(name, *one) for name, one in zip(names, known, strict=True)]
@@ -205,7 +221,8 @@ def _crystal(crystal_id: str, crystal: Any, properties: dict[str, Any]) -> Cryst
     """One crystal; a failure that it has, or that it is no ordered crystal of known elements, goes with it."""
     known = {name: properties[name] for name in _LEARNT if properties.get(name) is not None}
     step, _, reason = str(properties.get("failure") or "").partition(": ")
-    source_id = None if properties.get("crystal_id") == crystal_id else properties.get("crystal_id")
+    own = properties.get("crystal_id")
+    source_id = None if own is None or str(own) == crystal_id else str(own)
     try:
         found = sound(Crystal.from_structure(crystal_id, _structure(crystal), source_id=source_id, **known), "read")
     except MiadError as error:

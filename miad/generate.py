@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +138,7 @@ def sample_settings(base: Sample, num: int, seed: int, chosen: Constraints) -> S
 
 def constraints(given: Options) -> Constraints:
     """The constraints that the flags name; a MiadError of the key if a value makes no sense."""
+    _check_flags(given)
     units = [_whole(one, "--formula-units") for one in _listed(given.formula_units)]
     record: dict[str, Any] = {
         "elements": {name: _listed(getattr(given, flag)) for name, flag in _ELEMENTS.items()},
@@ -151,6 +153,18 @@ def constraints(given: Options) -> Constraints:
     return from_record(Constraints, record)
 
 
+def _check_flags(given: Options) -> None:
+    """Refuse flags that would be of no effect: an empty list, or one without the flag that it belongs to."""
+    for flag in ("elements", "never", "must", "systems", "compositions", "formula_units", "free", "format"):
+        if getattr(given, flag) is not None and not _listed(getattr(given, flag)):
+            raise MiadError(f"--{flag.replace('_', '-')} is empty. Leave it out, or give it a value.")
+    for flag, other in _BELONGS.items():
+        if getattr(given, flag) != getattr(Options, flag) and getattr(given, other) is None:
+            raise MiadError(f"--{flag.replace('_', '-')} has no effect without --{other}. Give both, or leave it out.")
+
+
+_BELONGS = {"free": "template", "free_cell": "template", "subsystems": "systems", "formula_units": "compositions"}
+_BELONGS |= {"hull_frame": "hull"}
 _ELEMENTS = {"only": "elements", "never": "never", "must": "must"}
 
 
@@ -160,7 +174,7 @@ def _listed(text: str | None) -> list[str]:
 
 def _whole(text: str, flag: str) -> int:
     if not text.isdecimal():
-        raise MiadError(f"{flag}: {text} is no whole number.")
+        raise MiadError(f"{flag}: {text or 'nothing'} is no whole number.")
     return int(text)
 
 
@@ -199,6 +213,9 @@ def write(out: Path, crystals: list[Crystal], hull: ConvexHull | None, formats: 
     write_crystals(out / "crystals.jsonl", crystals)
     write_csv(out / "crystals.csv", COLUMNS, lines)
     intact = [one for one in crystals if is_decoded(one)]
+    for kind in FORMATS:  # of an earlier call, whose crystals had the same ids
+        shutil.rmtree(out / kind, ignore_errors=True)
+    (out / "crystals.extxyz").unlink(missing_ok=True)
     if "extxyz" in formats:
         write_extxyz(out / "crystals.extxyz", [to_atoms(one) for one in intact])
     for kind, text in {"cif": to_cif, "poscar": _to_poscar}.items():

@@ -78,6 +78,37 @@ def test_what_is_no_ordered_periodic_crystal_keeps_its_place_with_a_reason(relax
     assert "failure" not in found[2].properties
 
 
+def test_any_series_of_crystals_is_taken_under_ids_of_any_kind(relaxing):
+    one, other = rock_salt("a").structure, rock_salt("b").structure
+    one.properties, other.properties = {"crystal_id": np.int64(3)}, {"crystal_id": ["odd"]}
+    found = miad.relax((crystal for crystal in (one, other)), fmax=0.05)
+    assert [crystal.properties["crystal_id"] for crystal in found] == ["3", "['odd']"]
+    found = miad.relax([one, one, None], fmax=0.05)
+    assert "crystal-0-1" in found[1].properties["crystal_id"] and "NoneType" in found[2].info["failure"]
+
+
+def test_a_single_crystal_or_none_is_refused(relaxing):
+    for single in (rock_salt("a").structure, Atoms("H")):
+        with pytest.raises(MiadError, match="brackets"):
+            miad.relax(single)
+    with pytest.raises(MiadError, match="no crystals"):
+        miad.evaluate([], known=[], hull="hull.csv")
+
+
+def test_what_held_before_a_relaxation_is_forgotten(relaxing):
+    salt = rock_salt("a").structure
+    salt.properties = {"e_above_hull": 0.5, "volume_change": 9.0, "initial_energy_per_atom": -2.0}
+    found = miad.relax([salt], fmax=0.05)[0].properties
+    assert not {"e_above_hull", "volume_change", "initial_energy_per_atom"} & set(found)
+    assert found["energy_per_atom"] == -3.0
+
+
+@pytest.mark.parametrize("elements", [None, "LiO"])
+def test_elements_that_are_no_list_are_named(elements):
+    with pytest.raises(MiadError, match="elements"):
+        miad.load().generate(1, elements=elements)
+
+
 def test_crystals_are_judged_in_a_table_with_a_row_for_each(tmp_path):
     (tmp_path / "hull.csv").write_text(HULL)
     salt, twin, lost = (rock_salt(name).structure for name in "abc")

@@ -125,11 +125,23 @@ def test_flags_become_constraints(flags, expected):
         ({"num_atoms": "few"}, "--num-atoms: few is no whole number"),
         ({"compositions": "NaCl", "formula_units": "1.5"}, "--formula-units: 1.5"),
         ({"template": Path("a.cif")}, "template.free"),
+        ({"num_atoms": "-4"}, "--num-atoms: nothing is no whole number"),
+        ({"elements": ""}, "--elements is empty"),
+        ({"systems": " ,"}, "--systems is empty"),
+        ({"free": "0"}, "--free has no effect without --template"),
+        ({"subsystems": True}, "--subsystems has no effect without --systems"),
+        ({"elements": "Na,Cl", "formula_units": "2"}, "--formula-units has no effect without --compositions"),
     ],
 )
 def test_flags_that_make_no_sense_are_named(flags, words):
     with pytest.raises(MiadError, match=words):
         generate.constraints(generate.Options(**flags))
+
+
+def test_files_of_an_earlier_call_in_another_format_go(tmp_path):
+    generate.write(tmp_path, [rock_salt("a")], None, ["cif", "extxyz"])
+    generate.write(tmp_path, [rock_salt("a")], None, ["poscar"])
+    assert {one.name for one in tmp_path.iterdir()} == {"crystals.csv", "crystals.jsonl", "poscar"}
 
 
 def test_a_format_that_is_none_is_named():

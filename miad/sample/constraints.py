@@ -149,8 +149,10 @@ def _template(constraints: Constraints, width: int) -> Crystal:
     given, key = constraints.template, f"{KEY}.template"
     assert given is not None
     crystals = read_any(Path(given.file), "template")
-    if len(crystals) != 1 or crystals[0].failure:
-        raise MiadError(f"{key}.file {given.file} does not hold one crystal that can be read. Give another file.")
+    if len(crystals) != 1:
+        raise MiadError(f"{key}.file {given.file} holds {len(crystals)} crystals. Give a file of one.")
+    if crystals[0].failure:
+        raise MiadError(f"{key}.file {given.file}: {crystals[0].failure.reason}. Give another file.")
     crystal = crystals[0]
     if crystal.num_atoms > width:
         raise MiadError(f"{key}: {given.file} has {crystal.num_atoms} atoms, the model {width} places.")

@@ -34,7 +34,9 @@ def number(symbol: str, key: str) -> int:
     if symbol in GROUPS:
         raise MiadError(f"{key}: {symbol} is a group; only symbols of elements can stand here.")
     if not Element.is_valid_symbol(symbol):
-        raise MiadError(f"{key}: {symbol} is neither an element nor a group.{did_you_mean(symbol, GROUPS)}")
+        is_symbol = Element.is_valid_symbol(symbol.capitalize())
+        meant = f" Did you mean {symbol.capitalize()}?" if is_symbol else did_you_mean(symbol, GROUPS)
+        raise MiadError(f"{key}: {symbol} is neither an element nor a group.{meant}")
     found = Element(symbol).Z
     if found not in KNOWN:
         raise MiadError(f"{key}: {symbol} is too heavy; {KNOWN_ELEMENTS}.")

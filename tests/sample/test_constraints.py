@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from pymatgen.core import Composition, Element
+from pymatgen.core import Composition, Element, Lattice, Structure
 
 from miad.config.sections import Constraints, Elements, Formula, NumAtoms, Sample, Template, from_record
 from miad.core.crystal import read_crystals
@@ -156,6 +156,7 @@ def test_no_constraints_no_targets():
         ({"elements": {"only": ["Li"], "must": ["O"]}}, r"O stands in must, but not in only"),
         ({"elements": {"must": ["halogens"]}}, r"elements\.must: halogens is a group"),
         ({"elements": {"only": ["lanthanide"]}}, r"lanthanide is neither.* Did you mean lanthanides"),
+        ({"elements": {"only": ["li"]}}, r"li is neither.* Did you mean Li\?"),
         ({"elements": {"only": ["Rf"]}}, r"Rf is too heavy"),
         ({"elements": {"only": ["Xe", "Li"]}}, r"Xe occurs in no crystal of the training set"),
         ({"elements": {"only": ["noble_gases"]}}, r"no element of the training set"),
@@ -197,6 +198,12 @@ def test_a_template_that_cannot_be_is_refused(tmp_path, free, more, words):
     given = from_record(Constraints, more)
     with pytest.raises(MiadError, match=words):
         targets(dataclasses.replace(given, template=Template(str(tmp_path / "host.cif"), free)), 8)
+
+
+def test_a_template_with_a_partly_occupied_site_is_refused_with_that_reason(tmp_path):
+    Structure(Lattice.cubic(4), [{"Na": 0.5}], [[0, 0, 0]]).to(str(tmp_path / "part.cif"))
+    with pytest.raises(MiadError, match=r"template\.file .*partly occupied"):
+        targets(Constraints(template=Template(str(tmp_path / "part.cif"), (0,))), 8)
 
 
 def test_formulas_are_taken_as_written():
