@@ -67,7 +67,8 @@ class Options:
         hull_frame: mp2020 or uncorrected, if the hull does not say so
         seed: of the random numbers; the same one gives the same crystals on like machines
         format: files of the crystals that are wanted, of cif, extxyz and poscar
-        settings: config file (./config.yaml if left out), or JSON of its sections sample, relax and hull
+        settings: config file (./config.yaml if left out), or JSON of its sections sample, relax and hull; without a flag
+            for one, the constraints are those of sample.constraints there
     """
 
     _: dataclasses.KW_ONLY
@@ -111,7 +112,9 @@ def run(**options: Any) -> None:
     given = Options(**options)
     formats = _formats(given.format)
     base, relaxation, place = read_sections(given.settings or default_config(), (Sample, Relax, Hull), check_runs)
-    settings = sample_settings(base, given.num, given.seed, constraints(given))
+    chosen = constraints(given)
+    chosen = base.constraints if chosen == Constraints() else chosen
+    settings = sample_settings(base, given.num, given.seed, chosen)
     relaxation = dataclasses.replace(relaxation, calculators=[given.calculator])
     hull = None if given.hull is None else _hull(place, given, relaxation)
     model = located(given.model)

@@ -8,6 +8,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+import yaml
 from pymatgen.core import Structure
 
 from miad import generate
@@ -15,6 +16,7 @@ from miad.__main__ import main
 from miad.core.crystal import read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.hull.convex import ConvexHull, Entry, HullTable
+from tests.builders import ROOT
 from tests.builders.crystals import rock_salt
 
 HULL = HullTable("own", "mp2020", "test", [Entry("Na", -1.0), Entry("Cl2", -2.0), Entry("NaCl", -3.0)])
@@ -147,3 +149,20 @@ def test_files_of_an_earlier_call_in_another_format_go(tmp_path):
 def test_a_format_that_is_none_is_named():
     with pytest.raises(MiadError, match="--format: xyz is none of cif, extxyz, poscar"):
         generate.run(format="cif,xyz")
+
+
+def test_without_flags_the_constraints_of_the_settings_hold(tmp_path, monkeypatch):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config["sample"]["constraints"] = {"elements": {"only": ["Li", "O"]}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    asked = []
+
+    def stop(settings, **_):
+        asked.append(settings.constraints.elements.only)
+        raise MiadError("enough")
+
+    monkeypatch.setattr(generate.sample, "run", stop)
+    for flags in ({}, {"elements": "Na"}):
+        with pytest.raises(MiadError, match="enough"):
+            generate.run(out=tmp_path / "out", settings=str(tmp_path / "mine.yaml"), **flags)
+    assert asked == [("Li", "O"), ("Na",)]
