@@ -82,7 +82,8 @@ def test_rows_that_cannot_be_written_are_printed(tmp_path, capsys):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_rows_before_an_interruption_are_kept_and_nothing_runs_on(tmp_path, number):
     code = f"""
-import os, pathlib, sys, time
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells ignore in what they start in the background
 sys.path[:0] = [{str(ROOT)!r}]
 from benchmarks.measuring import Rows
 rows = Rows(pathlib.Path("rows"), 600)
