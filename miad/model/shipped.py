@@ -40,5 +40,6 @@ def located(model: str | Path) -> Path:
     meant = f" Did you mean {close[0]}?" if close else ""
     raise MiadError(
         f"model {model}: there is no such file, and of the models that ship with miad none has this name"
-        f" ({', '.join(names()) or 'this installation has none'}).{meant}"
+        f" ({', '.join(names()) or 'this installation has none'}).{meant} Train one with: miad train; read published"
+        " weights with: miad import-weights."
     )

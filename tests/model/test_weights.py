@@ -70,7 +70,7 @@ def test_damaged_files_are_refused(path, length):
 
 
 def test_missing_files_and_weights_are_refused(path):
-    with pytest.raises(MiadError, match="is not a model of miad"):
+    with pytest.raises(MiadError, match=r"absent\.safetensors: there is no such file.*Train one with: miad train"):
         load(path.with_name("absent.safetensors"))
     weights = CSPNet(toy.NETWORK).state_dict()
     weights.pop("type_out.bias")
