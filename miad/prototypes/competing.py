@@ -27,7 +27,7 @@ from miad.machine.cores import num_cores
 from miad.machine.pool import Lost, as_completed
 from miad.machine.progress import track
 from miad.prototypes import selection
-from miad.prototypes.screening import FLAT, STEPS, Screened, screen
+from miad.prototypes.screening import FLAT, MEMORY, STEPS, Screened, screen
 from miad.prototypes.systems import binary_cells, lots, ternary_cells
 from miad.relax.potentials.register import potential
 
@@ -46,7 +46,6 @@ KEEP = 0.025  # eV/atom above the hull, of phases that the table holds
 TIME_LIMIT = 3600.0  # seconds with one lot
 SYSTEMS = "competing_systems.csv.gz"
 SEARCHES = "competing_searches.jsonl.gz"  # all journals as one
-MEMORY = 0.4e9  # bytes of one evaluation: more crystals at once are no faster on a core
 
 
 @dataclass(frozen=True)

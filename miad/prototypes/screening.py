@@ -18,7 +18,7 @@ FIRST = (2, 3)
 # Volume over the sum of the elements' volumes, its logarithm by the squared difference of electronegativities: fitted
 # to the relaxed crystals of the data set, whose edges it misses by 5 %.
 SHRINKS = 0.041
-MEMORY = 0.4e9  # bytes of one batch: larger ones are no faster on a core
+MEMORY = 0.4e9  # bytes of one batch, of the relaxations too: larger ones are no faster on a core
 MOST_GAIN = 0.3  # eV/atom, of the parabola below its points; more means a wall of repulsion among them
 FLAT = 1e9  # eV/atom, of what has no energy
 

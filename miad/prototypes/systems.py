@@ -11,7 +11,7 @@ from miad.prototypes.metals import GROUPS
 from miad.prototypes.properties import ANIONS, CATIONS, NONMETALS, VOLUMES, rows
 from miad.prototypes.screening import decorated
 from miad.prototypes.structures import STRUCTURE_TYPES
-from miad.prototypes.templates import Template, aflow, binary_templates, of_structure
+from miad.prototypes.templates import Template, aflow, binary_templates, of_structure, of_type
 
 ANION_LIKE = frozenset(["H", "N", "F", "S", "Cl", "Se", "Br", "Te", "I"])
 MOLECULES = ("carbon-dioxide", "sulfur-dioxide")
@@ -87,10 +87,8 @@ def _template(name: str) -> Template:
     """A template by its label in AFLOW's library, or the name of a structure type with its roles as elements."""
     if name in STRUCTURE_TYPES:
         kind = STRUCTURE_TYPES[name]
-        elements = dict(
-            zip(kind.roles, ("Al", "B", "Cl"), strict=True)
-        )  # whose alphabetical order is that of the roles
-        return of_structure(name, kind.build(elements, volumes=dict.fromkeys(kind.roles, 15.0)))
+        in_order = dict(zip(kind.roles, ("Al", "B", "Cl"), strict=True))  # of the alphabet, as the roles are numbered
+        return of_structure(name, of_type(kind, in_order))
     return of_structure(name, aflow()[name])
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from miad.prototypes.structures import STRUCTURE_TYPES
+from miad.prototypes.structures import STRUCTURE_TYPES, StructureType
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -97,7 +97,12 @@ def _ours() -> Iterator[tuple[str, "Structure"]]:
     for name, kind in STRUCTURE_TYPES.items():
         if len(kind.roles) == 2:
             elements = dict(zip(kind.roles, STAND_INS, strict=False))
-            yield name, kind.build(elements, volumes=dict.fromkeys(kind.roles, 15.0))
+            yield name, of_type(kind, elements)
+
+
+def of_type(kind: StructureType, elements: dict[str, str]) -> "Structure":
+    """A structure type with {role: element}, each role of the same volume; a template has no scale."""
+    return kind.build(elements, volumes=dict.fromkeys(kind.roles, 15.0))
 
 
 def _alike(one: "Structure", other: "Structure") -> bool:
