@@ -128,6 +128,7 @@ class Network:
     time_dim: Annotated[int, Field(ge=4, le=4096, multiple_of=2, description="Width of the time embedding.")]
     gram_scale: Annotated[float, Field(gt=0, le=1, description="1/Å²; factor on L Lᵀ as input; paper: 1.")]
     kind: Annotated[str, Field(description="Name in miad/model/register.py.")] = "cspnet"
+    allowed_input: Annotated[bool, Field(description="Whether it is told which elements may occur.")] = False
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -156,6 +157,10 @@ class Train:
     keep_every: Annotated[Count | None, Field(description="Epochs between models that are kept; null: none.")]
     validate_every: Annotated[Count, Field(description="Epochs between validations.")]
     device: Device
+    free_share: Annotated[
+        Fraction,
+        Field(description="Crystals without limits for network.allowed_input; the others get random ones."),
+    ] = 0.3
 
 
 @dataclass(frozen=True, config=STRICT)

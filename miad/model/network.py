@@ -40,6 +40,15 @@ def fourier_features(
     return pair_waves(angles.sin(), angles.cos(), pairs, dtype)
 
 
+def limits(allowed: Tensor) -> Tensor:
+    """Which elements may occur, (n_crystals, n_species), as an input of the network, (n_crystals, n_elements).
+
+    The direction of the allowed elements, less that of all: zero where all are allowed.
+    """
+    elements = allowed[:, 1:].float()  # (n_crystals, n_elements)
+    return elements / elements.sum(1, keepdim=True).clamp(min=1).sqrt() - elements.shape[1] ** -0.5
+
+
 class Cast(torch.autograd.Function):
     """Weights in another dtype by one operation for all of them, and their gradients back by another.
 
@@ -127,6 +136,9 @@ class CSPNet(nn.Module):
         self.coord_out = nn.Linear(hidden, 3, bias=False)
         self.lattice_out = nn.Linear(hidden, 9, bias=False)
         self.type_out = nn.Linear(hidden, NUM_SPECIES)
+        if settings.allowed_input:
+            self.allowed_embedding = nn.Linear(NUM_SPECIES - 1, hidden, bias=False)
+            nn.init.zeros_(self.allowed_embedding.weight)  # the network is at first that without the input
         self._pairs: dict[tuple[int, str], PairIndex] = {}
 
     def pairs(self, num_atoms: int, device: torch.device) -> PairIndex:
@@ -136,18 +148,26 @@ class CSPNet(nn.Module):
             self._pairs[key] = PairIndex(num_atoms, device)
         return self._pairs[key]
 
-    def embed(self, species: Tensor, times: Tensor) -> Tensor:
+    def embed(self, species: Tensor, times: Tensor, allowed: Tensor | None = None) -> Tensor:
         """First features of the atoms, (n_crystals, n_atoms, hidden)."""
         hidden = self.settings.hidden_dim
         # One-hot times matrix is a row of it; the table of all classes is projected once, the time once per crystal.
         table = self.node_embedding.weight.t() + self.node_embedding.bias  # (n_species, hidden)
         w_atom, w_time = self.atom_latent_emb.weight.split([hidden, self.settings.time_dim], 1)
         of_time = linear(time_embedding(times, self.settings.time_dim).to(w_time), w_time, self.atom_latent_emb.bias)
+        if allowed is not None:
+            of_time = of_time + self.allowed_embedding(limits(allowed).to(w_time))  # (n_crystals, hidden)
         # embedding, not indexing: the backward of indexing adds in the order that threads happen to come.
         return embedding(species, linear(table, w_atom)) + of_time[:, None]
 
     def forward(
-        self, lattice: Tensor, frac_coords: Tensor, species: Tensor, times: Tensor, is_atom: Tensor | None = None
+        self,
+        lattice: Tensor,
+        frac_coords: Tensor,
+        species: Tensor,
+        times: Tensor,
+        is_atom: Tensor | None = None,
+        allowed: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Predict all three parts.
 
@@ -157,6 +177,7 @@ class CSPNet(nn.Module):
             species: A_t, (n_crystals, n_atoms), 0 = mirage.
             times: t ∈ 1 … T, (n_crystals,).
             is_atom: (n_crystals, n_atoms); False for the padding of ragged batches. Mirage atoms are atoms here.
+            allowed: (n_crystals, n_species), true for elements that may occur; None: any. Only with `allowed_input`.
 
         Returns:
             Lattice noise ε (n_crystals, 3, 3) in Å; score/√λ (n_crystals, n_atoms, 3), positive towards higher
@@ -166,7 +187,7 @@ class CSPNet(nn.Module):
         with torch.autocast(lattice.device.type, enabled=False):
             gram = (lattice @ lattice.transpose(1, 2)).flatten(1) * self.settings.gram_scale  # (n_crystals, 9)
             # What all layers add to stays in full precision: rounded after each, it would be half of the whole error.
-            h = self.embed(species, times)  # (n_crystals, n_atoms, hidden)
+            h = self.embed(species, times, allowed)  # (n_crystals, n_atoms, hidden)
         device, dtype = lattice.device.type, lattice.dtype
         low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else dtype
         gram = gram.to(low)

@@ -20,12 +20,14 @@ class State:
         frac_coords: (n_crystals, n_atoms, 3) in [0, 1).
         species: (n_crystals, n_atoms), 0 = mirage.
         is_atom: (n_crystals, n_atoms), False for padding; None when there is none, as with mirage infusion.
+        allowed: (n_crystals, n_species), the elements that may occur, told to the network; None: it is told nothing.
     """
 
     lattice: Tensor
     frac_coords: Tensor
     species: Tensor
     is_atom: Tensor | None = None
+    allowed: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of crystals."""
@@ -33,8 +35,8 @@ class State:
 
     def __getitem__(self, part: Tensor | slice) -> "State":
         """Some of the crystals."""
-        is_atom = None if self.is_atom is None else self.is_atom[part]
-        return State(self.lattice[part], self.frac_coords[part], self.species[part], is_atom)
+        is_atom, allowed = (None if more is None else more[part] for more in (self.is_atom, self.allowed))
+        return State(self.lattice[part], self.frac_coords[part], self.species[part], is_atom, allowed)
 
     @property
     def real_species(self) -> Tensor:
@@ -101,10 +103,20 @@ class Predict(Protocol):
     """A network as processes call it: `miad.model.network.CSPNet`, or the same recorded for a GPU."""
 
     def __call__(
-        self, lattice: Tensor, frac_coords: Tensor, species: Tensor, times: Tensor, is_atom: Tensor | None = None, /
+        self,
+        lattice: Tensor,
+        frac_coords: Tensor,
+        species: Tensor,
+        times: Tensor,
+        is_atom: Tensor | None = None,
+        allowed: Tensor | None = None,
+        /,
     ) -> tuple[Tensor, ...]:
         """Predictions of the lattice (n_crystals, 3, 3), the coordinates (n_crystals, n_atoms, 3) and the species
-        (n_crystals, n_atoms, n_species) of noisy crystals at their times, (n_crystals,)."""
+        (n_crystals, n_atoms, n_species) of noisy crystals at their times, (n_crystals,).
+
+        The last argument is given only to networks of `network.allowed_input`.
+        """
         ...
 
 

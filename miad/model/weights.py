@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # The process and the network of the first version. Left out of files, which so keep their bytes and are still read.
 FIRST = {"process": "joint_diffusion", "kind": "cspnet"}
-LEFT_OUT = (*FIRST.items(), ("elements", None))
+LEFT_OUT = (*FIRST.items(), ("elements", None), ("allowed_input", False), ("free_share", 0.3))
 
 
 @dataclass(frozen=True, config=STRICT)

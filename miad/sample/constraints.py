@@ -195,6 +195,20 @@ def classes(target: Target, width: int) -> "tuple[torch.Tensor, torch.Tensor]":
     return anything.repeat(width, 1), slots
 
 
+def elements(dealt: Sequence[Target], known: Collection[int] | None) -> "torch.Tensor":
+    """The elements that samples may have, as a network of `allowed_input` is told, (n_crystals, n_species).
+
+    All, where a target leaves none of the `known` elements of the training set out.
+    """
+    import torch
+
+    allowed = torch.zeros(len(dealt), NUM_SPECIES, dtype=torch.bool)
+    for row, target in zip(allowed, dealt, strict=True):
+        own = {*target.allowed, *target.required}
+        row[sorted(own) if set(KNOWN if known is None else known) - own else slice(None)] = True
+    return allowed
+
+
 def restriction(
     dealt: Sequence[Target],
     width: int,

@@ -20,42 +20,41 @@ class Predictor:
         self.network, self.precision = network, precision
         self.graphs: dict[tuple, tuple] = {}  # by shapes: the graph, where its inputs and outputs lie
 
-    def __call__(
-        self, lattice: Tensor, frac_coords: Tensor, species: Tensor, times: Tensor, is_atom: Tensor | None = None, /
-    ) -> tuple[Tensor, ...]:
+    def __call__(self, lattice: Tensor, *others: Tensor | None) -> tuple[Tensor, ...]:
         """Predictions of the network, see `miad.model.process.Predict`."""
-        inputs = (lattice, frac_coords, species, times, *([] if is_atom is None else [is_atom]))
+        inputs = (lattice, *others)
         if lattice.device.type != "cuda":
-            return self._predict(inputs)
-        shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+            return self._predict(lattice, *others)
+        shapes = tuple(None if tensor is None else (tensor.shape, tensor.dtype) for tensor in inputs)
         if shapes not in self.graphs:
-            self.graphs[shapes] = self._record(inputs)
+            self.graphs[shapes] = self._record(lattice, *others)
         graph, places, outputs = self.graphs[shapes]
         for place, tensor in zip(places, inputs, strict=True):
-            place.copy_(tensor)
+            if place is not None and tensor is not None:
+                place.copy_(tensor)
         graph.replay()
         return tuple(output.clone() for output in outputs)  # the next call overwrites them
 
-    def _predict(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def _predict(self, lattice: Tensor, *others: Tensor | None) -> tuple[Tensor, ...]:
         before = torch.backends.cuda.matmul.allow_tf32
         torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
         try:
-            device = inputs[0].device.type
+            device = lattice.device.type
             with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
-                return self.network(*inputs)
+                return self.network(lattice, *others)
         finally:
             torch.backends.cuda.matmul.allow_tf32 = before
 
-    def _record(self, inputs: tuple[Tensor, ...]) -> tuple:
-        with torch.cuda.device(inputs[0].device):
-            places = tuple(tensor.clone() for tensor in inputs)
+    def _record(self, lattice: Tensor, *others: Tensor | None) -> tuple:
+        with torch.cuda.device(lattice.device):
+            first, *rest = lattice.clone(), *(None if tensor is None else tensor.clone() for tensor in others)
             here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
             aside.wait_stream(here)
             with torch.cuda.stream(aside):
                 for _ in range(2):  # what is compiled, tabulated or allocated at a first call must not be in the graph
-                    self._predict(places)
+                    self._predict(first, *rest)
             here.wait_stream(aside)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
-                outputs = self._predict(places)
-        return graph, places, outputs
+                outputs = self._predict(first, *rest)
+        return graph, (first, *rest), outputs

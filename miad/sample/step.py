@@ -19,7 +19,7 @@ from miad.core.errors import MiadError
 from miad.core.seeding import generator
 from miad.machine.device import pick_device
 from miad.model.weights import Model, load
-from miad.sample.constraints import Target, restriction, targets
+from miad.sample.constraints import Target, elements, restriction, targets
 from miad.sample.trajectories import write
 
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ def generate(
     if dealt:
         device = state.lattice.device
         only = {"restriction": restriction(dealt, model.width, settings.constraints, state.is_atom, device)}
+        if model.network.allowed_input:
+            state = dataclasses.replace(state, allowed=elements(dealt, model.elements).to(device))
     steps = plan(model.diffusion.num_timesteps, settings)
     limit, longest = settings.limit_lattice, model.max_length
     max_length = None if limit is None or longest is None else limit * longest

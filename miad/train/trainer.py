@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, distributed
 
 from miad.config.sections import Train
+from miad.core.crystal import NUM_SPECIES
 from miad.core.errors import MiadError
 from miad.core.json_text import as_json
 from miad.core.seeding import generator
@@ -19,11 +20,11 @@ from miad.infuse.step import read_state, sizes
 from miad.machine.device import pick_device
 from miad.machine.progress import track
 from miad.model.edges import arithmetic
-from miad.model.process import Noise
+from miad.model.process import Noise, State
 from miad.model.register import check, make_network, make_process
 from miad.model.shipped import located
 from miad.model.weights import Model, load, record_of, save
-from miad.train import checkpoint
+from miad.train import checkpoint, limits
 from miad.train.divergence import Guard
 from miad.train.loss_curve import Live
 from miad.train.optimiser import Optimiser, cooldown_start, learning_rate
@@ -59,6 +60,8 @@ class Trainer:
         self.earlier, self.earlier_epochs, self.is_centred = "", 0, settings.center_scores
         self.network = make_network(settings.network).to(self.device)
         self.elements: list[int] | None = [number for number in self.train.species.unique().tolist() if number]
+        self.known = torch.zeros(NUM_SPECIES, dtype=torch.bool, device=self.device)  # (n_species,)
+        self.known[self.elements] = True
         if settings.start_from:
             self._start_from(located(settings.start_from))
         # Under torchrun the gradients of all processes are averaged as they come about.
@@ -88,13 +91,15 @@ class Trainer:
         trained, source = load(path)
         for section in ("network", "diffusion"):
             theirs, ours = (dataclasses.asdict(getattr(one, section)) for one in (source, self.settings))
+            if section == "network" and not theirs["allowed_input"]:  # one that is told of limits can start from it
+                theirs["allowed_input"] = ours["allowed_input"]
             if theirs != ours:
                 other = {key: value for key, value in theirs.items() if value != ours[key]}
                 raise MiadError(
                     f"train.start_from {path} was trained with {section}: {as_json(other)}, unlike this run."
                     f" Write them under {section} in config.yaml, or start from another model."
                 )
-        self.network.load_state_dict(trained.state_dict())
+        self.network.load_state_dict(self.network.state_dict() | trained.state_dict())
         self.earlier = f", started from {self.settings.start_from} ({source.origin})"
         self.earlier_epochs = source.num_epochs
         self.elements = source.elements and sorted({*source.elements, *(self.elements or [])})
@@ -189,7 +194,7 @@ class Trainer:
         noise = Noise([generator(s.seed, "step", p.step, device=self.device)], [len(chosen)], share)
         self.optimiser.adam.zero_grad(set_to_none=True)
         with self._precision():
-            losses = self.process.losses(self.shared, self.train[chosen], noise, s.stratified_times)
+            losses = self.process.losses(self.shared, self._limited(self.train[chosen]), noise, s.stratified_times)
             total = self._total(losses)
         # DDP averages gradients over processes; ours are shares of one sum.
         (total * self.world).backward()
@@ -200,6 +205,14 @@ class Trainer:
         self.latest = self._shared(values)
         self.running += self.latest
         p.step, p.batch = p.step + 1, index + 1
+
+    def _limited(self, batch: State) -> State:
+        """A batch with random limits of the elements, for a network that is told of them."""
+        s = self.settings
+        if not s.network.allowed_input:
+            return batch
+        drawn = generator(s.seed, "limits", self.progress.step, device=self.device)
+        return dataclasses.replace(batch, allowed=limits.draw(batch.real_species, self.known, s.free_share, drawn))
 
     def _precision(self) -> torch.autocast:
         """The arithmetic of the network, in training and in validation."""

@@ -3,7 +3,7 @@
 Source: MiAD, arXiv:2511.14426, section 2 and appendix A.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -79,7 +79,7 @@ class JointDiffusion:
             return clean
         uniform = noise.uniform(clean.species.shape[1], 3)  # (n_crystals, n_atoms, 3)
         placed = mirage.infuse(clean.frac_coords, clean.species, uniform, self.variant.coordinates)
-        return State(clean.lattice, placed, clean.species, clean.is_atom)
+        return replace(clean, frac_coords=placed)
 
     def scored(self, clean: State) -> Tensor:
         """1 for the atoms that the coordinate loss counts, else 0, (n_crystals, n_atoms)."""
@@ -112,7 +112,7 @@ class JointDiffusion:
         weights = self.scored(clean)  # (n_crystals, n_atoms)
         if self.center_scores:
             target = coords.centre(target, weights)
-        predicted, score, logits = network(noisy.lattice, noisy.frac_coords, noisy.species, times, noisy.is_atom)
+        predicted, score, logits = self.call(network, noisy, times)
         squares = coords.loss(score, target / self.root_norm[times][:, None, None])  # (n_crystals, n_atoms)
         now, before = (self.species_alpha_bar[t][:, None, None] for t in (times, times - 1))  # (n_crystals, 1, 1)
         of_atoms = {"species": species.loss(logits, noisy.species, clean.species, now, before)}
@@ -134,11 +134,11 @@ class JointDiffusion:
         sigma = self.sigma[times][:, None, None]  # (n_crystals, 1, 1)
         moves = noise.normal(num_atoms, 3)
         keep = self.species_alpha_bar[times][:, None]  # (n_crystals, 1)
-        noisy = State(
-            lattice.add_noise(clean.lattice, self.lattice_alpha_bar[times], epsilon),
-            coords.add_noise(clean.frac_coords, sigma, moves),
-            species.add_noise(clean.species, keep, noise.uniform(num_atoms), noise.classes(num_atoms)),
-            clean.is_atom,
+        noisy = replace(
+            clean,
+            lattice=lattice.add_noise(clean.lattice, self.lattice_alpha_bar[times], epsilon),
+            frac_coords=coords.add_noise(clean.frac_coords, sigma, moves),
+            species=species.add_noise(clean.species, keep, noise.uniform(num_atoms), noise.classes(num_atoms)),
         )
         return epsilon, moves, noisy
 
@@ -146,10 +146,16 @@ class JointDiffusion:
         """Crystals at t = T: normal lattice, uniform coordinates, uniform species."""
         return State(noise.normal(3, 3), noise.uniform(num_atoms, 3), noise.classes(num_atoms), is_atom)
 
+    @staticmethod
+    def call(network: Predict, state: State, times: Tensor) -> tuple[Tensor, ...]:
+        """What the network says of crystals at their times, (n_crystals,)."""
+        told = () if state.allowed is None else (state.allowed,)
+        return network(state.lattice, state.frac_coords, state.species, times, state.is_atom, *told)
+
     def predict(self, network: Predict, state: State, time: int) -> tuple[Tensor, Tensor, Tensor]:
         """Lattice noise, coordinate score in 1/cells, and logits of the clean species at one time."""
         times = torch.full((len(state.lattice),), time, device=state.lattice.device)
-        epsilon, score, logits = network(state.lattice, state.frac_coords, state.species, times, state.is_atom)
+        epsilon, score, logits = self.call(network, state, times)
         score = score * self.root_norm[time]
         if self.center_scores:
             # The rigid shift was not learnt; what the network says of it is noise.
@@ -161,7 +167,7 @@ class JointDiffusion:
         _, score, _ = self.predict(network, state, time)
         step = scale * (self.sigma[time] / self.sigma[1]) ** 2
         moved = coords.correct(state.frac_coords, score, step, noise.normal(state.species.shape[1], 3))
-        return State(state.lattice, moved, state.species, state.is_atom)
+        return replace(state, frac_coords=moved)
 
     def step(
         self,
@@ -193,12 +199,13 @@ class JointDiffusion:
         if restriction is not None:
             draws = noise.uniform(num_atoms, NUM_SPECIES + 1)
             kinds = restricted.denoise(state.species, logits, now, later, draws, restriction)
-            return self._kept(State(cell, places, kinds, state.is_atom), next_time, noise, restriction)
+            moved = replace(state, lattice=cell, frac_coords=places, species=kinds)
+            return self._kept(moved, next_time, noise, restriction)
         if is_last:
             kinds = species.settle(state.species, logits, now)
         else:
             kinds = species.denoise(state.species, logits, now, later, uniform)
-        return State(cell, places, kinds, state.is_atom)
+        return replace(state, lattice=cell, frac_coords=places, species=kinds)
 
     def _kept(self, state: State, time: int, noise: Noise, restriction: Restriction) -> State:
         """Crystals at one time whose known part is put back, noised anew to that time; at 0 it is exact."""
@@ -207,9 +214,9 @@ class JointDiffusion:
             return state
         times = torch.full((len(state),), time, device=state.lattice.device)
         _, _, noisy = self.add_noise(known, times, noise)
-        return State(
-            noisy.lattice if restriction.keep_cell else state.lattice,
-            torch.where(is_known[..., None], noisy.frac_coords, state.frac_coords),
-            torch.where(is_known, noisy.species, state.species),
-            state.is_atom,
+        return replace(
+            state,
+            lattice=noisy.lattice if restriction.keep_cell else state.lattice,
+            frac_coords=torch.where(is_known[..., None], noisy.frac_coords, state.frac_coords),
+            species=torch.where(is_known, noisy.species, state.species),
         )
