@@ -46,7 +46,8 @@ def limits(allowed: Tensor) -> Tensor:
     The direction of the allowed elements, less that of all: zero where all are allowed.
     """
     elements = allowed[:, 1:].float()  # (n_crystals, n_elements)
-    return elements / elements.sum(1, keepdim=True).clamp(min=1).sqrt() - elements.shape[1] ** -0.5
+    part, whole = (one / one.sum(1, keepdim=True).sqrt() for one in (elements, torch.ones_like(elements)))
+    return part - whole
 
 
 class Cast(torch.autograd.Function):

@@ -1,9 +1,12 @@
 """The fast network against the plain formulation, and the symmetries it must have."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from miad.config.sections import Network
+from miad.core.crystal import NUM_SPECIES
 from miad.model.network import Cast, CSPNet
 from tests.builders.reference import parameters_of, reference_forward
 
@@ -160,3 +163,19 @@ def test_gradients_do_not_depend_on_how_threads_race():
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(run, runs[0]) for run in runs[1:])
+
+
+def test_one_that_is_told_of_limits_is_at_first_the_same_and_then_differs_by_them():
+    torch.manual_seed(0)
+    plain = CSPNet(SMALL)
+    torch.manual_seed(0)
+    told = CSPNet(dataclasses.replace(SMALL, allowed_input=True))
+    data = {name: part.float() if part.is_floating_point() else part for name, part in batch([5, 5])["padded"].items()}
+    allowed = torch.zeros(2, NUM_SPECIES, dtype=torch.bool)
+    allowed[:, [3, 8]] = True
+    assert all(map(torch.equal, plain(**data), told(**data, allowed=allowed)))
+    torch.nn.init.normal_(told.allowed_embedding.weight)
+    limited, free = told(**data, allowed=allowed)[2], told(**data, allowed=torch.ones_like(allowed))[2]
+    assert torch.equal(free, plain(**data)[2]) and not torch.allclose(limited, free)
+    allowed[1] = True
+    assert torch.equal(told(**data, allowed=allowed)[2][1], free[1])

@@ -17,7 +17,7 @@ from miad.model.network import CSPNet
 from miad.model.process import Noise
 from miad.model.weights import Model, load, save
 from miad.sample import step as sample
-from miad.sample.constraints import KEY, targets
+from miad.sample.constraints import KEY, elements, targets
 from miad.sample.elements import GROUPS, KNOWN, numbers
 from tests.builders import toy
 from tests.builders.crystals import caesium_chloride
@@ -54,6 +54,32 @@ def test_only_four_elements(model, tmp_path):
     found = sampled(model, tmp_path, {"elements": {"only": ["Li", "P", "S", "O"]}})
     assert all(kinds(one) <= LIPSO for one in found)
     assert set.union(*map(kinds, found)) == LIPSO and len({one.num_atoms for one in found}) > 1
+
+
+def test_a_network_that_is_told_of_limits_gets_those_of_each_sample(model, tmp_path):
+    network, about = load(model)
+    told = dataclasses.replace(about, network=dataclasses.replace(toy.NETWORK, allowed_input=True))
+    torch.manual_seed(1)
+    weights = network.state_dict() | {"allowed_embedding.weight": 5 * torch.randn(toy.NETWORK.hidden_dim, 99)}
+    save(tmp_path / "told.safetensors", weights, told)
+    given = {"elements": {"only": ["Li", "P", "S", "O"]}}
+    with_input = sampled(tmp_path / "told.safetensors", tmp_path, given, 32)
+    without = sampled(model, tmp_path, given, 32)
+    assert all(kinds(one) <= LIPSO for one in with_input)
+    assert any(not np.array_equal(one.lattice, other.lattice) for one, other in zip(with_input, without, strict=True))
+    free = sampled(tmp_path / "told.safetensors", tmp_path, {"num_atoms": {"max": 4}}, 32)  # no limit of the elements
+    assert all(map(same, free, sampled(model, tmp_path, {"num_atoms": {"max": 4}}, 32)))
+
+
+def test_what_the_network_is_told():
+    only = targets(from_record(Constraints, {"elements": {"only": ["Li", "O"]}}), 8, [3, 8, 11])[0]
+    anything = targets(from_record(Constraints, {"num_atoms": {"max": 4}}), 8, [3, 8, 11])[0]
+    of_each = elements([only, anything], [3, 8, 11])
+    assert of_each[0].nonzero()[:, 0].tolist() == [3, 8] and of_each[1].all()
+
+
+def same(one, other) -> bool:
+    return np.array_equal(one.frac_coords, other.frac_coords) and np.array_equal(one.lattice, other.lattice)
 
 
 def test_one_must(model, tmp_path):

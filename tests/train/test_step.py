@@ -52,6 +52,19 @@ def test_weights_can_be_taken_as_they_are(data, tmp_path):
     assert taken.num_epochs == 2 and taken.center_scores is trained.center_scores is False
 
 
+def test_a_network_that_is_told_of_limits_can_start_from_one_that_is_not(data, tmp_path):
+    first = fit(toy.changed(num_epochs=2), data, tmp_path / "first")
+    told, start = dataclasses.replace(toy.NETWORK, allowed_input=True), str(first / "model.safetensors")
+    same = fit(toy.changed(num_epochs=0, start_from=start, network=told), data, tmp_path / "same")
+    tuned = fit(toy.changed(num_epochs=2, start_from=start, network=told), data, tmp_path / "tuned")
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (same, first))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs) and not ours["allowed_embedding.weight"].any()
+    assert load_file(tuned / "model.safetensors")["allowed_embedding.weight"].any()
+    assert load(tuned / "model.safetensors")[1].network.allowed_input
+    with pytest.raises(MiadError, match="allowed_input"):  # what it has learnt of limits would be lost
+        fit(toy.changed(start_from=str(tuned / "model.safetensors")), data, tmp_path / "lost")
+
+
 def test_weights_of_another_make_are_refused(data, tmp_path):
     first = fit(toy.changed(num_epochs=1), data, tmp_path / "first")
     wider = dataclasses.replace(toy.NETWORK, hidden_dim=32)
