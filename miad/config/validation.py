@@ -94,8 +94,15 @@ def meant(text: str) -> Any:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The close one of the known words, as a sentence, or all of them."""
     known = sorted(known)
-    close = [key for key in known if key.startswith(word)] or difflib.get_close_matches(word, known, n=1)
-    return f" Did you mean {close[0]}?" if close else f" Known keys: {', '.join(known)}."
+    close = closest(word, known)
+    return f" Did you mean {close}?" if close else f" Known keys: {', '.join(known)}."
+
+
+def closest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like another, or begins with it; None if none is like it."""
+    known = sorted(known)
+    close = [one for one in known if one.startswith(word)] or difflib.get_close_matches(word, known, n=1)
+    return close[0] if close else None
 
 
 @functools.cache

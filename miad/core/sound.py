@@ -51,10 +51,14 @@ def unread(crystal_id: str, step: str, reason: str, source_id: str | None = None
 
 
 def odd_number(crystal: Crystal) -> str | None:
-    """Name and value of a number of a crystal that is not finite or huge, as a reason; None if all are sound."""
+    """Name and value of a number of a crystal that is none, not finite or huge, as a reason; None if all are sound."""
     for name in NUMBERS:
         value = getattr(crystal, name)
-        if value is not None and not abs(value) <= MAX_NUMBER:
+        if value is None:
+            continue
+        if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+            return f"its {name} is {value!r}, no number"
+        if not abs(value) <= MAX_NUMBER:
             what = f"above {MAX_NUMBER:g}" if math.isfinite(value) else "no finite number"
             return f"its {name} is {value}, {what}"
     return None

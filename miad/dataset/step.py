@@ -1,6 +1,5 @@
 """The dataset step: read, check and standardise the crystals to learn from."""
 
-import difflib
 import importlib.resources
 import logging
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from miad.config.sections import Dataset
+from miad.config.validation import closest
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.sound import finite, sound
@@ -114,7 +114,7 @@ def _check(settings: Dataset) -> None:
         )
     if "train" not in settings.files and settings.name not in DATA_SETS:
         known = [BUILT_IN, *DATA_SETS]
-        close = "".join(f" (did you mean {name}?)" for name in difflib.get_close_matches(settings.name, known, n=1))
+        close = f" (did you mean {name}?)" if (name := closest(settings.name, known)) else ""
         raise MiadError(
             f"dataset.name: {settings.name} is none of {', '.join(known)}{close}. For a data set of your own give"
             " files.train: /path/train.csv under dataset in config.yaml."

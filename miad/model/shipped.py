@@ -1,9 +1,9 @@
 """Trained models that ship with miad, by their names; the folder is `weights` at the top of a checkout."""
 
-import difflib
 import importlib.resources
 from pathlib import Path
 
+from miad.config.validation import closest
 from miad.core.errors import MiadError
 
 FOLDER = Path(str(importlib.resources.files("miad"))) / "weights"
@@ -36,8 +36,8 @@ def located(model: str | Path) -> Path:
         return path
     if is_shipped(model):
         return FOLDER / f"{model}.safetensors"
-    close = difflib.get_close_matches(str(model), names(), n=1)
-    meant = f" Did you mean {close[0]}?" if close else ""
+    close = closest(str(model), names())
+    meant = f" Did you mean {close}?" if close else ""
     raise MiadError(
         f"model {model}: there is no such file, and of the models that ship with miad none has this name"
         f" ({', '.join(names()) or 'this installation has none'}).{meant} Train one with: miad train; read published"

@@ -4,6 +4,7 @@ Every sample has a target; several targets (systems, compositions) are dealt out
 slots that the atoms fill one by one, which is how the last step settles on species (`miad.model.diffusion.restricted`).
 """
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from miad.model.process import Restriction
 
+log = logging.getLogger("miad")
 KEY = "sample.constraints"
 
 
@@ -57,6 +59,10 @@ def targets(constraints: Constraints, width: int, known: Collection[int] | None 
     if constraints.systems and constraints.compositions:
         raise MiadError(f"{KEY} has systems and compositions. Give one of them.")
     found = [_sized(one, constraints, width) for one in _chemistries(constraints, known)]
+    if (most := constraints.num_atoms.max) and most > width:
+        log.warning(
+            "%s.num_atoms.max is %d; the model has %d places for atoms, so no sample has more", KEY, most, width
+        )
     if constraints.template is not None:
         crystal = _template(constraints, width)
         found = [_on_template(one, crystal, constraints) for one in found]
@@ -68,7 +74,7 @@ def _chemistries(constraints: Constraints, known: Collection[int] | None) -> Ite
     rules, key = constraints.elements, f"{KEY}.elements"
     must = {number(name, f"{key}.must") for name in rules.must}
     never = numbers(rules.never, f"{key}.never")
-    named = {number(name, f"{key}.only") for name in rules.only if name not in GROUPS}
+    named = {number(name, f"{key}.only", GROUPS) for name in rules.only if name not in GROUPS}
     for others, word in ((named, "only"), (must, "must")):
         if both := others & never:
             raise MiadError(f"{key}: {symbols(both)} stands in {word} and, itself or by a group, in never. Decide.")

@@ -27,16 +27,20 @@ GROUPS: dict[str, tuple[int, ...]] = {
 }
 
 
-def number(symbol: str, key: str) -> int:
-    """Atomic number of a symbol that stands under `key` of the settings; a MiadError if miad knows no such element."""
+def number(symbol: str, key: str, others: Iterable[str] = ()) -> int:
+    """Atomic number of a symbol that stands under `key` of the settings, where `others` may stand too.
+
+    A MiadError if miad knows no such element.
+    """
     from pymatgen.core import Element
 
     if symbol in GROUPS:
         raise MiadError(f"{key}: {symbol} is a group; only symbols of elements can stand here.")
     if not Element.is_valid_symbol(symbol):
+        what = "neither an element nor a group" if others else "no element"
         is_symbol = Element.is_valid_symbol(symbol.capitalize())
-        meant = f" Did you mean {symbol.capitalize()}?" if is_symbol else did_you_mean(symbol, GROUPS)
-        raise MiadError(f"{key}: {symbol} is neither an element nor a group.{meant}")
+        meant = f" Did you mean {symbol.capitalize()}?" if is_symbol else did_you_mean(symbol, others) if others else ""
+        raise MiadError(f"{key}: {symbol} is {what}.{meant}")
     found = Element(symbol).Z
     if found not in KNOWN:
         raise MiadError(f"{key}: {symbol} is too heavy; {KNOWN_ELEMENTS}.")
@@ -45,7 +49,7 @@ def number(symbol: str, key: str) -> int:
 
 def numbers(names: Iterable[str], key: str) -> set[int]:
     """Atomic numbers of symbols and groups; a MiadError if a name is neither."""
-    return {one for name in names for one in (GROUPS[name] if name in GROUPS else (number(name, key),))}
+    return {one for name in names for one in (GROUPS[name] if name in GROUPS else (number(name, key, GROUPS),))}
 
 
 def symbols(numbers: Iterable[int]) -> str:

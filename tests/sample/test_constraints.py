@@ -270,3 +270,19 @@ def test_without_constraints_the_same_random_numbers_are_drawn_in_the_same_order
     sample.generate(settings, about, CSPNet(toy.NETWORK), process, noise)
     of_step = [(3, 3), (5, 3), (5,)]
     assert seen == [(3, 3), (5, 3), (5,), *of_step, (5, 3), *of_step]
+
+
+def test_more_atoms_than_places_are_told(caplog):
+    found = targets(from_record(Constraints, {"num_atoms": {"max": 99}}), 8)
+    assert found[0].most == 8 and "num_atoms.max is 99" in caplog.text
+
+
+def test_groups_are_offered_only_where_they_may_stand():
+    for given, told in (
+        ({"systems": [["Li", "halogen"]]}, "halogen is no element."),
+        ({"elements": {"only": ["halogen"]}}, "Did you mean halogens?"),
+        ({"elements": {"must": ["li"]}}, "Did you mean Li?"),
+    ):
+        with pytest.raises(MiadError) as error:
+            targets(from_record(Constraints, given), 8)
+        assert str(error.value).endswith(told)
