@@ -58,7 +58,7 @@ def odd_number(crystal: Crystal) -> str | None:
             continue
         if not isinstance(value, int | float | np.number) or isinstance(value, bool):
             return f"its {name} is {value!r}, no number"
-        if not abs(value) <= MAX_NUMBER:
+        if not abs(float(value)) <= MAX_NUMBER:
             what = f"above {MAX_NUMBER:g}" if math.isfinite(value) else "no finite number"
             return f"its {name} is {value}, {what}"
     return None
