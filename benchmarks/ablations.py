@@ -1,6 +1,6 @@
-"""The paper's claim at the scale `small`: MiAD against DiffCSP, against fewer mirage atoms and against an unmasked loss.
+"""The claim of the paper at scale `small`: MiAD against DiffCSP, fewer mirage atoms, and an unmasked loss.
 
-    python benchmarks/ablations.py --train train.jsonl --val val.jsonl --hull hull.csv.gz --out OUT [--epochs 60] [ARM …]
+    python benchmarks/ablations.py --train train.jsonl --val val.jsonl --hull hull.csv.gz --out OUT [ARM …]
 
 The crystals are those of `miad dataset` at the scale `small`. Every arm is trained with the same number of gradient
 steps; the arms whose steps are cheaper are trained a second time (`…_long`), for as many seconds as MiAD took on the
@@ -11,7 +11,6 @@ and is not computed again; Markdown tables of what there is are printed, with th
 
 import argparse
 import csv
-import json
 import subprocess
 import sys
 from pathlib import Path

@@ -60,10 +60,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True, help="model of `miad train`")
     parser.add_argument("--train", type=Path, required=True, help="its training crystals, JSON lines")
-    parser.add_argument("--losses", type=Path, required=True, help="its loss curve")
+    parser.add_argument(
+        "--losses",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="its loss curve, after those of the models it started from",
+    )
     parser.add_argument("--core-hours", type=float, required=True, help="of the training")
     parser.add_argument("--judged", type=Path, help="folder of `miad evaluate` on samples of it")
     parser.add_argument("--hull-note", default="", help="a sentence on the hull")
+    parser.add_argument("--cost", default="", help="a sentence on the seconds per crystal")
     parser.add_argument("--out", type=Path, required=True, help="name of the files, without ending")
     flags = parser.parse_args()
     training = read_crystals(flags.train)
@@ -80,30 +87,36 @@ def main() -> None:
         settings=settings(model, flags.losses, flags.core_hours),
         origin=f"{len(training):,} crystals ({model.origin})",
         sizes=told(Counter(crystal.num_atoms for crystal in training), len(training), by_count=False),
-        judged=rates(flags.judged, flags.hull_note) if flags.judged else "Not measured.",
+        judged=rates(flags.judged, flags.hull_note, flags.cost) if flags.judged else "Not measured.",
         contents=contents(training, flags.judged) if flags.judged else "Not measured.",
         width=model.width,
     )
     flags.out.with_suffix(".md").write_text(card, encoding="utf-8")
 
 
-def settings(model: Model, losses: Path, core_hours: float) -> str:
+def settings(model: Model, losses: list[Path], core_hours: float) -> str:
     """Network and training as a table."""
-    with losses.open(encoding="utf-8") as text:
-        curve = list(csv.DictReader(text))
-    validated = [(row["epoch"], float(row["val_total"])) for row in curve if row["val_total"]]
-    step = max(1, len(validated) // 8)
-    shown = [*validated[:-1:step], validated[-1]]
+    epochs, steps, validated = 0, 0, []
+    for path in losses:
+        with path.open(encoding="utf-8") as text:
+            curve = list(csv.DictReader(text))
+        validated += [(epochs + int(row["epoch"]), float(row["val_total"])) for row in curve if row["val_total"]]
+        epochs, steps = epochs + int(curve[-1]["epoch"]), steps + int(curve[-1]["step"])
+    apart = max(1, len(validated) // 10)
+    shown = [*validated[:-1:apart], validated[-1]]
+    told = ", told which elements may occur" if model.network.allowed_input else ""
+    sizes = f"{model.network.hidden_dim} channels, {model.network.num_layers} layers"
     rows = [
-        ["network", f"{model.network.kind}, {model.network.hidden_dim} channels, {model.network.num_layers} layers"],
+        ["network", f"{model.network.kind}, {sizes}{told}"],
         ["places for atoms (N_m)", model.width],
-        ["training", f"{curve[-1]['epoch']} epochs, {int(curve[-1]['step']):,} steps, {core_hours:g} core-hours"],
+        ["training", f"{epochs} epochs, {steps:,} steps, {core_hours:g} core-hours"],
         ["validation loss by epoch", ", ".join(f"{epoch}: {loss:.3f}" for epoch, loss in shown)],
+        ["validation loss by core-hours", ", ".join(f"{core_hours * e / epochs:.1f}: {loss:.3f}" for e, loss in shown)],
     ]
     return markdown_table(["", ""], rows)
 
 
-def rates(judged: Path, note: str) -> str:
+def rates(judged: Path, note: str, cost: str) -> str:
     """Rates under every protocol, with their intervals."""
     record = json.loads((judged / "row.json").read_text(encoding="utf-8"))
     rows = []
@@ -120,7 +133,7 @@ def rates(judged: Path, note: str) -> str:
         f" against the training crystals. {note} Percent of all samples, 95 % intervals in brackets.\n\n"
         + markdown_table(["protocol", "metastable", "M.S.U.N.", "stable", "S.U.N."], rows)
         + f"\n\n{decoded.value:.1f} % are crystals at all, {relaxed.value:.1f} % could be relaxed, in"
-        f" {sum(steps) / len(steps):.0f} steps on average."
+        f" {sum(steps) / len(steps):.0f} steps on average. {cost}"
     )
 
 
