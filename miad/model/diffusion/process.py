@@ -117,7 +117,7 @@ class JointDiffusion:
         now, before = (self.species_alpha_bar[t][:, None, None] for t in (times, times - 1))  # (n_crystals, 1, 1)
         of_atoms = {"species": species.loss(logits, noisy.species, clean.species, now, before)}
         if self.cross_entropy:
-            of_atoms["cross_entropy"] = species.cross_entropy(logits, clean.species)
+            of_atoms["cross_entropy"] = species.cross_entropy(logits, noisy.species, clean.species, now)
         if clean.is_atom is not None:
             of_atoms = {name: loss * clean.is_atom for name, loss in of_atoms.items()}  # (n_crystals, n_atoms)
         return {

@@ -56,12 +56,16 @@ def loss(logits: Tensor, species: Tensor, clean: Tensor, alpha_bar: Tensor, alph
     return LOSS_SCALE * divergence.sum(-1)
 
 
-def cross_entropy(logits: Tensor, clean: Tensor) -> Tensor:
-    """−log p₀(A_0) of each atom in nats, (n_crystals, n_atoms): the auxiliary loss of D3PM.
+def cross_entropy(logits: Tensor, species: Tensor, clean: Tensor, alpha_bar: Tensor) -> Tensor:
+    """−log of the predicted posterior of A_0 in nats, (n_crystals, n_atoms); arguments as of `loss`.
 
-    It has the same minimum as `loss`, whose offset of 1e-4 hides what a single step can tell of rare classes.
+    It has the same minimum as `loss`, whose offset of 1e-4 hides what a single step can tell of rare classes: p₀ is what
+    the rest of the crystal says of an atom, and A_t comes to it by Bayes' rule. D3PM's auxiliary loss, −log p₀(A_0), has
+    another: with it p₀ holds what A_t says already, and `posterior` counts it twice.
     """
-    return torch.nn.functional.cross_entropy(logits.transpose(1, 2), clean, reduction="none")
+    noisy = one_hot(species, logits.shape[-1]).to(logits.dtype)  # (n_crystals, n_atoms, K)
+    scores = logits + spread(noisy, alpha_bar).log()  # (n_crystals, n_atoms, K)
+    return torch.nn.functional.cross_entropy(scores.transpose(1, 2), clean, reduction="none")
 
 
 def denoise(species: Tensor, logits: Tensor, alpha_bar: Tensor, alpha_bar_next: Tensor, uniform: Tensor) -> Tensor:
