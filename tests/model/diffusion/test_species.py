@@ -70,3 +70,22 @@ def test_the_loss_is_a_thousand_times_the_divergence_with_softened_logarithms():
     predicted = species.posterior(noisy, torch.softmax(logits, -1), now, later)
     divergence = (true * ((true + 1e-4) / (predicted + 1e-4)).log()).sum()
     assert species.loss(logits, noisy, clean, now, later).item() == pytest.approx(1000 * divergence.item())
+
+
+@pytest.mark.parametrize("keep", [0.03, 0.4, 0.98])
+def test_both_losses_are_least_for_what_the_rest_of_the_crystal_says(keep, monkeypatch):
+    """A_0 from a distribution π, A_t from noise: of all p₀ that may depend on A_t, π has the least expected losses."""
+    monkeypatch.setattr(species, "LOG_OFFSET", 0.0)
+    rest = torch.softmax(2 * torch.randn(K, generator=seeded(), dtype=DOUBLE), -1)  # π, (K,)
+    every = torch.arange(K).repeat(K, 1)  # (n_crystals, n_atoms): an atom for each A_0, a crystal for each A_t
+    noisy = every.T.contiguous()  # (n_crystals, n_atoms)
+    joint = rest * species.spread(torch.eye(K, dtype=DOUBLE), alpha(keep))  # P(A_t, A_0), (n_crystals, n_atoms)
+    logits = rest.log().repeat(K, 1)[:, None].requires_grad_()  # (n_crystals, 1, K)
+    shared = logits.expand(K, K, K)  # (n_crystals, n_atoms, K)
+    later = alpha(keep + 0.01)
+    auxiliary = (joint * species.cross_entropy(shared, noisy, every, alpha(keep))).sum()
+    main = (joint * species.loss(shared, noisy, every, alpha(keep), later)).sum() / species.LOSS_SCALE
+    for expected in (auxiliary, main):
+        assert torch.autograd.grad(expected, logits, retain_graph=True)[0].abs().max() < 1e-12
+    forgotten = (joint * torch.nn.functional.cross_entropy(shared.transpose(1, 2), every, reduction="none")).sum()
+    assert torch.autograd.grad(forgotten, logits)[0].abs().max() > 1e-3  # without A_t the minimum lies elsewhere
