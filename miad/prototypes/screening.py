@@ -21,8 +21,8 @@ SHRINKS = 0.041
 MEMORY = 0.4e9  # bytes of one batch, of the relaxations too: larger ones are no faster on a core
 MOST_GAIN = 0.3  # eV/atom, of the parabola below its points; more means a wall of repulsion among them
 FLAT = 1e9  # eV/atom, of what has no energy
-# Å; closer atoms have no energy. CHGNet has never seen any: it gives -2 eV/atom to atoms 1e-12 Å apart, and no number to
-# those in one place, so that rounding would decide.
+# Å; closer atoms have no energy. CHGNet has never seen any: it gives -2 eV/atom to atoms 1e-12 Å apart, and no number
+# to those in one place, so that rounding would decide.
 CLOSEST = 0.5
 
 
