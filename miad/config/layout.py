@@ -148,6 +148,7 @@ def part_of(step: str, paths: Iterable[Path]) -> str:
     These are the run, the calculator, the shard and the chunk, as far as the names of the step's files have them.
     """
     patterns = [re.escape(pattern) for pattern in FILES.get(_FILES_OF.get(step, step), {}).values()]
+    patterns = [re.sub(r"\\{(shard|chunk)\\}", r"(?P<\1>\\d+)", pattern) for pattern in patterns]
     patterns = [re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", pattern) for pattern in patterns]
     for path, pattern in product(paths, patterns):
         if found := re.search(f"(?:^|/){pattern}$", path.as_posix()):
