@@ -130,10 +130,13 @@ def steps_in(folder: Path) -> list[Running]:
     return [one for one in map(Running.read, paths) if one is not None]
 
 
-def forget_killed(folder: Path) -> None:
-    """Remove the records of steps that do not run any more."""
+def forget(folder: Path, *, is_idle: bool = False) -> None:
+    """Remove the records of steps that do not run any more; of all, if the folder is known to be idle.
+
+    A step that runs after all writes its record again within half a minute.
+    """
     for one in steps_in(folder):
-        if not one.is_at_work(time.time()):
+        if is_idle or not one.is_at_work(time.time()):
             with contextlib.suppress(OSError):
                 (folder / PLACE / one.name).unlink()
 

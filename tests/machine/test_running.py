@@ -12,7 +12,7 @@ import pytest
 from miad.machine import running
 from miad.machine.os_processes import RUN
 from miad.machine.owners import Owner
-from miad.machine.running import PLACE, SILENT, Count, Reporter, Running, forget_killed, report, reported, steps_in
+from miad.machine.running import PLACE, SILENT, Count, Reporter, Running, forget, report, reported, steps_in
 
 NOW = 1.8e9
 COUNT = Count("crystals relaxed", done=60, before=50, total=100, seconds=20.0, at=NOW)
@@ -88,8 +88,10 @@ def test_what_was_killed_is_forgotten_and_nothing_else(tmp_path, ended):
     alive = record(step="train", updated=time.time())
     for one in (alive, record(owner=ended, updated=time.time()), record(step="sample", owner=ELSEWHERE, updated=1.0)):
         one.write(tmp_path / PLACE)
-    forget_killed(tmp_path)
+    forget(tmp_path)
     assert steps_in(tmp_path) == [alive]
+    forget(tmp_path, is_idle=True)
+    assert steps_in(tmp_path) == []
 
 
 @pytest.fixture

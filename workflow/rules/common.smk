@@ -18,7 +18,7 @@ from miad.core.errors import MiadError
 from miad.dft.run_files import fingerprint
 from miad.machine import moving_line
 from miad.machine.os_processes import RUN
-from miad.machine.running import forget_killed
+from miad.machine.running import forget
 from miad.preflight.checks import check_runs, frames_compared, own_files
 from miad.train.checkpoint import KEPT
 
@@ -50,7 +50,7 @@ onstart:
         sign(Path())
     except MiadError as error:
         raise WorkflowError(str(error))
-    forget_killed(Path.cwd())
+    forget(Path.cwd())
     moving_line.draw(logger.handlers, Path.cwd())
 
 
