@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import miad
+from miad.config.layout import part_of
 from miad.config.resolve import default_config, read_settings
 from miad.config.sections import SECTIONS
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space
 from miad.core.remarks import without_remarks
 from miad.machine import gpus
+from miad.machine.running import reported
 from miad.preflight.checks import check_runs
 
 # {step: (module of the package, help)}; the steps of the chain in their order.
@@ -30,6 +32,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "S.U.N. of crystals of any origin, from one file or folder"),
     "doctor": ("preflight.doctor", "check that everything a run needs is there, before it starts"),
     "cancel": ("cancel", "end what a killed run has left behind: its Slurm jobs, its processes, its lock"),
+    "watch": ("watch", "show the steps that run in a folder: how far they are, and the time left"),
     "import-weights": ("import_weights", "read weights published by the authors"),
     "prototypes": ("prototypes.step", "make the built-in data set again"),
 }
@@ -73,7 +76,8 @@ def main(arguments: list[str] | None = None) -> int:
         with without_remarks(), gpus.lent() as devices:
             if step == "train" and len(devices) > 1:
                 gpus.become_torchrun(len(devices), arguments)
-            run(**values)
+            with reported(step, part_of(step, [value for value in values.values() if isinstance(value, Path)])):
+                run(**values)
     except MiadError as error:
         print(f"miad {step}: {error}", file=sys.stderr)
         return MiadError.EXIT_CODE

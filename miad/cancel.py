@@ -15,6 +15,7 @@ from pathlib import Path
 from miad.core.errors import MiadError
 from miad.machine import os_processes, slurm
 from miad.machine.owners import Owner, at_work, locked, recorded
+from miad.machine.running import forget
 
 log = logging.getLogger("miad")
 SIGNED = Path(".snakemake") / "miad_owners"  # a record of each snakemake that works in the folder
@@ -75,6 +76,7 @@ def run(*, folder: Path = Path("."), elsewhere: bool = False) -> None:
             log.info("ended %d processes of this machine", num)
         for path in [*locks, *(recorded(folder / SIGNED) if elsewhere else ())]:
             path.unlink(missing_ok=True)
+        forget(folder, is_idle=True)
         if locks:
             log.info("removed the lock that snakemake had left in %s", folder)
     log.info("nothing of an earlier run is at work in %s, as far as this machine can see", folder)

@@ -16,7 +16,7 @@ LAYERS = (
     ("infuse", "sun"),
     ("train", "sample", "dft", "metrics", "prototypes"),
     ("report", "preflight"),
-    ("api", "cancel", "evaluate", "generate", "import_weights", "models", "__main__"),
+    ("api", "cancel", "evaluate", "generate", "import_weights", "models", "watch", "__main__"),
 )
 FLOOR = {name: floor for floor, names in enumerate(LAYERS) for name in names}
 

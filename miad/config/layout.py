@@ -1,5 +1,6 @@
 """The map of results/: where each file of each step of each run lies. Rules write there, and the report reads there."""
 
+import re
 import string
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ SETTINGS_READ: dict[str, tuple[str, ...]] = {
     ),
     "report": (*_DECIDING, "metrics", "dft", "vasp.functional", "vasp.replay", "report.title", "report.max_viewed"),
 }
+_FILES_OF = {"read": "sample", "dft-energies": "dft"}  # steps that write the files of another one
 _OF_THE_MACHINE = ("workers", "device", "checkpoint_minutes")  # keys left out of these
 
 
@@ -138,6 +140,20 @@ class Run:
             self.folder / pattern.format(run=home, **dict(zip(fields, chosen, strict=True)))
             for chosen in product(*choices)
         ]
+
+
+def part_of(step: str, paths: Iterable[Path]) -> str:
+    """Part of the work that a process of a step does, by the files that it was given: `miad/chgnet/0`.
+
+    These are the run, the calculator, the shard and the chunk, as far as the names of the step's files have them.
+    """
+    patterns = [re.escape(pattern) for pattern in FILES.get(_FILES_OF.get(step, step), {}).values()]
+    patterns = [re.sub(r"\\{(shard|chunk)\\}", r"(?P<\1>\\d+)", pattern) for pattern in patterns]
+    patterns = [re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", pattern) for pattern in patterns]
+    for path, pattern in product(paths, patterns):
+        if found := re.search(f"(?:^|/){pattern}$", path.as_posix()):
+            return "/".join(found.groupdict().values())
+    return ""
 
 
 def runs_of(text: str, folder: Path) -> tuple[list[Run], list[Run]]:

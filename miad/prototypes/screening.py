@@ -21,6 +21,9 @@ SHRINKS = 0.041
 MEMORY = 0.4e9  # bytes of one batch, of the relaxations too: larger ones are no faster on a core
 MOST_GAIN = 0.3  # eV/atom, of the parabola below its points; more means a wall of repulsion among them
 FLAT = 1e9  # eV/atom, of what has no energy
+# Å; closer atoms have no energy. CHGNet has never seen any: it gives -2 eV/atom to atoms 1e-12 Å apart, and no number
+# to those in one place, so that rounding would decide.
+CLOSEST = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +89,10 @@ def scaled(crystal: Crystal, scale: float) -> Crystal:
 
 
 def energies(crystals: list[Crystal], network: "Network") -> list[float]:
-    """CHGNet's energies of cells as they are, eV/atom, (n_crystals,); FLAT of those that it cannot evaluate."""
+    """CHGNet's energies of cells as they are, eV/atom, (n_crystals,).
+
+    FLAT of those that it cannot evaluate, and of those with atoms closer than CLOSEST.
+    """
     import torch
 
     from miad.core.cells import compact
@@ -104,6 +110,9 @@ def energies(crystals: list[Crystal], network: "Network") -> list[float]:
     for group in Budget("cpu", MEMORY).groups(loads[sound].tolist()):
         chosen = torch.zeros(len(crystals), dtype=torch.bool)
         chosen[[sound[index] for index in group]] = True
-        totals = network.energies(lists.graph(geometry, chosen)) / geometry.sizes[chosen]
+        graph = lists.graph(geometry, chosen)
+        totals = network.energies(graph) / geometry.sizes[chosen]
+        is_close = torch.linalg.vector_norm(graph.vectors, dim=1) < CLOSEST  # (n_bonds,)
+        totals[graph.owners[graph.starts[is_close]]] = FLAT
         found[chosen.numpy()] = totals.numpy()
     return np.where(np.isfinite(found), found, FLAT).tolist()

@@ -68,7 +68,8 @@ def run(settings: Relax, *, crystals: Path, relaxed: Path, calculator: str) -> N
             log.info("continuing: %d of %d crystals were finished before", len(finished), len(given))
         is_proven = any(crystal.failure is None for crystal in finished.values())
         relaxing = relax_all(waiting, settings, calculator, is_proven)
-        for crystal in track(relaxing, what="crystals relaxed", total=len(waiting)):
+        before = len(given) - len(waiting)
+        for crystal in track(relaxing, what="crystals relaxed", total=len(waiting), before=before):
             if _is_fault(crystal):
                 finished[crystal.crystal_id] = crystal  # not in the journal: a run that continues tries it again
             else:

@@ -163,7 +163,7 @@ class Trainer:
         """Train to the end, with a checkpoint every few minutes."""
         p, start = self.progress, time.monotonic()
         spent, last = p.seconds, start
-        for _ in track(range(p.epoch, self.settings.num_epochs), what="epochs trained"):
+        for _ in track(range(p.epoch, self.settings.num_epochs), what="epochs trained", before=p.epoch):
             order = self._order(p.epoch)
             for index in range(p.batch, self.num_batches):
                 if 0 < p.step == self.cooldown:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from miad.config.layout import FILES, record, runs_of, table_rows
+from miad.config.layout import FILES, part_of, record, runs_of, table_rows
 from miad.core.errors import MiadError
 from tests.builders import finished
 
@@ -113,3 +113,19 @@ def test_crystals_of_others_cannot_have_the_name_of_a_kept_model():
     given["train"]["keep_every"], given["report"]["epochs"] = 100, True
     with pytest.raises(MiadError, match=r"external\.miad_epoch_100 has the name of a run that report\.epochs makes"):
         runs_of(json.dumps(given), Path("results"))
+
+
+@pytest.mark.parametrize(
+    ("step", "path", "part"),
+    [
+        ("train", "results/miad/train/model.safetensors", "miad"),
+        ("relax", "/home/me/results/miad_epoch_2/relax/chgnet/3.jsonl", "miad_epoch_2/chgnet/3"),
+        ("read", "results/others/sample/0.given.jsonl", "others/0"),
+        ("dft-energies", "results/miad/dft/row.json", "miad"),
+        ("vasp", "results/miad/vasp/chunks/7.jsonl", "miad/7"),
+        ("train", "elsewhere/model.bin", ""),
+        ("doctor", "results/miad/train/model.safetensors", ""),
+    ],
+)
+def test_the_part_of_a_step_is_told_by_its_files(step, path, part):
+    assert part_of(step, [Path("config.yaml"), Path(path)]) == part

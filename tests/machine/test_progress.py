@@ -81,3 +81,20 @@ def test_an_error_in_the_loop_is_not_hidden():
 
     with pytest.raises(ValueError, match="torn"):
         list(track(torn(), what="items"))
+
+
+def test_a_loop_counts_what_earlier_sessions_have_done(monkeypatch):
+    counts = []
+    monkeypatch.setattr(progress, "report", counts.append)
+    assert list(track(range(2), what="epochs trained", before=40)) == [0, 1]
+    assert [(one.done, one.before, one.total) for one in counts] == [(40, 40, 42), (41, 40, 42), (42, 40, 42)]
+
+
+def test_steps_of_snakemake_leave_the_terminal_to_it(monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("builtins.open", lambda *_: pytest.fail("the terminal was opened"))
+    monkeypatch.setenv(progress.RUN, "/somewhere")
+    assert progress._terminal() is None
+    monkeypatch.delenv(progress.RUN)
+    monkeypatch.setenv("RANK", "1")
+    assert progress._terminal() is None

@@ -62,15 +62,31 @@ def test_the_guess_shrinks_with_the_difference_of_electronegativities():
     assert alloy.volume == pytest.approx(VOLUMES["Mg"] + VOLUMES["Cd"], rel=0.02)
 
 
+@pytest.fixture(scope="module")
+def network():
+    from miad.relax.potentials.chgnet_network import Network
+
+    return Network("cpu")
+
+
 def test_energies_are_those_of_the_engine_that_relaxes():
-    """Single points by CHGNet of several cells at once; two atoms in one place have none."""
+    """Single points by CHGNet of several cells at once."""
     from miad.relax.potentials.chgnet_network import ChgnetEngine
     from tests.builders.potentials import single_points
 
     engine = ChgnetEngine("cpu", 1e9)
     cells = [decorated(one, ("Ca", "O")) for one in binary_templates()[:5]]
-    broken = cells[0].replace(frac_coords=np.zeros_like(cells[0].frac_coords), lattice=cells[0].lattice * 9)
-    found = screening.energies([*cells, broken], engine.network)
+    found = screening.energies(cells, engine.network)
     expected = [one.energy / cell.num_atoms for one, cell in zip(single_points(engine, cells), cells, strict=True)]
-    assert found[:-1] == pytest.approx(expected, abs=1e-5)
-    assert found[-1] == FLAT or found[-1] > 0
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("apart", [0.0, 1e-12, 1e-4, 0.1, 0.45])
+def test_atoms_in_one_place_or_nearly_so_have_no_energy(network, apart):
+    """Whether rounding leaves nothing or a trace of the distance (Å) changes nothing, nor does it for the others."""
+    sound = decorated(ROCK_SALT, ("Ca", "O"))
+    lattice = np.eye(3) * 20
+    coords = np.arange(sound.num_atoms)[:, None] * np.array([0, 0, apart / 20])
+    broken = sound.replace(frac_coords=coords, lattice=lattice)
+    [alone] = screening.energies([sound], network)
+    assert screening.energies([broken, sound, broken], network) == [FLAT, pytest.approx(alone, abs=1e-5), FLAT]

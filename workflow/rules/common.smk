@@ -16,7 +16,9 @@ from miad.config.resolve import is_read, read_config
 from miad.config.sections import Relax, Sun, build, settings_json
 from miad.core.errors import MiadError
 from miad.dft.run_files import fingerprint
+from miad.machine import moving_line
 from miad.machine.os_processes import RUN
+from miad.machine.running import forget
 from miad.preflight.checks import check_runs, frames_compared, own_files
 from miad.train.checkpoint import KEPT
 
@@ -48,6 +50,8 @@ onstart:
         sign(Path())
     except MiadError as error:
         raise WorkflowError(str(error))
+    forget(Path.cwd())
+    moving_line.draw(logger.handlers, Path.cwd())
 
 
 wildcard_constraints:

@@ -1,0 +1,128 @@
+"""Running steps in words, and the line of them that moves below what snakemake prints on a terminal.
+
+The steps write to their logs. Snakemake itself, which outlives them, draws one line for all that run on this machine.
+What it prints goes through the same lock, and takes the line away first: the two never mix.
+"""
+
+import atexit
+import contextlib
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TextIO
+
+from miad.machine.running import Running, steps_in
+
+REDRAW_EVERY = 1.0  # seconds
+CLEAR = "\r\x1b[K"  # to the beginning of the line, and empty it
+BAR = 20  # characters
+
+
+def duration(seconds: float) -> str:
+    """A time in words: `45 s`, `12 min`, `3 h 05 min`, `2 d 04 h`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60:02} min" if hours < 48 else f"{hours // 24} d {hours % 24:02} h"
+
+
+def in_words(one: Running, now: float, bar: int = BAR) -> str:
+    """A step in one line: name, bar, share done and time left; or when it was heard of last, if it does not run."""
+    name = " ".join(filter(None, (one.step, one.part)))
+    if not one.is_at_work(now):
+        where = f"Slurm job {one.job}" if one.job else f"process {one.owner.pid} on {one.owner.host}"
+        fate = "was killed" if one.owner.is_here and not one.owner.is_alive else "gives no sign of life"
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.updated))
+        return f"{name}: {fate} ({where}); last sign {stamp}"
+    if one.count is None:
+        return f"{name}: at work"
+    count = one.count
+    if not count.total:
+        return f"{name}: {count.done} {count.what}"
+    share = min(count.done / count.total, 1.0)
+    drawn = f"[{'#' * int(share * bar):-<{bar}}] " if bar else ""
+    left = count.left(now)
+    rest = "" if left is None else f", {duration(left)} left"
+    return f"{name} {drawn}{int(100 * share)} % ({count.done} of {count.total} {count.what}{rest})"
+
+
+def in_one_line(steps: Iterable[Running], now: float, width: int) -> str:
+    """The steps that run on this machine in a line of at most `width` characters; nothing if none does."""
+    here = [one for one in steps if one.owner.is_here and one.is_at_work(now)]
+    if len(here) == 1:
+        text = in_words(here[0], now)
+    else:
+        text = " | ".join(map(_in_short, here, [now] * len(here)))
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def _in_short(one: Running, now: float) -> str:
+    name = " ".join(filter(None, (one.step, one.part)))
+    if one.count is None or not one.count.total:
+        return name
+    left = one.count.left(now)
+    rest = "" if left is None else f", {duration(left)} left"
+    return f"{name} {int(100 * one.count.done / one.count.total)} %{rest}"
+
+
+class Screen:
+    """A terminal with a line that moves; stands in the place of the stream that others print to."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._lock, self._line = stream, threading.RLock(), ""
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the stream's: whether it is a terminal, which decides on colours, and how it is flushed."""
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Print, in the place of the line; it is drawn again when it is due."""
+        with self._lock:
+            self._clear()
+            return self._stream.write(text)
+
+    def show(self, line: str) -> None:
+        """Draw another line; an empty one leaves nothing."""
+        with self._lock:
+            if line != self._line:
+                self._stream.write(f"{CLEAR}{line}")
+                self._line = line
+                self._stream.flush()
+
+    def end(self) -> None:
+        """Take the line away for good; a terminal that was closed meanwhile has none."""
+        with contextlib.suppress(OSError, ValueError):
+            self.show("")
+
+    def _clear(self) -> None:
+        if self._line:
+            self._stream.write(CLEAR)
+            self._line = ""
+
+
+def draw(handlers: Iterable[logging.Handler], folder: Path) -> None:
+    """Draw the line of a folder's steps until this process ends, if its messages go to a terminal."""
+    for handler in handlers:
+        stream = getattr(handler, "stream", None)
+        if isinstance(handler, logging.StreamHandler) and stream is not None and stream.isatty():
+            screen = Screen(stream)
+            handler.stream = screen
+            atexit.register(screen.end)
+            threading.Thread(target=_keep_drawing, args=(screen, folder), name="moving line", daemon=True).start()
+            return
+
+
+def _keep_drawing(screen: Screen, folder: Path) -> None:
+    try:
+        while True:
+            columns = shutil.get_terminal_size().columns - 1
+            screen.show(in_one_line(steps_in(folder), time.time(), columns))
+            time.sleep(REDRAW_EVERY)
+    except (OSError, ValueError):  # the terminal was closed
+        return
