@@ -1,4 +1,4 @@
-"""The network as the sampler calls it: thousands of times with the same shapes, and without gradients."""
+"""The network as the sampler calls it: thousands of times with the same shapes, mostly without gradients."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ class Predictor:
     """A trained network in the arithmetic asked for; on a GPU recorded once per shape and replayed as a CUDA graph.
 
     A call is some 200 kernels, most of them of a few microseconds: started one by one, they would wait for the
-    processor; as a graph they are one start. On a CPU this is the network itself.
+    processor; as a graph they are one start. On a CPU, or of inputs that need gradients, this is the network itself.
 
     Args:
         network: in evaluation mode.
@@ -25,8 +25,9 @@ class Predictor:
     ) -> tuple[Tensor, ...]:
         """Predictions of the network, see `miad.model.process.Predict`."""
         inputs = (lattice, frac_coords, species, times, *([] if is_atom is None else [is_atom]))
-        if lattice.device.type != "cuda":
-            return self._predict(inputs)
+        has_gradient = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+        if has_gradient or lattice.device.type != "cuda":
+            return self._predict(inputs, has_gradient)
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
         if shapes not in self.graphs:
             self.graphs[shapes] = self._record(inputs)
@@ -36,12 +37,13 @@ class Predictor:
         graph.replay()
         return tuple(output.clone() for output in outputs)  # the next call overwrites them
 
-    def _predict(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def _predict(self, inputs: tuple[Tensor, ...], has_gradient: bool = False) -> tuple[Tensor, ...]:
         before = torch.backends.cuda.matmul.allow_tf32
         torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
         try:
             device = inputs[0].device.type
-            with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
+            low = torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16")
+            with torch.set_grad_enabled(has_gradient), low:
                 return self.network(*inputs)
         finally:
             torch.backends.cuda.matmul.allow_tf32 = before

@@ -111,7 +111,10 @@ def generate(
     only = {}  # processes of before there were constraints go on working
     if dealt:
         device = state.lattice.device
-        only = {"restriction": restriction(dealt, model.width, settings.constraints, state.is_atom, device)}
+        conditions = restriction(dealt, model.width, settings.constraints, state.is_atom, device)
+        only = {"restriction": dataclasses.replace(conditions, guidance=settings.guidance)}
+        if conditions.species is not None:
+            state = dataclasses.replace(state, species=conditions.species)
     steps = plan(model.diffusion.num_timesteps, settings)
     limit, longest = settings.limit_lattice, model.max_length
     max_length = None if limit is None or longest is None else limit * longest
