@@ -209,7 +209,6 @@ def restriction(
     import torch
 
     from miad.model.diffusion.restricted import assign
-
     from miad.model.process import Restriction
 
     both = [classes(target, width) for target in dealt]

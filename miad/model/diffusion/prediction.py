@@ -13,8 +13,9 @@ from torch.nn.functional import cross_entropy
 
 from miad.model.process import Predict
 
-MOST_CELL = 3.0  # 1/Å, norm of a lattice's gradient; where the prediction is sure of other species it grows without bound
-MOST_PLACE = 2.0  # norm of a place's gradient, in units of 1/σ_t, which is about the norm of the score
+# Limits of the gradients, which grow without bound where the network is sure of other species.
+MOST_CELL = 3.0  # 1/Å, norm over a lattice
+MOST_PLACE = 2.0  # norm at a place, in units of 1/σ_t, which is about the norm of the score there
 
 
 def guided(network: Predict, known: Tensor, of_cell: Tensor, of_places: Tensor, sigma: Tensor) -> Predict:
