@@ -237,6 +237,9 @@ class Sample:
     precision: Precision
     device: Device
     constraints: Annotated[Constraints, Field(description="Conditions that every sample fulfils.")] = Constraints()
+    guidance: Annotated[
+        float, Field(ge=0, le=10, description="Weight of a known composition in the prediction of structures; 0: none.")
+    ] = 1.0
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -197,7 +197,7 @@ def pair_waves(sine: Tensor, cosine: Tensor, pairs: PairIndex, dtype: torch.dtyp
         pairs: the index of pairs of n_atoms.
         dtype: of the results, each (n_crystals, n_pairs, n_angles).
     """
-    loops = gpu_loops(sine)
+    loops = None if sine.requires_grad else gpu_loops(sine)  # they have no gradient
     if loops is not None:
         odd = sine.new_empty(len(sine), len(pairs.first), sine.shape[2], dtype=dtype)
         even = torch.empty_like(odd)

@@ -59,6 +59,8 @@ class Restriction:
         known: crystals of which a part is kept; None: all is generated.
         is_known: (n_crystals, n_atoms), true where species and place are kept.
         keep_cell: whether the lattice is kept.
+        species: (n_crystals, n_atoms), what the atoms are where the composition decides it; None: it is generated.
+        guidance: weight of what these species say of coordinates and lattice; 0: none, 1: that of Bayes' rule.
     """
 
     allowed: Tensor
@@ -66,6 +68,8 @@ class Restriction:
     known: State | None = None
     is_known: Tensor | None = None
     keep_cell: bool = False
+    species: Tensor | None = None
+    guidance: float = 0.0
 
 
 class Noise:

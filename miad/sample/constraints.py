@@ -222,9 +222,13 @@ def restriction(
     is_atom: "torch.Tensor | None",
     device: "torch.device | str",
 ) -> "Restriction":
-    """The conditions of a batch of samples, of one target each; `is_atom` as the process takes it."""
+    """The conditions of a batch of samples, of one target each; `is_atom` as the process takes it.
+
+    A composition says what the atoms are, wherever they are: their species are known from the beginning.
+    """
     import torch
 
+    from miad.model.diffusion.restricted import assign
     from miad.model.process import Restriction
 
     both = [classes(target, width) for target in dealt]
@@ -237,8 +241,13 @@ def restriction(
         allowed[..., MIRAGE] &= ~is_atom.cpu()
         allowed[..., 1:] &= is_atom.cpu()[..., None]
     if constraints.template is None:
-        return Restriction(allowed.to(device), slots.to(device))
-    return _with_template(dealt, allowed, slots, constraints, device)
+        found = Restriction(allowed.to(device), slots.to(device))
+    else:
+        found = _with_template(dealt, allowed, slots, constraints, device)
+    if not constraints.compositions:
+        return found
+    known = assign(torch.zeros(found.allowed.shape).masked_fill(~found.allowed.cpu(), -torch.inf), slots)
+    return replace(found, species=known.to(device))
 
 
 def _with_template(

@@ -1,4 +1,4 @@
-"""The network as the sampler calls it: thousands of times with the same shapes, and without gradients."""
+"""The network as the sampler calls it: thousands of times with the same shapes, mostly without gradients."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ class Predictor:
     """A trained network in the arithmetic asked for; on a GPU recorded once per shape and replayed as a CUDA graph.
 
     A call is some 200 kernels, most of them of a few microseconds: started one by one, they would wait for the
-    processor; as a graph they are one start. On a CPU this is the network itself.
+    processor; as a graph they are one start. On a CPU, or of inputs that need gradients, this is the network itself.
 
     Args:
         network: in evaluation mode.
@@ -23,7 +23,7 @@ class Predictor:
     def __call__(self, lattice: Tensor, *others: Tensor | None) -> tuple[Tensor, ...]:
         """Predictions of the network, see `miad.model.process.Predict`."""
         inputs = (lattice, *others)
-        if lattice.device.type != "cuda":
+        if lattice.device.type != "cuda" or _has_gradient(lattice):
             return self._predict(lattice, *others)
         shapes = tuple(None if tensor is None else (tensor.shape, tensor.dtype) for tensor in inputs)
         if shapes not in self.graphs:
@@ -39,8 +39,8 @@ class Predictor:
         before = torch.backends.cuda.matmul.allow_tf32
         torch.backends.cuda.matmul.allow_tf32 = self.precision == "tf32"
         try:
-            device = lattice.device.type
-            with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
+            low = torch.autocast(lattice.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+            with torch.set_grad_enabled(_has_gradient(lattice)), low:
                 return self.network(lattice, *others)
         finally:
             torch.backends.cuda.matmul.allow_tf32 = before
@@ -58,3 +58,8 @@ class Predictor:
             with torch.cuda.graph(graph):
                 outputs = self._predict(first, *rest)
         return graph, (first, *rest), outputs
+
+
+def _has_gradient(lattice: Tensor) -> bool:
+    """Whether gradients by the inputs, of which the lattice is one, are wanted."""
+    return torch.is_grad_enabled() and lattice.requires_grad

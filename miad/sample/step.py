@@ -85,14 +85,18 @@ def draw_padding(model: Model, noise: "Noise", dealt: Sequence[Target] = ()) -> 
     return padding_mask(drawn, model.width)
 
 
-def blocks_at_once(model: Model, memory: int | None) -> int:
-    """Blocks that a GPU of `memory` bytes works on together, half of it filled by a generous count; None (CPU): one."""
+def blocks_at_once(model: Model, memory: int | None, is_guided: bool = False) -> int:
+    """Blocks that a GPU of `memory` bytes works on together, half of it filled by a generous count; None (CPU): one.
+
+    Guided structure prediction keeps tensors of every layer for its gradients.
+    """
     if memory is None:
         return 1
     atoms = model.width
     features = 3 * model.network.num_frequencies
     # Ten tensors of Fourier features per pair while they are made, or six edge tensors of the plain edge block.
-    floats = 5 * atoms**2 * features + 6 * atoms**2 * model.network.hidden_dim
+    edges = 6 + (4 * model.network.num_layers if is_guided else 0)
+    floats = 5 * atoms**2 * features + edges * atoms**2 * model.network.hidden_dim
     return max(1, min(MOST_BLOCKS, memory // 2 // (4 * floats * BLOCK)))
 
 
@@ -111,9 +115,11 @@ def generate(
     only = {}  # processes of before there were constraints go on working
     if dealt:
         device = state.lattice.device
-        only = {"restriction": restriction(dealt, model.width, settings.constraints, state.is_atom, device)}
-        if model.network.allowed_input:
-            state = dataclasses.replace(state, allowed=elements(dealt, model.elements).to(device))
+        conditions = restriction(dealt, model.width, settings.constraints, state.is_atom, device)
+        only = {"restriction": dataclasses.replace(conditions, guidance=settings.guidance)}
+        allowed = elements(dealt, model.elements).to(device) if model.network.allowed_input else None
+        species = state.species if conditions.species is None else conditions.species
+        state = dataclasses.replace(state, species=species, allowed=allowed)
     steps = plan(model.diffusion.num_timesteps, settings)
     limit, longest = settings.limit_lattice, model.max_length
     max_length = None if limit is None or longest is None else limit * longest
@@ -166,7 +172,7 @@ def run(
     process = make_process(trained.diffusion, trained.mirage, device, trained.center_scores)
     predictor = Predictor(network, settings.precision)
     memory = None if device == "cpu" else torch.cuda.get_device_properties(device).total_memory
-    together = blocks_at_once(trained, memory)
+    together = blocks_at_once(trained, memory, bool(settings.constraints.compositions and settings.guidance))
     names = [f"{run}-{shard:03d}-{index:05d}" for index in range(shard_size(settings, shard))]
     found: list[Crystal] = []
     recorded: dict[int, State] = {}

@@ -113,6 +113,43 @@ def test_three_compositions(model, tmp_path):
     assert [Composition(one.element_counts) for one in found] == wanted * 64
 
 
+def test_one_two_and_four_formula_units_within_other_constraints(model, tmp_path):
+    given = {
+        "compositions": [{"formula": "NaCl", "formula_units": [1, 2, 4]}],
+        "elements": {"must": ["Na"], "only": ["Na", "halogens"]},
+        "num_atoms": {"min": 2, "max": 8},
+    }
+    found = sampled(model, tmp_path, given, 96)
+    assert [one.element_counts for one in found] == [{"Na": units, "Cl": units} for units in (1, 2, 4)] * 32
+
+
+def test_a_composition_on_the_free_sites_of_a_template(model, tmp_path):
+    host = caesium_chloride("host")
+    host.structure.make_supercell([2, 1, 1]).to(str(tmp_path / "host.cif"))  # Na Na Cl Cl
+    given = {"template": {"file": str(tmp_path / "host.cif"), "free": [0, 2]}, "compositions": ["NaKClBr"]}
+    for one in sampled(model, tmp_path, given, 64):
+        first, kept, third, last = one.atomic_numbers.tolist()
+        assert (kept, last) == (11, 17) and {first, third} == {19, 35}
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0])
+def test_species_of_a_composition_are_known_from_the_beginning(model, guidance):
+    """And so at a corrector before the first step."""
+    network, about = load(model)
+    seen = []
+
+    def listed(lattice, frac_coords, species, times, is_atom=None):
+        seen.append(species if is_atom is None else species * is_atom)
+        return network(lattice, frac_coords, species, times, is_atom)
+
+    only = from_record(Constraints, {"compositions": ["NaCl", "TiO2"]})
+    settings = dataclasses.replace(SAMPLE, corrector_steps=None, constraints=only, guidance=guidance)
+    process = JointDiffusion(about.diffusion, about.mirage, "cpu", True)
+    sample.generate(settings, about, listed, process, Noise([generator(0)], [2]), targets(only, about.width))
+    assert len(seen) == 8 and all(torch.equal(species, seen[0]) for species in seen)
+    assert [Counter(row[row > 0].tolist()) for row in seen[0]] == [{11: 1, 17: 1}, {22: 1, 8: 2}]
+
+
 def test_four_to_six_atoms(model, tmp_path):
     sizes = Counter(one.num_atoms for one in sampled(model, tmp_path, {"num_atoms": {"min": 4, "max": 6}}))
     assert set(sizes) <= {4, 5, 6}

@@ -33,6 +33,16 @@ def test_on_a_cpu_it_is_the_network_itself(network, precision):
         assert torch.equal(found, expected) and not found.requires_grad
 
 
+def test_gradients_by_inputs_come_only_where_they_are_asked_for(network):
+    lattice, *others = batch(3)
+    asked = [lattice.requires_grad_(), *others]
+    found = Predictor(network, "float32")(*asked)
+    (slope,) = torch.autograd.grad(found[2].sum(), lattice)
+    assert slope.shape == (3, 3, 3) and (slope != 0).any()
+    with torch.no_grad():
+        assert not any(part.requires_grad for part in Predictor(network, "float32")(*asked))
+
+
 def test_bf16_is_near_and_comes_back_in_single_precision(network):
     inputs = batch(3)
     for found, expected in zip(Predictor(network, "bf16")(*inputs), network(*inputs), strict=True):

@@ -227,4 +227,5 @@ def test_blocks_fill_half_of_a_gpu(monkeypatch):
     paper = dataclasses.replace(about(), mirage=Mirage(25, "uniform", True), network=Network(512, 6, 128, 256, 1.0))
     assert blocks_at_once(paper, 141 * 10**9) == sample.MOST_BLOCKS
     assert blocks_at_once(paper, 8 * 2**30) < blocks_at_once(paper, 16 * 2**30) < sample.MOST_BLOCKS
+    assert blocks_at_once(paper, 16 * 2**30, is_guided=True) < blocks_at_once(paper, 16 * 2**30)
     assert blocks_at_once(paper, 2**20) == blocks_at_once(paper, None) == 1

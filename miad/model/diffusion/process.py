@@ -10,7 +10,7 @@ from torch import Tensor
 
 from miad.config.sections import Diffusion, Mirage
 from miad.core.crystal import MIRAGE, NUM_SPECIES
-from miad.model.diffusion import coords, lattice, mirage, restricted, schedules, species
+from miad.model.diffusion import coords, lattice, mirage, prediction, restricted, schedules, species
 from miad.model.process import Noise, Predict, Restriction, State
 
 
@@ -184,6 +184,9 @@ class JointDiffusion:
 
         The paper's sampler leaves the coordinates where they are at t = 1 and has no limit of the lattice.
         """
+        if restriction is not None and restriction.species is not None:
+            state = replace(state, species=restriction.species)
+            network = self._guided(network, time, restriction.species, restriction.guidance)
         epsilon, score, logits = self.predict(network, state, time)
         num_atoms, is_last = state.species.shape[1], next_time == 0
         if max_length is not None:
@@ -197,8 +200,10 @@ class JointDiffusion:
         now, later = self.species_alpha_bar[time], self.species_alpha_bar[next_time]
         uniform = noise.uniform(num_atoms)
         if restriction is not None:
-            draws = noise.uniform(num_atoms, NUM_SPECIES + 1)
-            kinds = restricted.denoise(state.species, logits, now, later, draws, restriction)
+            kinds = restriction.species
+            if kinds is None:
+                draws = noise.uniform(num_atoms, NUM_SPECIES + 1)
+                kinds = restricted.denoise(state.species, logits, now, later, draws, restriction)
             moved = replace(state, lattice=cell, frac_coords=places, species=kinds)
             return self._kept(moved, next_time, noise, restriction)
         if is_last:
@@ -206,6 +211,13 @@ class JointDiffusion:
         else:
             kinds = species.denoise(state.species, logits, now, later, uniform)
         return replace(state, lattice=cell, frac_coords=places, species=kinds)
+
+    def _guided(self, network: Predict, time: int, known: Tensor, weight: float) -> Predict:
+        """The network, with the pull of known species at one time in the units of its predictions."""
+        if not weight:
+            return network
+        of_cell = weight * (1 - self.lattice_alpha_bar[time]).sqrt()  # Å, as −ε is √(1 − ᾱ) times the score
+        return prediction.guided(network, known, of_cell, weight / self.root_norm[time], self.sigma[time])
 
     def _kept(self, state: State, time: int, noise: Noise, restriction: Restriction) -> State:
         """Crystals at one time whose known part is put back, noised anew to that time; at 0 it is exact."""
