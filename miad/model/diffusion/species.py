@@ -60,8 +60,8 @@ def cross_entropy(logits: Tensor, species: Tensor, clean: Tensor, alpha_bar: Ten
     """−log of the predicted posterior of A_0 in nats, (n_crystals, n_atoms); arguments as of `loss`.
 
     It has the same minimum as `loss`, whose offset of 1e-4 hides what a single step can tell of rare classes: p₀ is
-    what the rest of the crystal says of an atom, and A_t comes to it by Bayes' rule. D3PM's auxiliary loss, −log p₀(A_0),
-    has another: with it p₀ holds what A_t says already, and `posterior` counts it twice.
+    what the rest of the crystal says of an atom, and A_t comes to it by Bayes' rule. D3PM's auxiliary loss,
+    −log p₀(A_0), has another: with it p₀ holds what A_t says already, and `posterior` counts it twice.
     """
     noisy = one_hot(species, logits.shape[-1]).to(logits.dtype)  # (n_crystals, n_atoms, K)
     scores = logits + spread(noisy, alpha_bar).log()  # (n_crystals, n_atoms, K)
