@@ -116,9 +116,10 @@ def generate(
     if dealt:
         device = state.lattice.device
         conditions = restriction(dealt, model.width, settings.constraints, state.is_atom, device)
-        only = {"restriction": dataclasses.replace(conditions, guidance=settings.guidance)}
-        if conditions.species is not None:
-            state = dataclasses.replace(state, species=conditions.species)
+        known = conditions.species if settings.guidance else None  # held without guidance, they are predicted worse
+        only = {"restriction": dataclasses.replace(conditions, species=known, guidance=settings.guidance)}
+        if known is not None:
+            state = dataclasses.replace(state, species=known)
     steps = plan(model.diffusion.num_timesteps, settings)
     limit, longest = settings.limit_lattice, model.max_length
     max_length = None if limit is None or longest is None else limit * longest
