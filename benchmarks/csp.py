@@ -31,7 +31,7 @@ TOO_CLOSE = 0.5  # Å
 
 
 class Held(JointDiffusion):
-    """Species known at all times, as in the package, without guidance."""
+    """Species known at all times, without guidance."""
 
     def step(self, network, state, now, later, noise, denoise_last=False, max_length=None, restriction=None):
         """See `Process.step`."""
@@ -41,7 +41,7 @@ class Held(JointDiffusion):
 
 
 class Free(JointDiffusion):
-    """Species generated, at each step to an A_0 that fills the slots."""
+    """Species generated, at each step to an A_0 that fills the slots, as in the package with sample.guidance 0."""
 
     def step(self, network, state, now, later, noise, denoise_last=False, max_length=None, restriction=None):
         """See `Process.step`."""

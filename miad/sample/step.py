@@ -116,10 +116,10 @@ def generate(
     if dealt:
         device = state.lattice.device
         conditions = restriction(dealt, model.width, settings.constraints, state.is_atom, device)
-        only = {"restriction": dataclasses.replace(conditions, guidance=settings.guidance)}
+        known = conditions.species if settings.guidance else None  # held without guidance, they are predicted worse
+        only = {"restriction": dataclasses.replace(conditions, species=known, guidance=settings.guidance)}
         allowed = elements(dealt, model.elements).to(device) if model.network.allowed_input else None
-        species = state.species if conditions.species is None else conditions.species
-        state = dataclasses.replace(state, species=species, allowed=allowed)
+        state = dataclasses.replace(state, species=state.species if known is None else known, allowed=allowed)
     steps = plan(model.diffusion.num_timesteps, settings)
     limit, longest = settings.limit_lattice, model.max_length
     max_length = None if limit is None or longest is None else limit * longest

@@ -133,8 +133,8 @@ def test_a_composition_on_the_free_sites_of_a_template(model, tmp_path):
 
 
 @pytest.mark.parametrize("guidance", [0.0, 1.0])
-def test_species_of_a_composition_are_known_from_the_beginning(model, guidance):
-    """And so at a corrector before the first step."""
+def test_species_of_a_composition_are_known_from_the_beginning_where_they_guide(model, guidance):
+    """And so at a corrector before the first step; without guidance they are generated, and end the same."""
     network, about = load(model)
     seen = []
 
@@ -145,9 +145,10 @@ def test_species_of_a_composition_are_known_from_the_beginning(model, guidance):
     only = from_record(Constraints, {"compositions": ["NaCl", "TiO2"]})
     settings = dataclasses.replace(SAMPLE, corrector_steps=None, constraints=only, guidance=guidance)
     process = JointDiffusion(about.diffusion, about.mirage, "cpu", True)
-    sample.generate(settings, about, listed, process, Noise([generator(0)], [2]), targets(only, about.width))
-    assert len(seen) == 8 and all(torch.equal(species, seen[0]) for species in seen)
-    assert [Counter(row[row > 0].tolist()) for row in seen[0]] == [{11: 1, 17: 1}, {22: 1, 8: 2}]
+    noise = Noise([generator(0)], [2])
+    end = sample.generate(settings, about, listed, process, noise, targets(only, about.width))[0].real_species
+    assert [Counter(row[row > 0].tolist()) for row in end] == [{11: 1, 17: 1}, {22: 1, 8: 2}]
+    assert len(seen) == 8 and all(torch.equal(species, end) for species in seen) == (guidance > 0)
 
 
 def test_four_to_six_atoms(model, tmp_path):

@@ -83,7 +83,7 @@ def test_the_auxiliary_loss_is_told_apart_and_weighted_as_part_of_the_species(ne
     assert tuple(found) == process.loss_names == ("lattice", "coords", "species", "cross_entropy")
     assert tuple(without) == ("lattice", "coords", "species")
     assert all(torch.equal(found[name], without[name]) for name in without)
-    assert 3 < found["cross_entropy"].item() < 7  # of an untrained network about ln 100
+    assert 1 < found["cross_entropy"].item() < 5  # of an untrained network ln 100, less what A_t says
     factors = process.factors({"lattice": 1.0, "coords": 3.0, "species": 0.5})
     assert factors == {"lattice": 1.0, "coords": 3.0, "species": 0.5, "cross_entropy": 0.15}
 
