@@ -145,7 +145,7 @@ def variants(options: argparse.Namespace) -> None:
         for line in lines(UNRESTRICTED, judged(folder / "judged", ["any"]), seconds, is_split=False):
             show(line)
     chosen = {"systems": [list(system) for system in SYSTEMS], "subsystems": True}
-    for name in (name for name in options.only if name != UNRESTRICTED):
+    for name in (name for name in VARIANTS if name in options.only):
         folder, seconds = made(options, name, num, chosen, VARIANTS[name])
         for line in lines(name, judged(folder / "judged", ["-".join(one) for one in SYSTEMS]), seconds, is_split=True):
             show(line)
@@ -158,7 +158,7 @@ def users(options: argparse.Namespace) -> None:
 
     show(["constraint", "violations", "empty, %", "relaxed, %", "within 0.1 eV/atom, %", "M.S.U.N., %"])
     show(["---"] * 6)
-    for name, (flags, check) in USERS.items():
+    for name, (flags, check) in ((name, USERS[name]) for name in USERS if name in options.only):
         folder = options.out / f"user-{name}-{options.seed}"
         if not (folder / "crystals.csv").is_file():
             common = {"model": str(options.model), "num": options.num, "seed": options.seed, "format": "cif"}
@@ -216,7 +216,8 @@ def main() -> None:
     parser.add_argument("--table", choices=["variants", "users"], default="variants")
     parser.add_argument("--num", type=int, default=32, help="samples of each system, or under each constraint")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", nargs="+", choices=[UNRESTRICTED, *VARIANTS], default=[UNRESTRICTED, *VARIANTS])
+    every = [UNRESTRICTED, *VARIANTS, *USERS]
+    parser.add_argument("--only", nargs="+", choices=every, default=every)
     options = parser.parse_args()
     {"variants": variants, "users": users}[options.table](options)
 
