@@ -215,6 +215,15 @@ class Constraints:
     ] = ()
     num_atoms: Annotated[NumAtoms, Field(description="Number of real atoms in a cell.")] = NumAtoms()
     template: Annotated[Template | None, Field(description="Crystal of which a part is generated.")] = None
+    guidance: Annotated[
+        float,
+        Field(ge=0, le=10, description="Of compositions: weight of the fit of places to their elements; 0: none."),
+    ] = 1.0
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether species are known from the beginning, and move atoms and cell until these fit them."""
+        return bool(self.compositions) and self.guidance > 0
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -237,9 +246,6 @@ class Sample:
     precision: Precision
     device: Device
     constraints: Annotated[Constraints, Field(description="Conditions that every sample fulfils.")] = Constraints()
-    guidance: Annotated[
-        float, Field(ge=0, le=10, description="Weight of a known composition in the prediction of structures; 0: none.")
-    ] = 1.0
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -58,6 +58,8 @@ def targets(constraints: Constraints, width: int, known: Collection[int] | None 
         return []
     if constraints.systems and constraints.compositions:
         raise MiadError(f"{KEY} has systems and compositions. Give one of them.")
+    if constraints.guidance != Constraints.guidance and not constraints.compositions:
+        raise MiadError(f"{KEY}.guidance has no effect without compositions. Leave it out, or give them.")
     found = [_sized(one, constraints, width) for one in _chemistries(constraints, known)]
     if (most := constraints.num_atoms.max) and most > width:
         log.warning(
@@ -224,7 +226,8 @@ def restriction(
 ) -> "Restriction":
     """The conditions of a batch of samples, of one target each; `is_atom` as the process takes it.
 
-    A composition says what the atoms are, wherever they are: their species are known from the beginning.
+    A composition says what the atoms are, wherever they are: if it guides, their species are known from the beginning.
+    Held without guidance they are predicted worse.
     """
     import torch
 
@@ -244,10 +247,10 @@ def restriction(
         found = Restriction(allowed.to(device), slots.to(device))
     else:
         found = _with_template(dealt, allowed, slots, constraints, device)
-    if not constraints.compositions:
+    if not constraints.is_guided:
         return found
     known = assign(torch.zeros(found.allowed.shape).masked_fill(~found.allowed.cpu(), -torch.inf), slots)
-    return replace(found, species=known.to(device))
+    return replace(found, species=known.to(device), guidance=constraints.guidance)
 
 
 def _with_template(

@@ -116,10 +116,10 @@ def generate(
     if dealt:
         device = state.lattice.device
         conditions = restriction(dealt, model.width, settings.constraints, state.is_atom, device)
-        known = conditions.species if settings.guidance else None  # held without guidance, they are predicted worse
-        only = {"restriction": dataclasses.replace(conditions, species=known, guidance=settings.guidance)}
+        only = {"restriction": conditions}
         allowed = elements(dealt, model.elements).to(device) if model.network.allowed_input else None
-        state = dataclasses.replace(state, species=state.species if known is None else known, allowed=allowed)
+        species = state.species if conditions.species is None else conditions.species
+        state = dataclasses.replace(state, species=species, allowed=allowed)
     steps = plan(model.diffusion.num_timesteps, settings)
     limit, longest = settings.limit_lattice, model.max_length
     max_length = None if limit is None or longest is None else limit * longest
@@ -172,7 +172,7 @@ def run(
     process = make_process(trained.diffusion, trained.mirage, device, trained.center_scores)
     predictor = Predictor(network, settings.precision)
     memory = None if device == "cpu" else torch.cuda.get_device_properties(device).total_memory
-    together = blocks_at_once(trained, memory, bool(settings.constraints.compositions and settings.guidance))
+    together = blocks_at_once(trained, memory, settings.constraints.is_guided)
     names = [f"{run}-{shard:03d}-{index:05d}" for index in range(shard_size(settings, shard))]
     found: list[Crystal] = []
     recorded: dict[int, State] = {}

@@ -186,7 +186,7 @@ class JointDiffusion:
         """
         if restriction is not None and restriction.species is not None:
             state = replace(state, species=restriction.species)
-            network = self._guided(network, time, restriction.species, restriction.guidance)
+            network = self._guided(network, time, restriction)
         epsilon, score, logits = self.predict(network, state, time)
         num_atoms, is_last = state.species.shape[1], next_time == 0
         if max_length is not None:
@@ -212,12 +212,14 @@ class JointDiffusion:
             kinds = species.denoise(state.species, logits, now, later, uniform)
         return replace(state, lattice=cell, frac_coords=places, species=kinds)
 
-    def _guided(self, network: Predict, time: int, known: Tensor, weight: float) -> Predict:
+    def _guided(self, network: Predict, time: int, restriction: Restriction) -> Predict:
         """The network, with the pull of known species at one time in the units of its predictions."""
-        if not weight:
+        known, weight = restriction.species, restriction.guidance
+        if known is None or not weight:
             return network
         of_cell = weight * (1 - self.lattice_alpha_bar[time]).sqrt()  # Å, as −ε is √(1 − ᾱ) times the score
-        return prediction.guided(network, known, of_cell, weight / self.root_norm[time], self.sigma[time])
+        of_places = weight / self.root_norm[time]
+        return prediction.guided(network, known, self.species_alpha_bar[time], of_cell, of_places, self.sigma[time])
 
     def _kept(self, state: State, time: int, noise: Noise, restriction: Restriction) -> State:
         """Crystals at one time whose known part is put back, noised anew to that time; at 0 it is exact."""
@@ -226,9 +228,10 @@ class JointDiffusion:
             return state
         times = torch.full((len(state),), time, device=state.lattice.device)
         _, _, noisy = self.add_noise(known, times, noise)
+        species = torch.where(is_known, noisy.species, state.species)  # (n_crystals, n_atoms)
         return replace(
             state,
             lattice=noisy.lattice if restriction.keep_cell else state.lattice,
             frac_coords=torch.where(is_known[..., None], noisy.frac_coords, state.frac_coords),
-            species=torch.where(is_known, noisy.species, state.species),
+            species=species if restriction.species is None else restriction.species,
         )
