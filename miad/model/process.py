@@ -130,6 +130,9 @@ class Process(Protocol):
     One that is registered in `miad.model.register` is made with the settings of the schedules and of the mirage
     infusion, the device of its tensors and, in training, `center_scores` and `cross_entropy` of the recipe.
 
+    It hands `State.allowed` to the network, if there is one: of a process that does not, networks of `allowed_input`
+    learn nothing of limits.
+
     Attributes:
         weighted: the losses that have a weight in train.loss_weights.
         loss_names: these and auxiliary ones, as `losses` gives them; each is a column of the loss curve.

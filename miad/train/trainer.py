@@ -74,6 +74,8 @@ class Trainer:
         self.live = Live(folder / "losses.csv", tensorboard, self.names) if tensorboard else None
         self.optimiser = Optimiser(self.network, settings)
         record = {k: v for k, v in record_of(settings).items() if k not in FREE}
+        if settings.cross_entropy:  # checkpoints of before it was that of the posterior are not gone on from
+            record["cross_entropy_of"] = "posterior"
         read = [train, val, *([located(settings.start_from)] if settings.start_from else [])]
         self.progress = checkpoint.Progress(checkpoint.fingerprint(record, read))
         self.num_batches = -(-len(self.train) // settings.batch_size)

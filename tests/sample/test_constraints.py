@@ -142,8 +142,8 @@ def test_species_of_a_composition_are_known_from_the_beginning_where_they_guide(
         seen.append(species if is_atom is None else species * is_atom)
         return network(lattice, frac_coords, species, times, is_atom)
 
-    only = from_record(Constraints, {"compositions": ["NaCl", "TiO2"]})
-    settings = dataclasses.replace(SAMPLE, corrector_steps=None, constraints=only, guidance=guidance)
+    only = from_record(Constraints, {"compositions": ["NaCl", "TiO2"], "guidance": guidance})
+    settings = dataclasses.replace(SAMPLE, corrector_steps=None, constraints=only)
     process = JointDiffusion(about.diffusion, about.mirage, "cpu", True)
     noise = Noise([generator(0)], [2])
     end = sample.generate(settings, about, listed, process, noise, targets(only, about.width))[0].real_species
@@ -324,3 +324,8 @@ def test_groups_are_offered_only_where_they_may_stand():
         with pytest.raises(MiadError) as error:
             targets(from_record(Constraints, given), 8)
         assert str(error.value).endswith(told)
+
+
+def test_guidance_without_compositions_is_refused():
+    with pytest.raises(MiadError, match="guidance has no effect without compositions"):
+        targets(from_record(Constraints, {"guidance": 0.5}), 8)
