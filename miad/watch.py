@@ -7,7 +7,7 @@ from pathlib import Path
 
 from miad.cancel import SIGNED
 from miad.core.errors import MiadError
-from miad.machine.moving_line import BAR, in_words
+from miad.machine.moving_line import in_words
 from miad.machine.owners import recorded
 from miad.machine.running import Running, steps_in
 
@@ -35,30 +35,49 @@ def run(folder: Path = Path("."), *, once: bool = False) -> None:
     drawn = 0
     while True:
         steps, now = steps_in(folder), time.time()
-        is_between = not any(one.is_at_work(now) for one in steps) and _has_snakemake(folder)
-        lines = told(steps, now, is_between)
+        lines = told(steps, now, NOTHING if any(one.is_at_work(now) for one in steps) else _of_snakemake(folder))
+        is_last = not is_moving or lines[-1] == NOTHING
         if is_moving:
-            width = max(shutil.get_terminal_size().columns - 1, 20)
-            lines = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+            columns, rows = shutil.get_terminal_size()
+            lines = fitted(lines, columns, len(lines) + 1 if is_last else rows)  # the last may scroll
             print(f"\x1b[{drawn}A\x1b[J" if drawn else "", end="")
         print("\n".join(lines), flush=True)
-        if not is_moving or lines[-1] == NOTHING:
+        if is_last:
             return
         drawn = len(lines)
         time.sleep(REDRAW_EVERY)
 
 
-def told(steps: list[Running], now: float, is_between: bool = False) -> list[str]:
+def told(steps: list[Running], now: float, otherwise: str = NOTHING) -> list[str]:
     """Lines on the steps of a folder at a time (seconds since 1970): those that were killed, then those that run.
 
     Args:
-        is_between: whether snakemake is at work there, though no step is.
+        otherwise: what to say if no step runs.
     """
     gone = [in_words(one, now) for one in steps if not one.is_at_work(now)]
-    running = [in_words(one, now, BAR) for one in steps if one.is_at_work(now)]
-    return gone + (running or ["snakemake is at work, between two steps" if is_between else NOTHING])
+    running = [in_words(one, now) for one in steps if one.is_at_work(now)]
+    return gone + (running or [otherwise])
 
 
-def _has_snakemake(folder: Path) -> bool:
-    """Whether a snakemake of this machine is at work in a folder."""
-    return any(one.is_here and one.is_alive for one in recorded(folder / SIGNED).values())
+def fitted(lines: list[str], columns: int, rows: int) -> list[str]:
+    """Lines cut to the columns of a terminal, and to its rows but one for the cursor; of too many the last ones.
+
+    What has scrolled out of a terminal cannot be drawn over.
+    """
+    width, most = max(columns - 1, 20), max(rows - 1, 2)
+    if len(lines) > most:
+        num_more = len(lines) - most + 1
+        lines = [f"… {num_more} more lines; all: miad watch --once", *lines[num_more:]]
+    return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+
+
+def _of_snakemake(folder: Path) -> str:
+    """Whether a snakemake is at work in a folder where no step is, in words; one of another machine cannot be seen."""
+    owners = recorded(folder / SIGNED).values()
+    if any(one.is_here and one.is_alive for one in owners):
+        return "snakemake is at work, between two steps"
+    elsewhere = [str(one) for one in owners if not one.is_here]
+    if not elsewhere:
+        return NOTHING
+    owner = "".join(filter(str.isprintable, elsewhere[0]))  # no commands to a terminal
+    return f"snakemake has signed this folder ({owner}), and no step tells of itself: its jobs wait, or it was killed"

@@ -1,6 +1,7 @@
 """The watch command: running steps, killed ones apart, and an end when nothing runs."""
 
 import dataclasses
+import os
 import subprocess
 import sys
 import time
@@ -40,7 +41,7 @@ def test_killed_steps_come_first_and_do_not_count_as_running():
     assert lines[0].startswith("relax miad: gives no sign of life")
     assert lines[1].startswith("train miad [") and "75 %" in lines[1] and "50 s left" in lines[1]
     assert watch.told([GONE], NOW)[1:] == watch.told([], NOW) == ["nothing is running"]
-    assert watch.told([], NOW, is_between=True) == ["snakemake is at work, between two steps"]
+    assert watch.told([GONE], NOW, "snakemake waits")[1:] == ["snakemake waits"]
 
 
 def test_a_script_gets_one_answer(tmp_path, capsys):
@@ -62,6 +63,49 @@ def test_a_person_sees_the_lines_move_until_nothing_runs(tmp_path, monkeypatch):
     watch.run(tmp_path)
     first, then = terminal.text.split("\x1b[1A\x1b[J")
     assert first.startswith("train miad [") and then == "nothing is running\n"
+
+
+def test_more_lines_than_rows_leave_out_the_first_and_say_so():
+    lines = [f"line {number}" for number in range(9)]
+    assert watch.fitted(lines, 80, 10) == lines
+    assert watch.fitted(lines, 80, 9) == ["… 2 more lines; all: miad watch --once", *lines[2:]]
+    assert watch.fitted(lines, 80, 1) == ["… 8 more lines; all: miad watch --once", "line 8"]
+    assert watch.fitted(["x" * 30], 25, 9) == ["x" * 23 + "…"]
+
+
+def test_no_more_is_drawn_than_can_be_drawn_over(tmp_path, monkeypatch):
+    """The cursor goes up by no more than the rows above it; what remains at the end may scroll."""
+
+    def ends(_):
+        for part in parts:
+            (tmp_path / PLACE / dataclasses.replace(TRAIN, part=part).name).unlink()
+
+    parts = [f"run{number}" for number in range(8)]
+    for part in parts:
+        dataclasses.replace(TRAIN, part=part, updated=time.time()).write(tmp_path / PLACE)
+    for number in range(6):
+        dataclasses.replace(GONE, part=f"run{number}", updated=time.time() - SILENT).write(tmp_path / PLACE)
+    monkeypatch.setattr(watch.shutil, "get_terminal_size", lambda: os.terminal_size((200, 10)))
+    monkeypatch.setattr(watch.time, "sleep", ends)
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    watch.run(tmp_path)
+    first, then = terminal.text.split("\x1b[9A\x1b[J")
+    assert first.splitlines()[0] == "… 6 more lines; all: miad watch --once"
+    assert [line.split()[1] for line in first.splitlines()[1:]] == parts
+    assert len(then.splitlines()) == 7 and then.endswith("nothing is running\n")
+
+
+def test_a_snakemake_of_another_machine_is_not_taken_for_nothing(tmp_path, monkeypatch, capsys):
+    """All its jobs may wait in the queue; someone who watches goes on watching, until it resigns."""
+    Owner("login1", "me\x1b[2J", 5, 5, NOW).write(tmp_path / SIGNED / "login1-5.json")
+    watch.run(tmp_path)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("snakemake has signed this folder (process 5 of me[2J on login1, started 20")
+    assert line.endswith("), and no step tells of itself: its jobs wait, or it was killed")
+    monkeypatch.setattr(watch.time, "sleep", lambda _: (tmp_path / SIGNED / "login1-5.json").unlink())
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    watch.run(tmp_path)
+    assert terminal.text.splitlines()[1:] == ["\x1b[1A\x1b[Jnothing is running"]
 
 
 def test_it_waits_for_the_next_step_while_snakemake_is_at_work(tmp_path, monkeypatch, capsys):

@@ -1,7 +1,8 @@
 """Running steps in words, and the line of them that moves below what snakemake prints on a terminal.
 
 The steps write to their logs. Snakemake itself, which outlives them, draws one line for all that run on this machine.
-What it prints goes through the same lock, and takes the line away first: the two never mix.
+What it prints goes through the same lock, and takes the line away first: the two never mix. In the background, where a
+person types below, no line is drawn.
 """
 
 import atexit
@@ -14,7 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from miad.machine.running import Running, steps_in
+from miad.machine.progress import is_in_foreground
+from miad.machine.running import Count, Running, steps_in
 
 REDRAW_EVERY = 1.0  # seconds
 CLEAR = "\r\x1b[K"  # to the beginning of the line, and empty it
@@ -32,9 +34,9 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes % 60:02} min" if hours < 48 else f"{hours // 24} d {hours % 24:02} h"
 
 
-def in_words(one: Running, now: float, bar: int = BAR) -> str:
+def in_words(one: Running, now: float) -> str:
     """A step in one line: name, bar, share done and time left; or when it was heard of last, if it does not run."""
-    name = " ".join(filter(None, (one.step, one.part)))
+    name = _name(one)
     if not one.is_at_work(now):
         where = f"Slurm job {one.job}" if one.job else f"process {one.owner.pid} on {one.owner.host}"
         fate = "was killed" if one.owner.is_here and not one.owner.is_alive else "gives no sign of life"
@@ -45,11 +47,9 @@ def in_words(one: Running, now: float, bar: int = BAR) -> str:
     count = one.count
     if not count.total:
         return f"{name}: {count.done} {count.what}"
-    share = min(count.done / count.total, 1.0)
-    drawn = f"[{'#' * int(share * bar):-<{bar}}] " if bar else ""
-    left = count.left(now)
-    rest = "" if left is None else f", {duration(left)} left"
-    return f"{name} {drawn}{int(100 * share)} % ({count.done} of {count.total} {count.what}{rest})"
+    percent = _percent(count.done, count.total)
+    bar = "#" * (BAR * percent // 100)
+    return f"{name} [{bar:-<{BAR}}] {percent} % ({count.done} of {count.total} {count.what}{_rest(count, now)})"
 
 
 def in_one_line(steps: Iterable[Running], now: float, width: int) -> str:
@@ -63,12 +63,24 @@ def in_one_line(steps: Iterable[Running], now: float, width: int) -> str:
 
 
 def _in_short(one: Running, now: float) -> str:
-    name = " ".join(filter(None, (one.step, one.part)))
-    if one.count is None or not one.count.total:
-        return name
-    left = one.count.left(now)
-    rest = "" if left is None else f", {duration(left)} left"
-    return f"{name} {int(100 * one.count.done / one.count.total)} %{rest}"
+    count = one.count
+    if count is None or not count.total:
+        return _name(one)
+    return f"{_name(one)} {_percent(count.done, count.total)} %{_rest(count, now)}"
+
+
+def _name(one: Running) -> str:
+    return " ".join(filter(None, (one.step, one.part)))
+
+
+def _percent(done: int, total: int) -> int:
+    """Share that is done, of 100; a total that was only estimated may be exceeded."""
+    return int(min(100 * done / total, 100))
+
+
+def _rest(count: Count, now: float) -> str:
+    left = count.left(now)
+    return "" if left is None else f", {duration(left)} left"
 
 
 class Screen:
@@ -76,6 +88,7 @@ class Screen:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._lock, self._line = stream, threading.RLock(), ""
+        self.ended = threading.Event()
 
     def __getattr__(self, name: str) -> Any:
         """All else is the stream's: whether it is a terminal, which decides on colours, and how it is flushed."""
@@ -88,22 +101,26 @@ class Screen:
             return self._stream.write(text)
 
     def show(self, line: str) -> None:
-        """Draw another line; an empty one leaves nothing."""
+        """Draw another line; an empty one leaves nothing. Not in the background, and not after the end."""
         with self._lock:
-            if line != self._line:
+            if not is_in_foreground(self._stream):
+                self._line = ""  # what was drawn is above the prompt by now
+            elif line != self._line and not self.ended.is_set():
                 self._stream.write(f"{CLEAR}{line}")
                 self._line = line
                 self._stream.flush()
 
     def end(self) -> None:
         """Take the line away for good; a terminal that was closed meanwhile has none."""
-        with contextlib.suppress(OSError, ValueError):
-            self.show("")
+        with self._lock:
+            with contextlib.suppress(OSError, ValueError):
+                self.show("")
+            self.ended.set()
 
     def _clear(self) -> None:
-        if self._line:
+        if self._line and is_in_foreground(self._stream):
             self._stream.write(CLEAR)
-            self._line = ""
+        self._line = ""
 
 
 def draw(handlers: Iterable[logging.Handler], folder: Path) -> None:
@@ -120,9 +137,10 @@ def draw(handlers: Iterable[logging.Handler], folder: Path) -> None:
 
 def _keep_drawing(screen: Screen, folder: Path) -> None:
     try:
-        while True:
+        is_over = False
+        while not is_over:
             columns = shutil.get_terminal_size().columns - 1
             screen.show(in_one_line(steps_in(folder), time.time(), columns))
-            time.sleep(REDRAW_EVERY)
+            is_over = screen.ended.wait(REDRAW_EVERY)
     except (OSError, ValueError):  # the terminal was closed
         return

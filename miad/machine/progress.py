@@ -28,10 +28,18 @@ def _terminal() -> TextIO | None:
         terminal = open("/dev/tty", "w")  # noqa: SIM115 (the caller closes it)
     except OSError:
         return None
-    if os.tcgetpgrp(terminal.fileno()) == os.getpgrp():
+    if is_in_foreground(terminal):
         return terminal
     terminal.close()
     return None
+
+
+def is_in_foreground(terminal: TextIO) -> bool:
+    """Whether this process is in the foreground of a terminal, and not behind a prompt at which a person types."""
+    try:
+        return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:  # no terminal, not that of this session, or one that has hung up
+        return False
 
 
 def track(items: Iterable[Item], *, what: str, total: int | None = None, before: int = 0) -> Iterator[Item]:
@@ -54,8 +62,11 @@ def track(items: Iterable[Item], *, what: str, total: int | None = None, before:
         report(Count(what, before + done, before, everything, now - start, time.time()))
         if now - last > LOG_EVERY:
             last = now
-            log.info("%s: %d of %s after %.0f s", what, done, total if total is not None else "?", now - start)
-    log.info("%s: %d in %.1f s", what, done, time.monotonic() - start)
+            earlier = f", {before} of them in earlier sessions" if before else ""
+            of = "?" if everything is None else everything
+            log.info("%s: %d of %s after %.0f s%s", what, before + done, of, now - start, earlier)
+    earlier = f", after {before} in earlier sessions" if before else ""
+    log.info("%s: %d in %.1f s%s", what, done, time.monotonic() - start, earlier)
 
 
 def _with_bar(items: Iterable[Item], what: str, total: int | None, before: int) -> Iterator[Item]:

@@ -8,8 +8,9 @@ same again on the same card, and of the same number of crystals.
 """
 
 import dataclasses
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from miad.model.process import Noise, Predict, Process, State
 
 log = logging.getLogger("miad")
+Step = tuple[int, int, bool]  # time, the earlier time that it leads to, whether a corrector goes before it
 BLOCK = 128  # crystals that share a generator
+WHAT = "sampling steps"
 MOST_BLOCKS = 8  # at once on a GPU; beyond a thousand crystals its products get no faster
 
 
@@ -42,8 +45,8 @@ def shard_size(settings: Sample, shard: int) -> int:
     return settings.num_crystals // settings.num_shards + (shard < settings.num_crystals % settings.num_shards)
 
 
-def plan(num_timesteps: int, settings: Sample) -> list[tuple[int, int, bool]]:
-    """The steps from noise: time, the earlier time that it leads to, and whether a corrector goes before it.
+def plan(num_timesteps: int, settings: Sample) -> list[Step]:
+    """The steps from noise.
 
     Raises:
         MiadError: strides of this length do not end at 0, which would leave noise in every crystal.
@@ -101,11 +104,18 @@ def blocks_at_once(model: Model, memory: int | None, is_guided: bool = False) ->
 
 
 def generate(
-    settings: Sample, model: Model, network: "Predict", process: "Process", noise: "Noise", dealt: Sequence[Target] = ()
+    settings: Sample,
+    model: Model,
+    network: "Predict",
+    process: "Process",
+    noise: "Noise",
+    dealt: Sequence[Target] = (),
+    tracked: Iterator[Step] | None = None,
 ) -> "tuple[State, dict[int, State]]":
     """Crystals by the reverse process from the blocks of `noise`, and `settings.record` snapshots of the first one.
 
-    Constrained samples have a target each in `dealt`.
+    Constrained samples have a target each in `dealt`. Several calls that are to count as one loop share the steps of
+    all of them in `tracked`, from which each call takes its own.
     """
     import torch
 
@@ -125,8 +135,9 @@ def generate(
     max_length = None if limit is None or longest is None else limit * longest
     keep = {round(i * (len(steps) - 1) / max(1, settings.record - 1)) for i in range(settings.record)}
     snapshots = {}
+    mine = track(steps, what=WHAT) if tracked is None else itertools.islice(tracked, len(steps))
     with torch.no_grad():
-        for position, (now, later, is_corrected) in enumerate(track(steps, what="sampling steps")):
+        for position, (now, later, is_corrected) in enumerate(mine):
             if is_corrected:
                 state = process.correct(network, state, now, settings.corrector_scale, noise)
             state = process.step(network, state, now, later, noise, settings.denoise_last, max_length, **only)
@@ -153,6 +164,7 @@ def run(
     """
     import torch
 
+    from miad.machine.progress import track
     from miad.model.edges import arithmetic
     from miad.model.process import Noise
     from miad.model.register import make_process
@@ -176,18 +188,21 @@ def run(
     names = [f"{run}-{shard:03d}-{index:05d}" for index in range(shard_size(settings, shard))]
     found: list[Crystal] = []
     recorded: dict[int, State] = {}
-    for start in range(0, len(names), together * BLOCK):
+    starts = range(0, len(names), together * BLOCK)
+    steps = track(plan(trained.diffusion.num_timesteps, settings) * len(starts), what=WHAT)
+    for start in starts:
         here = names[start : start + together * BLOCK]
         firsts = range(start, start + len(here), BLOCK)
         generators = [generator(settings.seed, run, shard, first // BLOCK, device=device) for first in firsts]
         noise = Noise(generators, [min(BLOCK, len(names) - first) for first in firsts])
         # Dealt out by the place in the shard: of all shards together every target gets as many.
         dealt = [choice[(shard + start + place) % len(choice)] for place in range(len(here) if choice else 0)]
-        state, snapshots = generate(settings, trained, predictor, process, noise, dealt)
+        state, snapshots = generate(settings, trained, predictor, process, noise, dealt, steps)
         found += state.crystals(here)
         # One block tells how crystals come about; thousands of them would fill a disk.
         settings = dataclasses.replace(settings, record=0)
         recorded = recorded or snapshots
+    next(steps, None)  # the last one counts as done when the next is asked for
     if trajectories is not None:
         write(trajectories, recorded, computed_by)
     write_crystals(crystals, found)

@@ -3,13 +3,15 @@
 import dataclasses
 import io
 import logging
+import threading
+import time
 
 import pytest
 
 from miad.machine import moving_line
 from miad.machine.moving_line import CLEAR, Screen, draw, duration, in_one_line, in_words
 from miad.machine.owners import Owner
-from miad.machine.running import SILENT, Count, Running
+from miad.machine.running import PLACE, SILENT, Count, Running
 
 NOW = 1.8e9
 COUNT = Count("crystals relaxed", done=60, before=50, total=100, seconds=200.0, at=NOW)
@@ -17,9 +19,26 @@ RELAX = Running("relax", "miad/chgnet/0", Owner.this(), "", NOW, COUNT)
 ON_A_NODE = dataclasses.replace(RELAX, part="miad/chgnet/1", owner=Owner("node7", "me", 5, 5, NOW - 9), job="42")
 
 
+@pytest.fixture(autouse=True)
+def foreground(monkeypatch):
+    """Where this process is: in the foreground, until a test puts it into the background."""
+    where = [True]
+    monkeypatch.setattr(moving_line, "is_in_foreground", lambda _: where[0])
+    return where
+
+
 class Terminal(io.StringIO):
+    """Keeps what was drawn on it, and tells of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.drawn = threading.Event()
+
     def isatty(self):
         return True
+
+    def flush(self):
+        self.drawn.set()
 
 
 @pytest.mark.parametrize(
@@ -38,12 +57,20 @@ def test_durations(seconds, words):
 
 
 def test_a_step_has_its_share_and_the_time_left():
-    assert in_words(RELAX, NOW, bar=10) == (
-        "relax miad/chgnet/0 [######----] 60 % (60 of 100 crystals relaxed, 13 min left)"
+    assert in_words(RELAX, NOW) == (
+        "relax miad/chgnet/0 [############--------] 60 % (60 of 100 crystals relaxed, 13 min left)"
     )
     unknown = dataclasses.replace(RELAX, count=dataclasses.replace(COUNT, total=None))
     assert in_words(unknown, NOW) == "relax miad/chgnet/0: 60 crystals relaxed"
     assert in_words(dataclasses.replace(RELAX, count=None, part=""), NOW) == "relax: at work"
+
+
+def test_the_share_is_the_same_in_both_forms_and_never_more_than_all():
+    other = dataclasses.replace(RELAX, part="other", count=None)
+    for done, total, percent in [(29, 100, 29), (199, 200, 99), (2, 2, 100), (3, 2, 100)]:
+        one = dataclasses.replace(RELAX, count=Count("items", done, 0, total, 1.0, NOW))
+        assert f" {percent} % ({done} of {total} items, " in in_words(one, NOW)
+        assert in_one_line([one, other], NOW, 200).startswith(f"relax miad/chgnet/0 {percent} %, ")
 
 
 def test_what_does_not_run_has_its_last_sign_and_no_share():
@@ -77,15 +104,41 @@ def test_what_is_printed_takes_the_line_away_first():
     assert terminal.getvalue() == (f"before\n{CLEAR}relax 1 %{CLEAR}Finished jobid: 3\ndone\n{CLEAR}relax 2 %{CLEAR}")
 
 
-def test_only_a_terminal_gets_a_line(tmp_path, monkeypatch):
-    begun = []
-    monkeypatch.setattr(moving_line.atexit, "register", lambda *_: None)
-    monkeypatch.setattr(moving_line, "_keep_drawing", lambda screen, folder: begun.append(folder))
-    to_file, to_terminal = logging.StreamHandler(io.StringIO()), logging.StreamHandler(Terminal())
+def test_a_prompt_is_not_written_over(foreground):
+    terminal = Terminal()
+    screen = Screen(terminal)
+    screen.show("relax 1 %")
+    foreground[0] = False  # stopped, and put into the background: its line is above the prompt now
+    screen.write("Finished jobid: 3\n")
+    screen.show("relax 2 %")
+    screen.show("")
+    foreground[0] = True
+    screen.write("Finished jobid: 4\n")
+    screen.show("relax 3 %")
+    foreground[0] = False
+    screen.end()
+    assert terminal.getvalue() == f"{CLEAR}relax 1 %Finished jobid: 3\nFinished jobid: 4\n{CLEAR}relax 3 %"
+
+
+def test_only_a_terminal_gets_a_line_and_keeps_it_until_the_end(tmp_path, monkeypatch):
+    at_exit = []
+    monkeypatch.setattr(moving_line.atexit, "register", at_exit.append)
+    before = threading.enumerate()
+    terminal = Terminal()
+    to_file, to_terminal = logging.StreamHandler(io.StringIO()), logging.StreamHandler(terminal)
     draw([logging.NullHandler(), to_file], tmp_path)
-    assert begun == [] and isinstance(to_file.stream, io.StringIO)
+    assert threading.enumerate() == before and isinstance(to_file.stream, io.StringIO)
+    dataclasses.replace(RELAX, updated=time.time(), count=None).write(tmp_path / PLACE)
     draw([to_file, to_terminal], tmp_path)
-    assert isinstance(to_terminal.stream, Screen) and to_terminal.stream.isatty()
+    screen = to_terminal.stream
+    assert isinstance(screen, Screen) and screen.isatty() and at_exit == [screen.end]
+    (thread,) = set(threading.enumerate()) - set(before)
+    assert terminal.drawn.wait(60)
+    screen.end()
+    thread.join(60)
+    screen.show("relax 2 %")
+    assert not thread.is_alive()
+    assert terminal.getvalue() == f"{CLEAR}relax miad/chgnet/0: at work{CLEAR}"
 
 
 def test_a_terminal_that_was_closed_is_no_error():

@@ -2,13 +2,15 @@
 
 import io
 import logging
+import os
+import pty
 import subprocess
 import sys
 
 import pytest
 
 from miad.machine import progress
-from miad.machine.progress import track
+from miad.machine.progress import is_in_foreground, track
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +76,29 @@ def test_no_bar_is_drawn_without_a_terminal():
     assert subprocess.run([sys.executable, "-c", program], start_new_session=True).returncode == 0
 
 
+@pytest.mark.parametrize(("group", "is_front"), [(None, True), (0, False)])
+def test_the_foreground_of_a_terminal_is_told_from_the_background(group, is_front):
+    """Of a process with a terminal of its own, and of a child in a process group of its own, as of `snakemake &`."""
+    asked = (
+        "import sys; from miad.machine.progress import _terminal, is_in_foreground;"
+        f"sys.exit(not (is_in_foreground(sys.stderr) == (_terminal() is not None) == {is_front}))"
+    )
+    program = (
+        "import fcntl, subprocess, sys, termios; fcntl.ioctl(2, termios.TIOCSCTTY, 0);"
+        f"sys.exit(subprocess.run([sys.executable, '-c', {asked!r}], process_group={group}).returncode)"
+    )
+    inside, outside = pty.openpty()
+    with open(inside, "rb", buffering=0), open(outside, "wb", buffering=0) as terminal:
+        environ = {name: value for name, value in os.environ.items() if name not in (progress.RUN, "RANK")}
+        ended = subprocess.run([sys.executable, "-c", program], start_new_session=True, stderr=terminal, env=environ)
+    assert ended.returncode == 0
+
+
+def test_a_file_is_no_foreground(tmp_path):
+    with open(tmp_path / "log", "w") as file:
+        assert not is_in_foreground(file)
+
+
 def test_an_error_in_the_loop_is_not_hidden():
     def torn():
         yield 1
@@ -88,6 +113,15 @@ def test_a_loop_counts_what_earlier_sessions_have_done(monkeypatch):
     monkeypatch.setattr(progress, "report", counts.append)
     assert list(track(range(2), what="epochs trained", before=40)) == [0, 1]
     assert [(one.done, one.before, one.total) for one in counts] == [(40, 40, 42), (41, 40, 42), (42, 40, 42)]
+
+
+def test_the_log_counts_what_earlier_sessions_have_done(caplog, clock):
+    caplog.set_level(logging.INFO, logger="miad")
+    list(track(range(3), what="crystals relaxed", before=50))
+    assert [record.getMessage() for record in caplog.records] == [
+        "crystals relaxed: 53 of 53 after 75 s, 50 of them in earlier sessions",
+        "crystals relaxed: 3 in 100.0 s, after 50 in earlier sessions",
+    ]
 
 
 def test_steps_of_snakemake_leave_the_terminal_to_it(monkeypatch):

@@ -13,6 +13,7 @@ from miad.core.crystal import NUM_SPECIES, read_crystals
 from miad.core.errors import MiadError
 from miad.core.provenance import arithmetic
 from miad.core.seeding import generator, seed_of
+from miad.machine import progress
 from miad.model import edges
 from miad.model.diffusion.process import JointDiffusion
 from miad.model.network import CSPNet
@@ -107,6 +108,17 @@ def test_a_model_that_was_not_kept_is_named(tmp_path):
 
 def test_an_empty_shard_is_an_empty_file(model, tmp_path):
     assert lines(model, tmp_path, 1, num_crystals=1, trajectories=tmp_path / "t.safetensors") == ""
+
+
+def test_steps_are_counted_over_all_blocks_of_a_shard_or_of_one_call(model, tmp_path, monkeypatch):
+    counts = []
+    monkeypatch.setattr(progress, "report", counts.append)
+    lines(model, tmp_path)  # three blocks of ten steps
+    assert [(one.done, one.total) for one in counts] == [(done, 30) for done in range(31)]
+    counts.clear()
+    process = JointDiffusion(toy.DIFFUSION, toy.MIRAGE)
+    generate(SAMPLE, about(), CSPNet(toy.NETWORK), process, Noise([generator(0)], [2]))
+    assert [(one.done, one.total) for one in counts] == [(done, 10) for done in range(11)]
 
 
 def test_trajectories_end_in_the_crystals(model, tmp_path):
