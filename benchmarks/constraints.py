@@ -3,10 +3,12 @@
     python benchmarks/constraints.py --train train.jsonl --hull mp_hull_points.csv.gz [--model mp20-small] --out out \
         [--table variants|users] [--num 32] [--seed 0] [--only NAME …]
 
-`variants`: so many samples of each of four systems of four elements, of which they may hold any, drawn in each of the
-ways of benchmarks/constraint_variants.py; beside them as many unrestricted samples as all systems have together.
-`users`: 256 samples each under the constraints that users give, violations recounted by pymatgen from the CIFs.
-Both are relaxed by CHGNet and judged by `miad evaluate`. What is in --out is not made again. Prints Markdown tables.
+`variants`: --num samples of each of four systems of four elements, of which they may hold any, drawn in each of the
+ways of benchmarks/constraint_variants.py; beside them as many unrestricted samples as all systems have together. For a
+network without `network.allowed_input` the way "without the input" is that of the package.
+`users`: --num samples under each of the constraints that users give, violations recounted by pymatgen from the CIFs.
+Both are relaxed by CHGNet and judged by `miad evaluate`. --only leaves rows of the table out. What is in --out is not
+made again. Prints Markdown tables.
 """
 
 import argparse
@@ -66,8 +68,8 @@ def made(options: argparse.Namespace, name: str, num: int, chosen: dict, variant
     folder = options.out / f"{name.replace(' ', '_').replace(',', '').replace('/', '_')}-{options.seed}"
     samples, spent = folder / "samples.jsonl", folder / "seconds.txt"
     if not spent.is_file():
-        start = time.perf_counter()
-        with drawn_as(variant, counts(options.train)):
+        atoms, start = counts(options.train), time.perf_counter()
+        with drawn_as(variant, atoms):
             sample.run(
                 settings(num, options.seed, chosen), model=located(options.model), crystals=samples, shard=0, run="s"
             )
@@ -216,10 +218,13 @@ def main() -> None:
     parser.add_argument("--table", choices=["variants", "users"], default="variants")
     parser.add_argument("--num", type=int, default=32, help="samples of each system, or under each constraint")
     parser.add_argument("--seed", type=int, default=0)
-    every = [UNRESTRICTED, *VARIANTS, *USERS]
-    parser.add_argument("--only", nargs="+", choices=every, default=every)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="rows of the table; all if left out")
     options = parser.parse_args()
-    {"variants": variants, "users": users}[options.table](options)
+    rows, table = {"variants": ([UNRESTRICTED, *VARIANTS], variants), "users": (list(USERS), users)}[options.table]
+    options.only = options.only or rows
+    if odd := [name for name in options.only if name not in rows]:
+        parser.error(f"--only: {odd[0]} is no row of --table {options.table}. Give some of: {', '.join(rows)}.")
+    table(options)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ samples are compared with the crystal by StructureMatcher (stol 0.5, angle_tol 1
 1" is the mean over all samples, "matched, n" the share of crystals that one of their n samples matches. RMSE is that
 of the best match of each crystal, normalised as get_rms_dist does. Random structures have the composition and the
 volume of the crystal, uniform positions, and the shape of the cell of another one. "Close" are samples with atoms
-nearer than 0.5 Å, "broken" those that failed or have another composition. Prints a Markdown table.
+nearer than 0.5 Å, "broken" those that failed or have another composition. Prints a Markdown table, and then, if *free*
+is among the ways, how much the others match more than it, crystal by crystal.
 """
 
 import argparse
@@ -15,8 +16,9 @@ import itertools
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
@@ -35,56 +37,69 @@ class Held(JointDiffusion):
 
     def step(self, network, state, now, later, noise, denoise_last=False, max_length=None, restriction=None):
         """See `Process.step`."""
-        return super().step(
-            network, state, now, later, noise, denoise_last, max_length, replace(restriction, guidance=0.0)
-        )
+        unguided = replace(restriction, guidance=0.0)
+        return super().step(network, state, now, later, noise, denoise_last, max_length, unguided)
 
 
-class Free(JointDiffusion):
-    """Species generated, at each step to an A_0 that fills the slots, as in the package with sample.guidance 0."""
+class Last(JointDiffusion):
+    """Species generated, of the composition only, which the last step alone counts."""
 
     def step(self, network, state, now, later, noise, denoise_last=False, max_length=None, restriction=None):
         """See `Process.step`."""
-        if now == self.num_timesteps:
-            state = replace(state, species=noise.classes(state.species.shape[1]))
-        return self.free_step(
-            network, state, now, later, noise, denoise_last, max_length, replace(restriction, species=None)
-        )
-
-    def free_step(self, *arguments):
-        """One step from species that nothing holds."""
-        return super().step(*arguments)
-
-
-class Last(Free):
-    """Species of the composition only, which the last step alone counts."""
-
-    def free_step(self, network, state, now, later, noise, denoise_last, max_length, restriction):
-        """One step; see `Free`."""
 
         def only_allowed(*inputs):
             epsilon, score, logits = network(*inputs)
             return epsilon, score, restricted.restrict(logits, restriction.allowed)
 
         if later == 0:
-            return super().free_step(network, state, now, later, noise, denoise_last, max_length, restriction)
-        return super().free_step(only_allowed, state, now, later, noise, denoise_last, max_length, None)
+            return super().step(network, state, now, later, noise, denoise_last, max_length, restriction)
+        return super().step(only_allowed, state, now, later, noise, denoise_last, max_length)
 
 
 class Noised(JointDiffusion):
     """Species noised anew at each time, of what they are in the end."""
 
+    power = 1.0  # of ᾱ_t in the noise
+
     def step(self, network, state, now, later, noise, denoise_last=False, max_length=None, restriction=None):
         """See `Process.step`."""
-        known, keep, width = restriction.species, self.species_alpha_bar, state.species.shape[1]
+        known, width = restriction.species, state.species.shape[1]
         if now == self.num_timesteps:
             state = replace(state, species=noise.classes(width))
         found = super().step(network, state, now, later, noise, denoise_last, max_length)
-        kinds = species.add_noise(known, keep[later], noise.uniform(width), noise.classes(width))
+        keep = self.species_alpha_bar[later] ** self.power
+        kinds = species.add_noise(known, keep, noise.uniform(width), noise.classes(width))
         return replace(found, species=kinds if later else known)
 
 
-WAYS = {"guided": JointDiffusion, "held": Held, "noised": Noised, "free": Free, "last": Last}
+class Half(Noised):
+    """Species noised anew at each time, but less."""
+
+    power = 0.5
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to predict structures; the default is the package's.
+
+    Attributes:
+        process: the steps; those of `Held` and `Noised` need species that are known, and so a guidance.
+        guidance: of the constraints.
+    """
+
+    process: type[JointDiffusion] = JointDiffusion
+    guidance: float = 1.0
+
+
+FREE = "free"  # of which the others are told apart
+WAYS = {
+    FREE: Way(guidance=0.0),
+    "last": Way(Last, guidance=0.0),
+    "noised": Way(Noised),
+    "half": Way(Half),
+    "held": Way(Held),
+    "guided": Way(),
+}
 
 
 def chosen(path: Path, num: int) -> list:
@@ -98,7 +113,7 @@ def chosen(path: Path, num: int) -> list:
     return list(itertools.islice((one for one in small if one.num_atoms <= MOST_ATOMS), num))
 
 
-def sampled(way: str, crystals: list, options: argparse.Namespace) -> list[list]:
+def sampled(way: Way, crystals: list, options: argparse.Namespace) -> list[list]:
     """Samples of the composition of each crystal."""
     from miad.config.sections import Constraints, Formula, Sample
     from miad.core.crystal import read_crystals
@@ -106,13 +121,28 @@ def sampled(way: str, crystals: list, options: argparse.Namespace) -> list[list]
     from miad.model.shipped import located
     from miad.sample import step
 
-    register.PROCESSES["joint_diffusion"] = WAYS[way]
     formulas = tuple(Formula(one.structure.composition.formula.replace(" ", "")) for one in crystals)
-    only, num = Constraints(compositions=formulas), options.samples * len(crystals)
-    sampler = (options.stride, 1e-5, options.corrected, True, 1.2, 0, None, options.precision, "cpu", only)
-    with tempfile.TemporaryDirectory() as folder:
+    settings = Sample(
+        seed=0,
+        num_crystals=options.samples * len(crystals),
+        num_shards=1,
+        stride=options.stride,
+        corrector_scale=1e-5,
+        corrector_steps=options.corrected,
+        denoise_last=True,
+        limit_lattice=1.2,
+        record=0,
+        epoch=None,
+        precision=options.precision,
+        device="cpu",
+        constraints=Constraints(compositions=formulas, guidance=way.guidance),
+    )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.dict(register.PROCESSES, {"joint_diffusion": way.process}),
+    ):
         path = Path(folder) / "samples.jsonl"
-        step.run(Sample(0, num, 1, *sampler), model=located(options.model), crystals=path, shard=0)
+        step.run(settings, model=located(options.model), crystals=path, shard=0)
         found = read_crystals(path)
     return [found[index :: len(crystals)] for index in range(len(crystals))]
 
@@ -142,24 +172,44 @@ def distances(crystal, candidates: list) -> list[float]:
     return [float("nan") if distance is None else distance[0] for distance in found]
 
 
-def row(crystals: list, groups: list[list], is_new: np.ndarray) -> str:
+def compared(crystals: list, groups: list[list]) -> np.ndarray:
+    """RMSE of the samples of each crystal, (n_crystals, n_samples); NaN without a match."""
+    return np.array([distances(one, group) for one, group in zip(crystals, groups, strict=True)])
+
+
+def row(crystals: list, groups: list[list], rmse: np.ndarray, is_new: np.ndarray) -> str:
     """The cells of one way; `is_new` marks the crystals whose composition is not in the training set."""
     from miad.core.statistics import wilson
 
-    table = np.array([distances(one, group) for one, group in zip(crystals, groups, strict=True)])
-    is_match = ~np.isnan(table)  # (n_crystals, n_samples)
+    is_match = ~np.isnan(rmse)  # (n_crystals, n_samples)
     each, any_one = is_match.mean(1), is_match.any(1)  # (n_crystals,)
-    half = 196 * each.std(ddof=1) / len(each) ** 0.5
     rate = wilson(int(any_one.sum()), len(any_one)).percent()
-    rmse = np.nanmin(table[any_one], 1).mean() if any_one.any() else float("nan")
+    best = np.nanmin(rmse[any_one], 1).mean() if any_one.any() else float("nan")
     ones = [(crystal, one) for crystal, group in zip(crystals, groups, strict=True) for one in group]
     broken = sum(bool(one.failure) or one.element_counts != crystal.element_counts for crystal, one in ones)
     close = 100 * np.mean([is_close(one) for _, one in ones if not one.failure])
     new = f"{100 * each[is_new].mean():.1f}, {100 * any_one[is_new].mean():.1f}" if is_new.any() else ""
     return (
-        f"{100 * each.mean():.1f} ± {half:.1f} | {rate.value:.1f} [{rate.low:.1f}, {rate.high:.1f}] | {rmse:.3f}"
+        f"{of_mean(each)} | {rate.value:.1f} [{rate.low:.1f}, {rate.high:.1f}] | {best:.3f}"
         f" | {new} | {close:.1f} | {broken}"
     )
+
+
+def of_mean(values: np.ndarray, form: str = ".1f") -> str:
+    """Mean over crystals in percent, and half its interval of 95 % by the normal distribution."""
+    half = 196 * values.std(ddof=1) / len(values) ** 0.5
+    return f"{100 * values.mean():{form}} ± {half:.1f}"
+
+
+def differences(tables: dict[str, np.ndarray]) -> list[str]:
+    """Rows of how much more of its samples each way matches than *free*, from {way: RMSE}; none without *free*.
+
+    The interval is that of the differences of single crystals, which vary less than the crystals do.
+    """
+    each = {way: (~np.isnan(rmse)).mean(1) for way, rmse in tables.items()}  # (n_crystals,)
+    if FREE not in each:
+        return []
+    return [f"| {way} | {of_mean(own - each[FREE], '+.1f')} |" for way, own in each.items() if way != FREE]
 
 
 def is_close(crystal) -> bool:
@@ -190,12 +240,17 @@ def main() -> None:
     print(f"{len(crystals)} crystals, the compositions of {(~is_new).sum()} of them are in the training set\n")
     heads = ["matched, 1, %", f"matched, {options.samples}, %", "RMSE", f"of the {is_new.sum()} new, %", "close, %"]
     print(f"| way | {' | '.join(heads)} | broken | s/sample |\n|{' --- |' * 8}")
-    print(f"| random | {row(crystals, random_ones(crystals, options.samples), is_new)} |  |", flush=True)
+    others = random_ones(crystals, options.samples)
+    print(f"| random | {row(crystals, others, compared(crystals, others), is_new)} |  |", flush=True)
+    tables = {}
     for way in options.ways:
         start = time.process_time()
-        groups = sampled(way, crystals, options)
+        groups = sampled(WAYS[way], crystals, options)
         taken = (time.process_time() - start) / (options.samples * len(crystals))
-        print(f"| {way} | {row(crystals, groups, is_new)} | {taken:.2f} |", flush=True)
+        tables[way] = compared(crystals, groups)
+        print(f"| {way} | {row(crystals, groups, tables[way], is_new)} | {taken:.2f} |", flush=True)
+    if rows := differences(tables):
+        print("\n".join([f"\n| way | matched, 1, minus that of {FREE}, points |", "| --- | --- |", *rows]))
 
 
 if __name__ == "__main__":

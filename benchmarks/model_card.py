@@ -5,14 +5,16 @@
     python benchmarks/model_card.py --model model.safetensors --train train.jsonl.gz --losses losses.csv \
         --judged judged --core-hours 4 --hull-note "…" --out weights/mp20-small
 
+A model that went on from another has several loss curves, oldest first: `--losses first.csv then.csv --terms "…" "…"`.
+`--terms` says of each what its total is made of. Curves of the same terms are joined, those of others are kept apart.
 The weights are rounded to bfloat16, so judge samples of the rounded ones: run once without --judged, then with it.
 """
 
 import argparse
-import csv
 import dataclasses
 import json
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,7 @@ import torch
 
 from miad.core.crystal import Crystal, read_crystals
 from miad.core.statistics import wilson
-from miad.core.tabular import markdown_table
+from miad.core.tabular import markdown_table, read_csv
 from miad.model.weights import Model, load, save
 from miad.report.candidates import space_group
 
@@ -67,12 +69,16 @@ def main() -> None:
         nargs="+",
         help="its loss curve, after those of the models it started from",
     )
+    parser.add_argument("--terms", nargs="+", help="a few words on the total of each of --losses; needed if several")
     parser.add_argument("--core-hours", type=float, required=True, help="of the training")
     parser.add_argument("--judged", type=Path, help="folder of `miad evaluate` on samples of it")
     parser.add_argument("--hull-note", default="", help="a sentence on the hull")
     parser.add_argument("--cost", default="", help="a sentence on the seconds per crystal")
     parser.add_argument("--out", type=Path, required=True, help="name of the files, without ending")
     flags = parser.parse_args()
+    terms = flags.terms or [""]
+    if len(terms) != len(flags.losses):
+        parser.error(f"--terms: {len(terms)} texts for {len(flags.losses)} files of --losses. Give one for each.")
     training = read_crystals(flags.train)
     network, model = load(flags.model)
     elements = np.unique(np.concatenate([crystal.atomic_numbers for crystal in training])).tolist()
@@ -84,7 +90,7 @@ def main() -> None:
     card = CARD.format(
         name=flags.out.name,
         purpose=f"A small model of real crystals, for laptops: {size:,} parameters in bfloat16.",
-        settings=settings(model, flags.losses, flags.core_hours),
+        settings=settings(model, list(zip(terms, flags.losses, strict=True)), flags.core_hours),
         origin=f"{len(training):,} crystals ({model.origin})",
         sizes=told(Counter(crystal.num_atoms for crystal in training), len(training), by_count=False),
         judged=rates(flags.judged, flags.hull_note, flags.cost) if flags.judged else "Not measured.",
@@ -94,26 +100,56 @@ def main() -> None:
     flags.out.with_suffix(".md").write_text(card, encoding="utf-8")
 
 
-def settings(model: Model, losses: list[Path], core_hours: float) -> str:
-    """Network and training as a table."""
-    epochs, steps, validated = 0, 0, []
-    for path in losses:
-        with path.open(encoding="utf-8") as text:
-            curve = list(csv.DictReader(text))
-        validated += [(epochs + int(row["epoch"]), float(row["val_total"])) for row in curve if row["val_total"]]
-        epochs, steps = epochs + int(curve[-1]["epoch"]), steps + int(curve[-1]["step"])
-    apart = max(1, len(validated) // 10)
-    shown = [*validated[:-1:apart], validated[-1]]
+@dataclass(frozen=True)
+class Point:
+    """A validation.
+
+    Attributes:
+        epoch, seconds: since the beginning of the first training.
+        loss: the total on the validation crystals.
+    """
+
+    epoch: int
+    seconds: float
+    loss: float
+
+
+def settings(model: Model, losses: list[tuple[str, Path]], core_hours: float) -> str:
+    """Network and training as a table; `losses` are the terms of the total and the curve of each training in turn."""
+    epochs, steps, seconds = 0, 0, 0.0
+    parts: list[tuple[str, list[Point]]] = []  # consecutive curves of the same terms are one part
+    for terms, path in losses:
+        curve = read_csv(path)
+        found = [
+            Point(epochs + int(row["epoch"]), seconds + float(row["seconds"]), float(row["val_total"]))
+            for row in curve
+            if row["val_total"]
+        ]
+        if parts and parts[-1][0] == terms:
+            parts[-1][1].extend(found)
+        else:
+            parts.append((terms, found))
+        last = curve[-1]
+        epochs, steps = epochs + int(last["epoch"]), steps + int(last["step"])
+        seconds += float(last["seconds"])
     told = ", told which elements may occur" if model.network.allowed_input else ""
     sizes = f"{model.network.hidden_dim} channels, {model.network.num_layers} layers"
     rows = [
         ["network", f"{model.network.kind}, {sizes}{told}"],
         ["places for atoms (N_m)", model.width],
         ["training", f"{epochs} epochs, {steps:,} steps, {core_hours:g} core-hours"],
-        ["validation loss by epoch", ", ".join(f"{epoch}: {loss:.3f}" for epoch, loss in shown)],
-        ["validation loss by core-hours", ", ".join(f"{core_hours * e / epochs:.1f}: {loss:.3f}" for e, loss in shown)],
     ]
+    for terms, points in parts:
+        shown, of = sparse(points), f", {terms}" if terms else ""
+        by_hours = (f"{core_hours * one.seconds / seconds:.1f}: {one.loss:.3f}" for one in shown)
+        rows.append([f"validation loss by epoch{of}", ", ".join(f"{one.epoch}: {one.loss:.3f}" for one in shown)])
+        rows.append([f"validation loss by core-hours{of}", ", ".join(by_hours)])
     return markdown_table(["", ""], rows)
+
+
+def sparse(points: list[Point]) -> list[Point]:
+    """About ten of the points, and the last one; none of none."""
+    return [*points[: -1 : max(1, len(points) // 10)], *points[-1:]]
 
 
 def rates(judged: Path, note: str, cost: str) -> str:
