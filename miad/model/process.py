@@ -60,7 +60,7 @@ class Restriction:
         is_known: (n_crystals, n_atoms), true where species and place are kept.
         keep_cell: whether the lattice is kept.
         species: (n_crystals, n_atoms), what the atoms are where the composition decides it; None: it is generated.
-        guidance: weight of what these species say of coordinates and lattice; 0: none, 1: that of Bayes' rule.
+        guidance: weight of their pull on coordinates and lattice; 0: none.
     """
 
     allowed: Tensor

@@ -219,7 +219,7 @@ class JointDiffusion:
             return network
         of_cell = weight * (1 - self.lattice_alpha_bar[time]).sqrt()  # Å, as −ε is √(1 − ᾱ) times the score
         of_places = weight / self.root_norm[time]
-        return prediction.guided(network, known, self.species_alpha_bar[time], of_cell, of_places, self.sigma[time])
+        return prediction.guided(network, known, of_cell, of_places, self.sigma[time])
 
     def _kept(self, state: State, time: int, noise: Noise, restriction: Restriction) -> State:
         """Crystals at one time whose known part is put back, noised anew to that time; at 0 it is exact."""

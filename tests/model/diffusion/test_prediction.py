@@ -7,14 +7,12 @@ from miad.core.crystal import MIRAGE, NUM_SPECIES
 from miad.core.seeding import generator
 from miad.model.diffusion import prediction
 from miad.model.diffusion.process import JointDiffusion
-from miad.model.diffusion.species import posterior
 from miad.model.network import CSPNet
 from miad.model.process import Noise, Restriction, State
 from tests.builders import toy
 
 KNOWN = torch.tensor([[11, 17, MIRAGE], [22, 8, 8]])
 TIMES = torch.tensor([9, 9])
-KEEP = torch.tensor(0.6, dtype=torch.float64)  # ᾱ_t
 ONE = torch.tensor(1.0, dtype=torch.float64)
 TINY = torch.tensor(1e-9, dtype=torch.float64)  # σ at which no place's gradient is shortened
 
@@ -33,12 +31,11 @@ def test_the_pull_is_the_gradient_of_the_log_probability_of_the_known_species():
     net, (cell, places), is_atom = network(), noisy(), torch.tensor([[True] * 3, [True, True, False]])
 
     def fit(cell, places):
-        prior = torch.softmax(net(cell, places, KNOWN, TIMES, is_atom)[2], -1)  # (n_crystals, n_atoms, n_species)
-        found = posterior(KNOWN, prior, KEEP, ONE)  # (n_crystals, n_atoms, n_species)
-        return (found.gather(-1, KNOWN[..., None])[..., 0].log() * is_atom).sum(1)  # (n_crystals,)
+        log_p = torch.log_softmax(net(cell, places, KNOWN, TIMES, is_atom)[2], -1)  # (n_crystals, n_atoms, n_species)
+        return (log_p.gather(-1, KNOWN[..., None])[..., 0] * is_atom).sum(1)  # (n_crystals,)
 
     plain = net(cell, places, KNOWN, TIMES, is_atom)
-    found = prediction.guided(net, KNOWN, KEEP, ONE, ONE, TINY)(cell, places, KNOWN, TIMES, is_atom)
+    found = prediction.guided(net, KNOWN, ONE, ONE, TINY)(cell, places, KNOWN, TIMES, is_atom)
     of_cell, of_places = plain[0] - found[0], found[1] - plain[1]
     assert torch.equal(found[2], plain[2]) and not any(part.requires_grad for part in found)
     for seed in range(3):
@@ -50,9 +47,9 @@ def test_the_pull_is_the_gradient_of_the_log_probability_of_the_known_species():
 
 def test_a_long_pull_is_shortened_and_keeps_its_direction():
     net, (cell, places) = network(), noisy()
-    short = prediction.guided(net, KNOWN, KEEP, ONE, ONE, TINY)(cell, places, KNOWN, TIMES)[1]
+    short = prediction.guided(net, KNOWN, ONE, ONE, TINY)(cell, places, KNOWN, TIMES)[1]
     sigma = torch.tensor(1e6, dtype=torch.float64)
-    long = prediction.guided(net, KNOWN, KEEP, ONE, ONE, sigma)(cell, places, KNOWN, TIMES)[1]
+    long = prediction.guided(net, KNOWN, ONE, ONE, sigma)(cell, places, KNOWN, TIMES)[1]
     before, after = (found - net(cell, places, KNOWN, TIMES)[1] for found in (short, long))
     most = prediction.MOST_PLACE / sigma
     assert torch.allclose(after.norm(dim=-1), most.expand(2, 3), rtol=1e-3)
