@@ -1,9 +1,9 @@
 """Structure prediction: the pull that known species have on coordinates and lattice.
 
-The network learnt the score of p(L_t, F_t | A_t), where the species are noisy; of known ones it takes many for noise, and
-leaves them at places that fit other elements. So the gradient of log p₀(A_0) is added, of what the rest of the crystal
-says of each atom, by the network's own prediction. With the posterior in its place, which counts A_t as well, this would
-be Bayes' rule; but A_t is A_0 here, and so leaves little to pull at: it predicts fewer structures.
+The network learnt the score of p(L_t, F_t | A_t), where the species are noisy; of known ones it takes many for noise,
+and leaves them at places that fit other elements. So the gradient of log p₀(A_0) is added, of what the rest of the
+crystal says of each atom, by the network's own prediction. With the posterior in its place, which counts A_t as well,
+this would be Bayes' rule; but A_t is A_0 here, and leaves little to pull at: it predicts fewer structures.
 
 Source: classifier guidance, Dhariwal and Nichol, arXiv:2105.05233.
 """
