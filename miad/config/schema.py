@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
-from miad.config.sections import SECTIONS, Checksum, Fmax, Frame, MaxSteps, Memory, Name, Natural, Text, own_keys
+from miad.config.fields import Checksum, Fmax, Frame, MaxSteps, Memory, Name, Natural, Text
+from miad.config.sections import SECTIONS, own_keys
 from miad.config.validation import STRICT, validated
 from miad.core.errors import MiadError
 from miad.core.redact import secrets_in
