@@ -5,28 +5,59 @@ A_s from what A_0 and A_t leave. Between the two, A_0 is made to fulfil the cond
 noise stays that of the training.
 """
 
+import functools
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from miad.core.crystal import MIRAGE, NUM_SPECIES
 from miad.model.diffusion import species as free
 from miad.model.process import Restriction
+
+REACH = 6.0  # places on Pettifor's scale; Li and Na are one apart, Cl and Br also
+LEAST = 1e-30  # probability of what is allowed
 
 
 def restrict(logits: Tensor, allowed: Tensor) -> Tensor:
     """Log p₀ over the allowed classes alone, (n_crystals, n_atoms, K), as logits of the network and `allowed` are.
 
-    The share of the mirage class stays what it is, and the elements share the rest: over all classes together, a few
-    elements would leave most of p₀ to the mirage class, and crystals of hardly any atoms.
+    The share of an element that is not allowed goes to the allowed ones, most to those that are chemically near it, and
+    that of the mirage class stays what it is. If all of p₀ was scaled up instead, it would go to elements that the
+    crystal has already, and to mirage atoms: to crystals of one element, or of hardly any atoms.
     """
-    logits = torch.nan_to_num(logits)  # of a crystal that has failed; the others go on
-    mirage = torch.log_softmax(logits, -1)[..., :1]  # (n_crystals, n_atoms, 1)
-    kept = logits.masked_fill(~allowed, -torch.inf)
-    elements = torch.log_softmax(kept[..., 1:], -1)  # (n_crystals, n_atoms, K − 1); NaN where none is allowed
-    rest = torch.log1p(-mirage.exp()).clamp(min=-100.0)
-    both = torch.cat([mirage, elements + rest], -1).masked_fill(~allowed, -torch.inf)  # (n_crystals, n_atoms, K)
-    return torch.log_softmax(both, -1)
+    given = torch.softmax(torch.nan_to_num(logits), -1).flatten(0, 1)  # (n_places, K); of failed crystals something
+    rows, of_row = torch.unique(allowed.flatten(0, 1), dim=0, return_inverse=True)  # (n_rows, K), (n_places,)
+    found = torch.empty_like(given)
+    for number, row in enumerate(rows):
+        here = of_row == number  # (n_places,)
+        found[here] = given[here] @ _moves(row, given)
+    return found.clamp(min=LEAST).log().view_as(logits).masked_fill(~allowed, -torch.inf)
+
+
+def _moves(row: Tensor, like: Tensor) -> Tensor:
+    """Where the share of each class goes if only those of a row, (K,), are allowed: (K, K), whose rows add up to 1."""
+    near = _nearness().to(like)[: len(row), : len(row)] * row  # (K, K)
+    moves = near / near.sum(1, keepdim=True)
+    moves[row] = torch.eye(len(row), dtype=like.dtype, device=like.device)[row]
+    return moves
+
+
+@functools.cache
+def _nearness() -> Tensor:
+    """How near classes are in chemistry, (K, K): exp(−|Δ|/REACH) of elements on Pettifor's scale of 103 places.
+
+    Elements become mirage only where nothing else is allowed; what was mirage becomes any element.
+
+    Source: Pettifor, J. Phys. C 19, 285 (1986), in pymatgen as mendeleev_no.
+    """
+    from pymatgen.core import Element
+
+    places = torch.tensor([0.0, *(Element.from_Z(number).mendeleev_no for number in range(1, NUM_SPECIES))])
+    near = torch.exp(-(places[:, None] - places).abs() / REACH)  # (K, K)
+    near[:, MIRAGE], near[MIRAGE] = LEAST, 1.0
+    return near
 
 
 def assign(scores: Tensor, slots: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
+from miad.core.crystal import MIRAGE, NUM_SPECIES
 from miad.model.diffusion import restricted, species
 from miad.model.process import Restriction
 
@@ -17,12 +18,31 @@ def logits(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, K, generator=torch.Generator().manual_seed(0))
 
 
-def test_the_mirage_class_keeps_its_share_and_the_elements_theirs_among_each_other():
+def test_the_mirage_class_keeps_its_share_and_the_elements_get_no_less():
     allowed = ALL & torch.tensor([True, True, True, False, False, False])
     before, after = torch.softmax(logits(1, 3), -1), restricted.restrict(logits(1, 3), allowed).exp()
     assert torch.allclose(after[..., 0], before[..., 0]) and (after[..., 3:] == 0).all()
-    assert torch.allclose(after[..., 1] / after[..., 2], before[..., 1] / before[..., 2])
+    assert (after[..., 1:3] > before[..., 1:3]).all()
     assert torch.allclose(after.sum(-1), torch.ones(1, 3))
+
+
+def test_an_element_that_is_not_allowed_gives_its_share_to_those_like_it():
+    sodium, iron, oxygen, fluorine = 11, 26, 8, 9
+    allowed = torch.zeros(1, 1, NUM_SPECIES, dtype=torch.bool)
+    allowed[..., [MIRAGE, sodium, iron, oxygen, fluorine]] = True
+    for sure, likest in ((19, sodium), (27, iron), (17, fluorine), (16, oxygen), (55, sodium), (MIRAGE, MIRAGE)):
+        prediction = 50.0 * one_hot(torch.tensor([[sure]]), NUM_SPECIES)
+        found = restricted.restrict(prediction, allowed).exp()[0, 0]
+        assert found.argmax() == likest and found.max() > 0.5 and abs(found.sum() - 1) < 1e-5
+
+
+def test_rows_of_one_batch_are_kept_apart():
+    allowed = ALL.clone()
+    allowed[0, 1, 3:] = False
+    together = restricted.restrict(logits(1, 3), allowed)
+    for place in range(3):
+        alone = restricted.restrict(logits(1, 3)[:, place : place + 1], allowed[:, place : place + 1])
+        assert torch.allclose(together[:, place], alone[:, 0], atol=1e-6)
 
 
 @pytest.mark.parametrize("classes", [[0], [4], [1, 2]])
