@@ -27,10 +27,10 @@ def test_the_mirage_class_keeps_its_share_and_the_elements_get_no_less():
 
 
 def test_an_element_that_is_not_allowed_gives_its_share_to_those_like_it():
-    sodium, iron, oxygen, fluorine = 11, 26, 8, 9
+    sodium, iron, oxygen = 11, 26, 8
     allowed = torch.zeros(1, 1, NUM_SPECIES, dtype=torch.bool)
-    allowed[..., [MIRAGE, sodium, iron, oxygen, fluorine]] = True
-    for sure, likest in ((19, sodium), (27, iron), (17, fluorine), (16, oxygen), (55, sodium), (MIRAGE, MIRAGE)):
+    allowed[..., [MIRAGE, sodium, iron, oxygen]] = True
+    for sure, likest in ((19, sodium), (27, iron), (9, oxygen), (16, oxygen), (55, sodium), (MIRAGE, MIRAGE)):
         prediction = 50.0 * one_hot(torch.tensor([[sure]]), NUM_SPECIES)
         found = restricted.restrict(prediction, allowed).exp()[0, 0]
         assert found.argmax() == likest and found.max() > 0.5 and abs(found.sum() - 1) < 1e-5
