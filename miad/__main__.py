@@ -146,7 +146,8 @@ def _add_flag(parser: argparse.ArgumentParser, parameter: inspect.Parameter, hin
     if parameter.kind is parameter.POSITIONAL_OR_KEYWORD and not is_settings:
         nargs = "+" if many else None if required else "?"
         name = "PATH" if kind is Path else "NAME"
-        parser.add_argument(parameter.name, type=kind, nargs=nargs, metavar=name, help=text)
+        default = None if required else parameter.default
+        parser.add_argument(parameter.name, type=kind, nargs=nargs, default=default, metavar=name, help=text)
         return
     if kind is bool:
         parser.add_argument(flag, action="store_true", help=text)

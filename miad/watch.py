@@ -7,7 +7,7 @@ from pathlib import Path
 
 from miad.cancel import SIGNED
 from miad.core.errors import MiadError
-from miad.machine.moving_line import in_words
+from miad.machine.moving_line import in_words, showable
 from miad.machine.owners import recorded
 from miad.machine.running import Running, steps_in
 
@@ -41,7 +41,7 @@ def run(folder: Path = Path("."), *, once: bool = False) -> None:
             columns, rows = shutil.get_terminal_size()
             lines = fitted(lines, columns, len(lines) + 1 if is_last else rows)  # the last may scroll
             print(f"\x1b[{drawn}A\x1b[J" if drawn else "", end="")
-        print("\n".join(lines), flush=True)
+        print(showable("\n".join(lines), sys.stdout), flush=True)
         if is_last:
             return
         drawn = len(lines)
@@ -79,5 +79,7 @@ def _of_snakemake(folder: Path) -> str:
     elsewhere = [str(one) for one in owners if not one.is_here]
     if not elsewhere:
         return NOTHING
-    owner = "".join(filter(str.isprintable, elsewhere[0]))  # no commands to a terminal
-    return f"snakemake has signed this folder ({owner}), and no step tells of itself: its jobs wait, or it was killed"
+    return (
+        f"snakemake has signed this folder ({elsewhere[0]}), and no step tells of itself: its jobs wait, or it was"
+        " killed"
+    )

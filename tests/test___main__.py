@@ -87,6 +87,14 @@ def test_unknown_steps_and_flags_end_with_the_usage(arguments, capsys):
     assert ended.value.code == 2 and "usage: miad" in capsys.readouterr().err
 
 
+def test_an_argument_that_may_be_left_out_has_its_default(tmp_path):
+    """Of the command line itself: what `run` is called with is told by its flags and by nothing else."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "miad", "watch", "--once"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "nothing is running\n", "")
+
+
 def test_what_a_user_can_mend_is_one_line_and_code_2(tmp_path):
     files = [str(tmp_path / name) for name in ("train", "val", "a", "b")]
     flags = [

@@ -1,6 +1,7 @@
 """The watch command: running steps, killed ones apart, and an end when nothing runs."""
 
 import dataclasses
+import io
 import os
 import subprocess
 import sys
@@ -97,15 +98,32 @@ def test_no_more_is_drawn_than_can_be_drawn_over(tmp_path, monkeypatch):
 
 def test_a_snakemake_of_another_machine_is_not_taken_for_nothing(tmp_path, monkeypatch, capsys):
     """All its jobs may wait in the queue; someone who watches goes on watching, until it resigns."""
-    Owner("login1", "me\x1b[2J", 5, 5, NOW).write(tmp_path / SIGNED / "login1-5.json")
+    Owner("login1", "me", 5, 5, NOW).write(tmp_path / SIGNED / "login1-5.json")
     watch.run(tmp_path)
     (line,) = capsys.readouterr().out.splitlines()
-    assert line.startswith("snakemake has signed this folder (process 5 of me[2J on login1, started 20")
+    assert line.startswith("snakemake has signed this folder (process 5 of me on login1, started 20")
     assert line.endswith("), and no step tells of itself: its jobs wait, or it was killed")
     monkeypatch.setattr(watch.time, "sleep", lambda _: (tmp_path / SIGNED / "login1-5.json").unlink())
     monkeypatch.setattr(sys, "stdout", terminal := Terminal())
     watch.run(tmp_path)
     assert terminal.text.splitlines()[1:] == ["\x1b[1A\x1b[Jnothing is running"]
+
+
+def test_what_the_terminal_does_not_have_is_replaced(tmp_path, monkeypatch):
+    """On one of latin-1, which has no character of three dots."""
+    for number in range(9):
+        path = tmp_path / PLACE
+        dataclasses.replace(GONE, part=f"é{number}", updated=time.time() - SILENT).write(path)
+    Owner.this().write(tmp_path / SIGNED / "1.json")
+    monkeypatch.setattr(watch.shutil, "get_terminal_size", lambda: os.terminal_size((30, 5)))
+    monkeypatch.setattr(watch.time, "sleep", lambda _: (tmp_path / SIGNED / "1.json").unlink())
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", terminal := io.TextIOWrapper(written, encoding="latin-1"))
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    watch.run(tmp_path)
+    lines = written.getvalue().decode("latin-1").splitlines()
+    assert lines[0] == "? 7 more lines; all: miad wa?"
+    assert lines[1].startswith("relax é7: ") and lines[1].endswith("?") and len(lines[1]) == 29
 
 
 def test_it_waits_for_the_next_step_while_snakemake_is_at_work(tmp_path, monkeypatch, capsys):

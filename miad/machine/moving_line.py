@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from miad.machine.progress import is_in_foreground
-from miad.machine.running import Count, Running, steps_in
+from miad.machine.running import PLACE, Count, Running, forget, steps_in
 
 REDRAW_EVERY = 1.0  # seconds
 CLEAR = "\r\x1b[K"  # to the beginning of the line, and empty it
 BAR = 20  # characters
+
+log = logging.getLogger("miad")
 
 
 def duration(seconds: float) -> str:
@@ -60,6 +62,12 @@ def in_one_line(steps: Iterable[Running], now: float, width: int) -> str:
     else:
         text = " | ".join(map(_in_short, here, [now] * len(here)))
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def showable(text: str, stream: TextIO) -> str:
+    """The text with ? for what the encoding of a terminal or file does not have; as long as before."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def _in_short(one: Running, now: float) -> str:
@@ -106,7 +114,7 @@ class Screen:
             if not is_in_foreground(self._stream):
                 self._line = ""  # what was drawn is above the prompt by now
             elif line != self._line and not self.ended.is_set():
-                self._stream.write(f"{CLEAR}{line}")
+                self._stream.write(CLEAR + showable(line, self._stream))
                 self._line = line
                 self._stream.flush()
 
@@ -121,6 +129,18 @@ class Screen:
         if self._line and is_in_foreground(self._stream):
             self._stream.write(CLEAR)
         self._line = ""
+
+
+def begin(handlers: Iterable[logging.Handler], folder: Path) -> None:
+    """Forget the steps of a folder that were killed, and draw the line of those to come.
+
+    Both are for people who watch: whatever goes wrong with them is told, and is no reason for snakemake not to run.
+    """
+    try:
+        forget(folder)
+        draw(handlers, folder)
+    except Exception as error:
+        log.warning("no line shows how far the steps are: %r. Delete %s, if it stays so.", error, folder / PLACE)
 
 
 def draw(handlers: Iterable[logging.Handler], folder: Path) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import fcntl
 import getpass
-import json
 import logging
 import os
 import socket
@@ -15,15 +14,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from miad.core.errors import MiadError
 from miad.core.files import write_text
 from miad.core.json_text import as_json
+from miad.machine.records import NUM_PIDS, are_times, are_whole, are_words, made, read_record
 
 log = logging.getLogger("miad")
-LATEST = 1e11  # seconds since 1970, in the year 5138; a time that is none cannot be told to people
-TOLERANCE = 60.0  # seconds between two readings of one start: clocks are set, ids are not used again so soon
+# Seconds between two readings of one start: it is told by the clock, which is set meanwhile. One that is set by more
+# makes a living process look ended. A wider tolerance would be worse: busy machines use an id again within minutes, and
+# the process that has it then would count as the owner, and keep everybody out, for as long as it lives.
+TOLERANCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Owner:
         import psutil
 
         try:
-            user = getpass.getuser()
+            user = "".join(filter(str.isprintable, getpass.getuser()))  # others are not believed, see `of`
         except (OSError, KeyError):  # a container whose user has no name
             user = f"user {os.getuid()}"
         return cls(socket.gethostname(), user, os.getpid(), os.getpgrp(), psutil.Process().create_time())
@@ -88,14 +90,16 @@ class Owner:
 
     @classmethod
     def read(cls, path: Path) -> "Owner | None":
-        """The record in a file; None if there is none."""
-        try:
-            found = cls(**json.loads(path.read_text(encoding="utf-8")))
-            kinds = zip(dataclasses.astuple(found), (str, str, int, int, float), strict=True)
-            is_whole = all(isinstance(value, kind) for value, kind in kinds)
-            return found if is_whole and 0 < found.pid < 1 << 31 and 0 <= found.since < LATEST else None
-        except (OSError, ValueError, TypeError, RecursionError):  # absent, or torn
+        """The record in a file; None if there is none, or no sound one."""
+        return cls.of(read_record(path))
+
+    @classmethod
+    def of(cls, known: Any) -> "Owner | None":
+        """The owner of which a record tells; None if it tells of none that there can be."""
+        found = made(cls, known)
+        if found is None or not are_words(found.host, found.user) or not are_times(found.since):
             return None
+        return found if are_whole(found.pid, found.group, below=NUM_PIDS) and found.pid > 0 else None
 
 
 def recorded(folder: Path) -> dict[Path, Owner]:

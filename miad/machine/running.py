@@ -5,19 +5,19 @@ What is written here is for people who watch. It changes no result, and a folder
 
 import contextlib
 import dataclasses
-import json
-import math
 import os
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from miad.core.files import file_name
 from miad.core.json_text import as_json
 from miad.machine.os_processes import RUN
-from miad.machine.owners import LATEST, Owner
+from miad.machine.owners import Owner
+from miad.machine.records import are_times, are_whole, are_words, made, read_record
 
 PLACE = Path(".snakemake") / "miad_progress"  # below the folder in which snakemake works
 LOOK_EVERY = 1.0  # seconds between looks at whether there is something new to write
@@ -46,6 +46,15 @@ class Count:
     total: int | None
     seconds: float
     at: float
+
+    @classmethod
+    def of(cls, known: Any) -> "Count | None":
+        """The count of which a record tells; None if it tells of no sound one."""
+        found = made(cls, known)
+        if found is None or not are_words(found.what) or not are_times(found.seconds, found.at):
+            return None
+        total = 0 if found.total is None else found.total
+        return found if are_whole(found.done, found.before, total) else None
 
     def left(self, now: float) -> float | None:
         """Seconds from a time (since 1970) to the end at the rate of this session; None if it cannot be told.
@@ -103,31 +112,26 @@ class Running:
     @classmethod
     def read(cls, path: Path) -> "Running | None":
         """The record in a file; None if there is none, or no sound one."""
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-            count = known.pop("count")
-            found = cls(**{**known, "owner": Owner(**known["owner"])}, count=None if count is None else Count(**count))
-            return found if found._is_sound() else None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        found = made(cls, read_record(path))
+        if found is None or not are_words(found.step, found.part, found.job) or not are_times(found.updated):
             return None
-
-    def _is_sound(self) -> bool:
-        words = [self.step, self.part, self.job, self.owner.host, self.owner.user]
-        numbers = [self.updated, self.owner.since, self.owner.pid]
-        if self.count is not None:
-            words.append(self.count.what)
-            numbers += [self.count.done, self.count.before, self.count.seconds, self.count.at, self.count.total or 0]
-        are_words = all(isinstance(word, str) and word.isprintable() for word in words)  # no commands to a terminal
-        return are_words and all(math.isfinite(number) and 0 <= number < LATEST for number in numbers)
+        owner, count = Owner.of(found.owner), Count.of(found.count)
+        if owner is None or (count is None and found.count is not None):
+            return None
+        return dataclasses.replace(found, owner=owner, count=count)
 
 
 def steps_in(folder: Path) -> list[Running]:
     """Records of the steps that work in a folder, or were killed there, by their names."""
+    return list(_recorded(folder).values())
+
+
+def _recorded(folder: Path) -> dict[Path, Running]:
     try:
-        paths = sorted((folder / PLACE).glob("*.json"))
+        found = {path: Running.read(path) for path in sorted((folder / PLACE).glob("*.json"))}
     except OSError:
-        return []
-    return [one for one in map(Running.read, paths) if one is not None]
+        return {}
+    return {path: one for path, one in found.items() if one is not None}
 
 
 def forget(folder: Path, *, is_idle: bool = False) -> None:
@@ -135,10 +139,10 @@ def forget(folder: Path, *, is_idle: bool = False) -> None:
 
     A step that runs after all writes its record again within half a minute.
     """
-    for one in steps_in(folder):
+    for path, one in _recorded(folder).items():
         if is_idle or not one.is_at_work(time.time()):
             with contextlib.suppress(OSError):
-                (folder / PLACE / one.name).unlink()
+                path.unlink()
 
 
 @dataclass(eq=False)

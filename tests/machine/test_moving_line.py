@@ -9,7 +9,7 @@ import time
 import pytest
 
 from miad.machine import moving_line
-from miad.machine.moving_line import CLEAR, Screen, draw, duration, in_one_line, in_words
+from miad.machine.moving_line import CLEAR, Screen, begin, draw, duration, in_one_line, in_words, showable
 from miad.machine.owners import Owner
 from miad.machine.running import PLACE, SILENT, Count, Running
 
@@ -102,6 +102,28 @@ def test_what_is_printed_takes_the_line_away_first():
     screen.show("relax 2 %")
     screen.end()
     assert terminal.getvalue() == (f"before\n{CLEAR}relax 1 %{CLEAR}Finished jobid: 3\ndone\n{CLEAR}relax 2 %{CLEAR}")
+
+
+def test_a_terminal_gets_no_character_that_it_does_not_have():
+    terminal = io.TextIOWrapper(written := io.BytesIO(), encoding="latin-1")
+    Screen(terminal).show("relax é 1 …")
+    assert written.getvalue().decode("latin-1") == f"{CLEAR}relax é 1 ?"
+    assert showable("relax é …\udce9", io.StringIO()) == "relax é …?"  # a file name that is no text
+
+
+def test_whatever_is_wrong_with_the_records_snakemake_runs(tmp_path, monkeypatch, caplog):
+    def fails(_):
+        raise OverflowError("signed integer is greater than maximum")
+
+    monkeypatch.setattr(moving_line, "forget", fails)
+    begin([], tmp_path)
+    assert "OverflowError" in caplog.text and str(PLACE) in caplog.text
+
+
+def test_what_was_killed_is_forgotten_at_the_beginning(tmp_path):
+    dataclasses.replace(ON_A_NODE, updated=1.0).write(tmp_path / PLACE)
+    begin([], tmp_path)
+    assert list((tmp_path / PLACE).iterdir()) == []
 
 
 def test_a_prompt_is_not_written_over(foreground):

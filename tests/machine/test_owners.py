@@ -120,6 +120,24 @@ def test_a_record_with_a_time_that_is_none_is_no_owner(tmp_path, since):
     assert at_work(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"user": "me\x1b[2J"}, {"host": "a\nb"}, {"pid": 0}, {"pid": 2**31}, {"pid": 3.5}, {"pid": True}, {"group": -1}],
+)
+def test_a_record_of_what_there_cannot_be_is_no_owner(tmp_path, changes):
+    """Nor is one whose names would give commands to the terminal of whoever is told of it."""
+    far = Owner("login2", "me", 5, 5, 1.8e9)
+    far.write(tmp_path / "sound.json")
+    dataclasses.replace(far, **changes).write(tmp_path / "odd.json")
+    assert at_work(tmp_path) == [far]
+
+
+def test_a_user_of_an_unprintable_name_has_a_record_that_is_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "me\x1b[2J")
+    Owner.this().write(tmp_path / "a.json")
+    assert Owner.read(tmp_path / "a.json") == Owner.this()
+
+
 def test_a_lock_that_another_user_has_left_is_taken(holder, tmp_path, monkeypatch):
     opened = os.open
 

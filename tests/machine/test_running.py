@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 
 import pytest
 
+from miad import watch
 from miad.machine import running
 from miad.machine.os_processes import RUN
 from miad.machine.owners import Owner
@@ -66,14 +68,24 @@ def test_a_step_that_is_done_again_takes_the_place_of_the_killed_one(tmp_path):
         lambda text: text.replace('"relax"', '"\\u001b[2J"'),  # a command to the terminal of whoever looks
         lambda text: text.replace("20.0", "1e999"),
         lambda text: text.replace('"done": 60', '"done": "60"'),
+        lambda text: text.replace('"done": 60', '"done": 1e-320'),
+        lambda text: text.replace('"done": 60', '"done": 60' + 400 * "0"),
+        lambda text: text.replace('"total": 100', '"total": true'),
+        lambda text: text.replace('"total": 100', '"total": -1'),
+        lambda text: re.sub('"pid": [0-9]+', f'"pid": {2**31}', text),
+        lambda text: re.sub('"pid": [0-9]+', '"pid": 3.5', text),
+        lambda text: text.replace('"job": ""', '"job": "", "more": 1'),
     ],
 )
-def test_torn_and_hostile_records_are_left_out(tmp_path, spoilt):
+def test_torn_and_hostile_records_are_left_out(tmp_path, capsys, spoilt):
     record().write(tmp_path / PLACE)
     [path] = (tmp_path / PLACE).iterdir()
     assert spoilt(path.read_text()) != path.read_text()
     path.write_text(spoilt(path.read_text()))
     assert steps_in(tmp_path) == []
+    forget(tmp_path)
+    watch.run(tmp_path, once=True)
+    assert capsys.readouterr().out == "nothing is running\n"
 
 
 def test_only_what_lives_and_tells_so_is_at_work(ended):
@@ -92,6 +104,13 @@ def test_what_was_killed_is_forgotten_and_nothing_else(tmp_path, ended):
     assert steps_in(tmp_path) == [alive]
     forget(tmp_path, is_idle=True)
     assert steps_in(tmp_path) == []
+
+
+def test_a_record_is_forgotten_whatever_its_name_is(tmp_path, ended):
+    record(owner=ended).write(tmp_path / PLACE)
+    (tmp_path / PLACE / record().name).rename(tmp_path / PLACE / "other.json")
+    forget(tmp_path)
+    assert list((tmp_path / PLACE).iterdir()) == []
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from miad.core.errors import MiadError
 from miad.dft.run_files import fingerprint
 from miad.machine import moving_line
 from miad.machine.os_processes import RUN
-from miad.machine.running import forget
 from miad.preflight.checks import check_runs, frames_compared, own_files
 from miad.train.checkpoint import KEPT
 
@@ -50,8 +49,7 @@ onstart:
         sign(Path())
     except MiadError as error:
         raise WorkflowError(str(error))
-    forget(Path.cwd())
-    moving_line.draw(logger.handlers, Path.cwd())
+    moving_line.begin(logger.handlers, Path.cwd())
 
 
 wildcard_constraints:
