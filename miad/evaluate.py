@@ -35,7 +35,8 @@ from miad.sun import step as sun
 
 make_callable(__name__)
 log = logging.getLogger("miad")
-IN_USE = ".in_use"  # in the folder of the results: locked while one evaluation writes there
+IN_USE = ".in_use"  # in the folder of the results: locked while one command writes there
+MARKS = ("row.json", ".evaluation")  # one is there once an evaluation has begun to write
 # What is written there, but for the copies of known crystals.
 WRITES = [f"{name}.jsonl" for name in ("crystals", "given", "relaxed", "ledger", "verdicts")]
 WRITES += ["row.json", "sun_table.csv", "sun_table.md", "candidates.csv", "cif", "ledger.csv", "ledger.parquet"]
@@ -124,8 +125,9 @@ def run(crystals: Path, **options: Any) -> None:
     table = read_source(settings.hull, [])
     make_folder(given.out)
     inputs = [one for one in (given.crystals, given.generated, given.train, given.val, given.test) if one]
-    check_out(given.out, inputs, WRITES, marks=(IN_USE, "row.json"))
+    check_out(given.out, inputs, WRITES, MARKS, by="no evaluation has written")
     with locked(given.out / IN_USE, what=f"--out {given.out}", remedy="Wait for it, or give another --out."):
+        write_text(given.out / MARKS[1], "")
         _evaluate(given, settings, table)
 
 

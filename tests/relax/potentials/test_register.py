@@ -4,7 +4,7 @@ import pytest
 
 from miad.core.errors import MiadError
 from miad.relax.potentials.chgnet import Chgnet
-from miad.relax.potentials.register import POTENTIALS, potential
+from miad.relax.potentials.register import POTENTIALS, check, potential
 
 
 def test_label_names_version_and_weights():
