@@ -191,7 +191,9 @@ def evaluate(
 
 def _refuse_empty(constraints: dict[str, Any]) -> None:
     """Refuse a constraint that is given and empty: it may be meant as nothing, and would allow everything."""
-    inner = {f"{key}.{name}": one for key, of in constraints.items() if isinstance(of, dict) for name, one in of.items()}
+    inner = {
+        f"{key}.{name}": one for key, of in constraints.items() if isinstance(of, dict) for name, one in of.items()
+    }
     for key, value in (constraints | inner).items():
         if isinstance(value, Collection) and not isinstance(value, str) and len(value) == 0:
             raise MiadError(f"{key} is empty. Leave it out, or give it a value.")

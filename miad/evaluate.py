@@ -279,9 +279,7 @@ def _is_empty(path: Path) -> bool:
 def _settings(given: Options) -> Settings:
     """Thresholds and settings of the relaxation, from a config file or JSON of sections, changed by the options."""
     if given.protocols not in (None, "headline", "all"):
-        raise MiadError(
-            f"--protocols is '{given.protocols}'; use headline or all. What they are is in config.yaml: sun."
-        )
+        raise MiadError(f"--protocols is '{given.protocols}'; use headline or all, see config.yaml: sun.")
     config = given.settings or default_config()
     if not config.lstrip().startswith("{") and not Path(config).is_file():
         raise MiadError(f"{config} does not exist. Give --settings with the path of a config.yaml of miad.")

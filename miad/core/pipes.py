@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def ends_quietly() -> Iterator[None]:
-    """Exit without a word, with the code of a tool that SIGPIPE has ended, if nobody reads the standard output any more.
+    """Exit quietly, with the code of a tool that SIGPIPE has ended, if nobody reads the standard output any more.
 
     A pipe that broke elsewhere, as to a process of ours, stays an error.
 
@@ -31,9 +32,10 @@ def ends_quietly() -> Iterator[None]:
 
 
 def _is_cut_off() -> bool:
-    """Whether nobody reads the standard output: what could not be written is still there, and cannot be written now."""
+    """Whether the standard output is a pipe, or a socket, that nobody reads."""
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return True
-    return False
+        watched = select.poll()
+        watched.register(sys.stdout.fileno(), 0)  # errors are told unasked
+        return any(event & (select.POLLERR | select.POLLHUP) for _, event in watched.poll(0))
+    except (AttributeError, OSError):  # no file: text is kept in memory, or goes nowhere
+        return False

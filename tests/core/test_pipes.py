@@ -10,13 +10,17 @@ from miad.core.pipes import ends_quietly
 from tests.builders import ROOT
 
 
-@pytest.mark.parametrize("arguments", [["models"], ["models", "mp20-small"], ["--help"], ["generate", "--help"]])
-def test_nobody_reads(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "unbuffered"),
+    [("models", "1"), ("models", ""), ("models mp20-small", ""), ("--help", ""), ("generate --help", "")],
+)
+def test_a_command_that_nobody_reads(arguments, unbuffered):
     reading, writing = os.pipe()
     os.close(reading)
+    command = [sys.executable, "-m", "miad", *arguments.split()]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}  # unbuffered, writing fails at once
     try:
-        command = [sys.executable, "-m", "miad", *arguments]
-        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=300)
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
     finally:
         os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")

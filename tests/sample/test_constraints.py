@@ -236,7 +236,7 @@ def test_no_constraints_no_targets():
         ),
         ({"compositions": ["NaCl"], "num_atoms": {"min": 4}}, r"2 atoms, fewer than num_atoms\.min 4"),
         ({"compositions": ["Na0.5Cl"]}, r"Na0\.5Cl is not a formula of whole numbers"),
-        ({"compositions": ["hello"]}, r"hello is not a formula"),
+        ({"compositions": ["Hello"]}, r"Hello is not a formula"),
         ({"compositions": ["Xx2"]}, r"Xx is no element"),
         ({"compositions": ["Na999999Cl"]}, r"need at least 1000000 atoms"),
         ({"compositions": [{"formula": "NaCl", "formula_units": [10**15]}]}, r"need at least 2000000000000000 atoms"),

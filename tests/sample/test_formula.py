@@ -7,7 +7,9 @@ from miad.core.errors import MiadError
 from miad.sample.formula import counts_of
 
 
-@pytest.mark.parametrize("text", ["NaCl", "Ti2O4", "Ca3(PO4)2", "Mg(Al(OH)4)2", "NaClNa", "(NaCl)12", "C60", "CO", "Co"])
+@pytest.mark.parametrize(
+    "text", ["NaCl", "Ti2O4", "Ca3(PO4)2", "Mg(Al(OH)4)2", "NaClNa", "(NaCl)12", "C60", "CO", "Co"]
+)
 def test_formulas_have_the_atoms_that_pymatgen_finds(text):
     assert counts_of(text, "key") == Composition(text).get_el_amt_dict()
 
