@@ -20,6 +20,7 @@ from miad.config.resolve import default_config, read_settings
 from miad.config.sections import SECTIONS
 from miad.core.errors import MiadError
 from miad.core.files import is_out_of_space
+from miad.core.pipes import ends_quietly
 from miad.core.remarks import without_remarks
 from miad.machine import gpus
 from miad.machine.running import reported
@@ -62,6 +63,7 @@ STEPS = COMMANDS | CHAIN
 ANYWHERE = ("metrics",)  # steps of the chain that judge anybody's crystals too, outside a checkout
 
 
+@ends_quietly()
 def main(arguments: list[str] | None = None) -> int:
     """Run one step; the exit code is 0, 2 after a message that a user can act on, or 130 after Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments

@@ -14,7 +14,7 @@ Errors are those of the command line, of type `miad.core.errors.MiadError`.
 import dataclasses
 import json
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from miad import evaluate as evaluation
 from miad.config.resolve import default_config, read_settings
 from miad.config.sections import Constraints, Relax, Sample, from_record
+from miad.config.validation import did_you_mean
 from miad.core.crystal import Crystal, read_crystals, write_crystals
 from miad.core.errors import MiadError
 from miad.core.files import checksum
@@ -96,6 +97,7 @@ class Generator:
         """
         if isinstance(only := constraints.get("elements"), Iterable) and not isinstance(only, str | dict):
             constraints["elements"] = {"only": list(only)}
+        _refuse_empty(constraints)
         chosen = from_record(Constraints, constraints)
         settings = sample_settings(read_settings(default_config(), Sample, check_runs), n, seed, chosen)
         with tempfile.TemporaryDirectory() as folder:
@@ -165,11 +167,16 @@ def evaluate(
 
     if not (structures := _listed(structures, "evaluate")):
         raise MiadError("evaluate: there are no crystals. Give at least one.")
+    own = {field.name for field in dataclasses.fields(evaluation.Options)} - {"crystals", "train", "hull", "out"}
+    if odd := sorted(set(options) - own):
+        raise MiadError(f"evaluate: {odd[0]} is not a known option.{did_you_mean(odd[0], own)}")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_crystals(place / "samples.jsonl", _read(structures))
         if not isinstance(known, str | Path):
-            write_crystals(place / "known.jsonl", _read(_listed(known, "known")))
+            if not (known := _listed(known, "known")):
+                raise MiadError("known: there are no crystals. Give at least one, or a file of them.")
+            write_crystals(place / "known.jsonl", _read(known))
             known = place / "known.jsonl"
         options = {"run": NAME, **options}
         evaluation.run(place / "samples.jsonl", train=Path(known), hull=str(hull), out=place / "out", **options)
@@ -180,6 +187,16 @@ def evaluate(
         name: {key: of[key] for key in ("counts", "rates")} for name, of in row["protocols"].items()
     }
     return table
+
+
+def _refuse_empty(constraints: dict[str, Any]) -> None:
+    """Refuse a constraint that is given and empty: it may be meant as nothing, and would allow everything."""
+    inner = {
+        f"{key}.{name}": one for key, of in constraints.items() if isinstance(of, dict) for name, one in of.items()
+    }
+    for key, value in (constraints | inner).items():
+        if isinstance(value, Collection) and not isinstance(value, str) and len(value) == 0:
+            raise MiadError(f"{key} is empty. Leave it out, or give it a value.")
 
 
 def _is_structure(crystal: Any) -> bool:
@@ -205,6 +222,8 @@ def _listed(structures: "Iterable[AnyCrystal]", who: str) -> "list[AnyCrystal]":
 
     if isinstance(structures, Atoms | SiteCollection):
         raise MiadError(f"{who}: this is one crystal, where a list is expected. Put it in brackets: [structure].")
+    if not isinstance(structures, Iterable) or isinstance(structures, str | bytes | dict):
+        raise MiadError(f"{who}: a list of crystals is expected, this is of type {type(structures).__name__}.")
     return list(structures)
 
 
@@ -243,6 +262,8 @@ def _structure(crystal: Any) -> "Structure":
         raise MiadError(f"it is neither a pymatgen Structure nor ASE Atoms, but {type(crystal).__name__}")
     if not crystal.pbc.all():
         raise MiadError("it is not periodic in all three directions")
+    if crystal.cell.volume == 0:  # its fractional coordinates cannot be told
+        raise MiadError("its cell has no volume")
     return AseAtomsAdaptor.get_structure(crystal)
 
 

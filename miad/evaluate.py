@@ -35,7 +35,8 @@ from miad.sun import step as sun
 
 make_callable(__name__)
 log = logging.getLogger("miad")
-IN_USE = ".in_use"  # in the folder of the results: locked while one evaluation writes there
+IN_USE = ".in_use"  # in the folder of the results: locked while one command writes there
+MARKS = ("row.json", ".evaluation")  # one is there once an evaluation has begun to write
 # What is written there, but for the copies of known crystals.
 WRITES = [f"{name}.jsonl" for name in ("crystals", "given", "relaxed", "ledger", "verdicts")]
 WRITES += ["row.json", "sun_table.csv", "sun_table.md", "candidates.csv", "cif", "ledger.csv", "ledger.parquet"]
@@ -124,8 +125,9 @@ def run(crystals: Path, **options: Any) -> None:
     table = read_source(settings.hull, [])
     make_folder(given.out)
     inputs = [one for one in (given.crystals, given.generated, given.train, given.val, given.test) if one]
-    check_out(given.out, inputs, WRITES, marks=(IN_USE, "row.json"))
+    check_out(given.out, inputs, WRITES, MARKS, by="no evaluation has written")
     with locked(given.out / IN_USE, what=f"--out {given.out}", remedy="Wait for it, or give another --out."):
+        write_text(given.out / MARKS[1], "")
         _evaluate(given, settings, table)
 
 
@@ -277,9 +279,7 @@ def _is_empty(path: Path) -> bool:
 def _settings(given: Options) -> Settings:
     """Thresholds and settings of the relaxation, from a config file or JSON of sections, changed by the options."""
     if given.protocols not in (None, "headline", "all"):
-        raise MiadError(
-            f"--protocols is '{given.protocols}'; use headline or all. What they are is in config.yaml: sun."
-        )
+        raise MiadError(f"--protocols is '{given.protocols}'; use headline or all, see config.yaml: sun.")
     config = given.settings or default_config()
     if not config.lstrip().startswith("{") and not Path(config).is_file():
         raise MiadError(f"{config} does not exist. Give --settings with the path of a config.yaml of miad.")

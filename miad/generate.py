@@ -1,6 +1,7 @@
 """Crystals on demand, by the steps of the workflow: sample and, if wanted, relax and hull."""
 
 import dataclasses
+import filecmp
 import functools
 import logging
 import shutil
@@ -26,14 +27,17 @@ from miad.hull.sources import read_source
 from miad.machine.owners import locked
 from miad.model.shipped import DEFAULT, located
 from miad.preflight.checks import check_out, check_runs
-from miad.relax.potentials.register import potential
+from miad.relax.potentials.register import check, potential
 from miad.report.candidates import mixture, space_group, to_cif
 from miad.report.export import to_atoms, write_extxyz
 from miad.sample import step as sample
+from miad.sample.formula import DIGITS
 from miad.sun.step import heights
 
 log = logging.getLogger("miad")
-RECORD = "generated.json"
+RECORD = "generated.json"  # written before what it tells of: with it, a folder is one of this command
+SAMPLED = ".sampled.jsonl"  # samples of which the record does not tell yet
+MOST = 1_000_000  # crystals of one command: the ids, the crystals and the table are held in memory
 FORMATS = ("cif", "extxyz", "poscar")
 WRITES = ["given.jsonl", "relaxed.jsonl", "crystals.jsonl", "crystals.csv", "crystals.extxyz", "cif", "poscar"]
 COLUMNS: tuple[str, ...] = ("crystal_id", "reduced_formula", "chemical_system", "num_atoms", "space_group", "density")
@@ -116,14 +120,17 @@ def run(**options: Any) -> None:
     chosen = base.constraints if chosen == Constraints() else chosen
     settings = sample_settings(base, given.num, given.seed, chosen)
     relaxation = dataclasses.replace(relaxation, calculators=[given.calculator])
+    if given.is_relaxing:
+        check(relaxation, given.calculator)
     hull = None if given.hull is None else _hull(place, given, relaxation)
     model = located(given.model)
     make_folder(given.out)
-    check_out(given.out, [model, *([given.template] if given.template else [])], WRITES, marks=(IN_USE, RECORD))
+    inputs = [model, *([given.template] if given.template else [])]
+    check_out(given.out, inputs, WRITES, marks=[RECORD], by="no `miad generate` has written")
     with locked(given.out / IN_USE, what=f"--out {given.out}", remedy="Wait for it, or give another --out."):
         record = {"model": given.model, "sha256": checksum(model, "sha256"), "settings": dataclasses.asdict(settings)}
-        write_text(given.out / RECORD, as_json({**record, "versions": versions()}, indent=1))
-        sample.run(settings, model=model, crystals=given.out / "given.jsonl", shard=0, run=model.stem)
+        sample.run(settings, model=model, crystals=given.out / SAMPLED, shard=0, run=model.stem)
+        _replace(given.out, as_json({**record, "versions": versions()}, indent=1))
         if given.is_relaxing:
             relax_once(relaxation, given.out, given.calculator)
         crystals = read_crystals(given.out / ("relaxed.jsonl" if given.is_relaxing else "given.jsonl"))
@@ -133,10 +140,35 @@ def run(**options: Any) -> None:
 run = functools.wraps(Options, updated=())(run)
 
 
+def _replace(out: Path, record: str) -> None:
+    """Put new samples and their record in the place of earlier results, so that no record tells of other crystals.
+
+    The same samples again, relaxed before, need not be relaxed a second time.
+    """
+    is_same = (out / "given.jsonl").is_file() and filecmp.cmp(out / "given.jsonl", out / SAMPLED, shallow=False)
+    for name in WRITES:
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+        elif not (is_same and name == "relaxed.jsonl"):
+            (out / name).unlink(missing_ok=True)
+    write_text(out / RECORD, record)
+    (out / SAMPLED).replace(out / "given.jsonl")
+
+
 def sample_settings(base: Sample, num: int, seed: int, chosen: Constraints) -> Sample:
-    """The settings of the sampler, in one shard, for so many crystals under these constraints."""
+    """The settings of the sampler, in one shard, for so many crystals under these constraints.
+
+    Raises:
+        MiadError: not a number from 1 to `MOST`.
+    """
     changes = {"num_crystals": num, "num_shards": 1, "seed": seed, "record": 0, "epoch": None}
-    return from_record(Sample, dataclasses.asdict(base) | changes | {"constraints": dataclasses.asdict(chosen)})
+    found = from_record(Sample, dataclasses.asdict(base) | changes | {"constraints": dataclasses.asdict(chosen)})
+    if found.num_crystals > MOST:
+        raise MiadError(
+            f"the number of crystals is {num}, at most {MOST} can be generated at once. Generate them in parts, each"
+            " with a seed of its own."
+        )
+    return found
 
 
 def constraints(given: Options) -> Constraints:
@@ -164,6 +196,8 @@ def _check_flags(given: Options) -> None:
     for flag, other in _BELONGS.items():
         if getattr(given, flag) != getattr(Options, flag) and getattr(given, other) is None:
             raise MiadError(f"--{flag.replace('_', '-')} has no effect without --{other}. Give both, or leave it out.")
+    if given.calculator != Options.calculator and not given.is_relaxing:
+        raise MiadError("--calculator has no effect without --relax or --hull. Give one of them, or leave it out.")
 
 
 _BELONGS = {"free": "template", "free_cell": "template", "subsystems": "systems", "formula_units": "compositions"}
@@ -178,6 +212,8 @@ def _listed(text: str | None) -> list[str]:
 def _whole(text: str, flag: str) -> int:
     if not text.isdecimal():
         raise MiadError(f"{flag}: {text or 'nothing'} is no whole number.")
+    if len(text) > DIGITS:
+        raise MiadError(f"{flag}: {text[:DIGITS]}… has {len(text)} digits, more than {DIGITS}. Give a smaller number.")
     return int(text)
 
 
@@ -186,6 +222,8 @@ def _range(text: str | None) -> dict[str, int]:
     if text is None:
         return {}
     least, dash, most = text.partition("-")
+    if not least or (dash and not most):
+        raise MiadError(f"--num-atoms: {text or 'nothing'} is neither a whole number nor a range such as 4-12.")
     return {"min": _whole(least, "--num-atoms"), "max": _whole(most if dash else least, "--num-atoms")}
 
 

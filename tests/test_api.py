@@ -121,3 +121,51 @@ def test_crystals_are_judged_in_a_table_with_a_row_for_each(tmp_path):
     assert table.attrs["headline"] == "strict"
     assert table.attrs["summary"]["strict"]["counts"]["attempted"] == 3
     assert table.attrs["summary"]["strict"]["rates"]["sun"]["value"] == pytest.approx(100 / 3)
+
+
+@pytest.mark.parametrize("cell", [np.zeros((3, 3)), np.diag([3.0, 3.0, 0.0])])
+def test_cells_without_volume_fail_and_the_others_are_relaxed(relaxing, cell):
+    flat = Atoms("NaCl", positions=[[0, 0, 0], [1, 1, 0]], cell=cell, pbc=True)
+    found = miad.relax([rock_salt("a").structure, flat], fmax=0.05)
+    assert found[0].properties["energy_per_atom"] == -3.0
+    assert found[1].info["failure"] == "read: its cell has no volume"
+
+
+def test_cells_without_volume_fail_and_the_others_are_judged(tmp_path):
+    flat = Atoms("NaCl", positions=[[0, 0, 0], [1, 1, 0]], cell=np.zeros((3, 3)), pbc=True)
+    (tmp_path / "hull.csv").write_text(HULL)
+    salt = rock_salt("a").structure
+    salt.properties = {"energy_per_atom": -3.0, "energy_frame": "mp2020"}
+    table = miad.evaluate([salt, flat], known=[caesium_chloride("known").structure], hull=tmp_path / "hull.csv")
+    assert table["failure"][1] == "read: its cell has no volume" and table["reason"][0] == "sun"
+
+
+@pytest.mark.parametrize(
+    ("constraints", "key"),
+    [
+        ({"elements": []}, r"elements\.only"),
+        ({"elements": {"only": []}}, r"elements\.only"),
+        ({"elements": {}}, "elements"),
+        ({"compositions": []}, "compositions"),
+        ({"systems": ()}, "systems"),
+    ],
+)
+def test_constraints_that_are_empty_are_refused(constraints, key):
+    with pytest.raises(MiadError, match=f"^{key} is empty"):
+        miad.load().generate(1, **constraints)
+
+
+def test_odd_arguments_are_named(tmp_path):
+    salt = [rock_salt("a").structure]
+    with pytest.raises(MiadError, match="known: there are no crystals"):
+        miad.evaluate(salt, known=[], hull="hull.csv")
+    with pytest.raises(MiadError, match=r"hul_frame is not a known option\. Did you mean hull_frame"):
+        miad.evaluate(salt, known=salt, hull="hull.csv", hul_frame="mp2020")
+    with pytest.raises(MiadError, match="out is not a known option"):
+        miad.evaluate(salt, known=salt, hull="hull.csv", out=tmp_path)
+    with pytest.raises(MiadError, match=r"evaluate: .*'structures'"):
+        miad.evaluate(foo=1)
+    with pytest.raises(MiadError, match="model: None is neither a name nor a path"):
+        miad.load(None)
+    with pytest.raises(MiadError, match="relax: a list of crystals is expected, this is of type int"):
+        miad.relax(5)

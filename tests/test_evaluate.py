@@ -404,3 +404,22 @@ def test_results_take_the_place_of_nothing_that_the_user_has(tmp_path: Path, fla
     with pytest.raises(MiadError, match=r"holds crystals\.jsonl, which no evaluation has written"):
         evaluate.run(tmp_path / "theirs.extxyz", **{**flags, "out": here})
     assert mine.is_file() and len(read_crystals(here / "crystals.jsonl")) == 1
+
+
+def test_generated_crystals_are_refused(tmp_path: Path, flags: dict) -> None:
+    flags["out"].mkdir()
+    for name in (".in_use", "generated.json", "crystals.jsonl"):
+        (flags["out"] / name).write_text("theirs")
+    with pytest.raises(MiadError, match=r"holds crystals\.jsonl, which no evaluation has written"):
+        evaluate.run(make_xyz(tmp_path), **flags)
+    assert (flags["out"] / "crystals.jsonl").read_text() == "theirs"
+
+
+def test_an_evaluation_that_was_killed_can_be_made_again(tmp_path: Path, flags: dict, monkeypatch) -> None:
+    (tmp_path / "theirs.extxyz").write_text(xyz(energies=True))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(evaluate, "relax_once", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        evaluate.run(tmp_path / "theirs.extxyz", **flags)
+    assert (flags["out"] / "crystals.jsonl").is_file() and not (flags["out"] / "row.json").exists()
+    evaluate.run(tmp_path / "theirs.extxyz", **flags)
+    assert counts(flags["out"])["attempted"] == 2

@@ -127,7 +127,11 @@ def test_flags_become_constraints(flags, expected):
         ({"num_atoms": "few"}, "--num-atoms: few is no whole number"),
         ({"compositions": "NaCl", "formula_units": "1.5"}, "--formula-units: 1.5"),
         ({"template": Path("a.cif")}, "template.free"),
-        ({"num_atoms": "-4"}, "--num-atoms: nothing is no whole number"),
+        ({"num_atoms": "-4"}, "--num-atoms: -4 is neither a whole number nor a range such as 4-12"),
+        ({"num_atoms": "4-"}, "--num-atoms: 4- is neither"),
+        ({"num_atoms": "9" * 5000}, "--num-atoms: 999999… has 5000 digits"),
+        ({"compositions": "NaCl", "formula_units": "9" * 5000}, "--formula-units: 999999… has 5000 digits"),
+        ({"calculator": "nix"}, "--calculator has no effect without --relax or --hull"),
         ({"elements": ""}, "--elements is empty"),
         ({"systems": " ,"}, "--systems is empty"),
         ({"free": "0"}, "--free has no effect without --template"),
@@ -166,3 +170,71 @@ def test_without_flags_the_constraints_of_the_settings_hold(tmp_path, monkeypatc
         with pytest.raises(MiadError, match="enough"):
             generate.run(out=tmp_path / "out", settings=str(tmp_path / "mine.yaml"), **flags)
     assert asked == [("Li", "O"), ("Na",)]
+
+
+def test_results_of_an_evaluation_are_refused(tmp_path, capsys):
+    for name in (".in_use", ".evaluation", "row.json", "crystals.jsonl"):
+        (tmp_path / name).write_text("theirs")
+    assert main(["generate", "--num", "1", "--out", str(tmp_path)]) == 2
+    assert "holds crystals.jsonl, which no `miad generate` has written" in capsys.readouterr().err
+    assert (tmp_path / "crystals.jsonl").read_text() == "theirs"
+
+
+def test_a_record_tells_of_the_crystals_beside_it_even_after_a_kill(tmp_path, monkeypatch):
+    """Killed while it samples, or when the samples are there: old record and crystals, or the new ones."""
+    out = tmp_path / "out"
+
+    def sampling(settings, *, crystals, **_):
+        write_crystals(crystals, [rock_salt(f"seed-{settings.seed}")])
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    def found() -> tuple[int, set[str]]:
+        names = {one.stem for one in (out / "cif").glob("*")} if (out / "cif").is_dir() else set()
+        names |= {one.crystal_id for one in read_crystals(out / "given.jsonl")}
+        return json.loads((out / "generated.json").read_text())["settings"]["seed"], names
+
+    monkeypatch.setattr(generate.sample, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        generate.run(out=out, seed=1)
+    monkeypatch.setattr(generate.sample, "run", sampling)
+    generate.run(out=out, seed=1)  # the same command can go on in the folder of a killed one
+    assert found() == (1, {"seed-1"})
+    monkeypatch.setattr(generate.sample, "run", killed)
+    with pytest.raises(KeyboardInterrupt):
+        generate.run(out=out, seed=2)
+    assert found() == (1, {"seed-1"})
+    monkeypatch.setattr(generate.sample, "run", sampling)
+    monkeypatch.setattr(generate, "relax_once", killed)
+    with pytest.raises(KeyboardInterrupt):
+        generate.run(out=out, seed=2, relax=True)
+    assert found() == (2, {"seed-2"})
+
+
+def test_the_same_samples_are_not_relaxed_again(tmp_path, monkeypatch):
+    def sampling(settings, *, crystals, **_):
+        write_crystals(crystals, [rock_salt(f"seed-{settings.seed}")])
+
+    relaxed_for = []
+
+    def relaxation(settings, *, crystals, relaxed, calculator):
+        relaxed_for.append([one.crystal_id for one in read_crystals(crystals)])
+        write_crystals(relaxed, read_crystals(crystals))
+
+    monkeypatch.setattr(generate.sample, "run", sampling)
+    monkeypatch.setattr("miad.evaluate.relax.run", relaxation)
+    for seed in (1, 1, 2):
+        generate.run(out=tmp_path / "out", seed=seed, relax=True)
+    assert relaxed_for == [["seed-1"], ["seed-2"]]
+
+
+def test_a_calculator_that_there_is_not_is_refused_before_anything_is_generated(tmp_path, monkeypatch):
+    monkeypatch.setattr(generate.sample, "run", lambda *_, **__: pytest.fail("it was sampled"))
+    with pytest.raises(MiadError, match="calculator nix is not one of chgnet"):
+        generate.run(out=tmp_path / "out", relax=True, calculator="nix")
+
+
+def test_more_crystals_than_fit_into_memory_are_refused(tmp_path):
+    with pytest.raises(MiadError, match="the number of crystals is 1000000000000, at most 1000000"):
+        generate.run(out=tmp_path / "out", num=10**12)

@@ -1,16 +1,24 @@
 """Modules that are functions of the Python API too: `miad.relax` is a folder of the package, and can be called."""
 
 import importlib
+import inspect
 import sys
 import types
 from typing import Any
+
+from miad.core.errors import MiadError
 
 
 class _Callable(types.ModuleType):
     """A module whose call is the function of its name in `miad.api`."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        function = getattr(importlib.import_module("miad.api"), self.__name__.rpartition(".")[2])
+        name = self.__name__.rpartition(".")[2]
+        function = getattr(importlib.import_module("miad.api"), name)
+        try:
+            inspect.signature(function).bind(*arguments, **options)
+        except TypeError as error:
+            raise MiadError(f"{name}: {error}. Call it as help(miad.api.{name}) says.") from error
         return function(*arguments, **options)
 
 

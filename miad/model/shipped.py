@@ -25,12 +25,17 @@ def is_shipped(model: str | Path) -> bool:
     return str(model) in names() and not Path(model).is_file()
 
 
-def located(model: str | Path) -> Path:
+def located(model: str | Path, key: str = "model") -> Path:
     """The file of a model that is given by the name of a shipped one or by a path; a file of that name comes first.
+
+    Args:
+        key: under which it was given, for messages.
 
     Raises:
         MiadError: neither of the two.
     """
+    if not isinstance(model, str | Path):
+        raise MiadError(f"{key}: {model!r} is neither a name nor a path. Models that ship: {', '.join(names())}.")
     path = Path(model)
     if path.is_file():
         return path
@@ -39,7 +44,7 @@ def located(model: str | Path) -> Path:
     close = closest(str(model), names())
     meant = f" Did you mean {close}?" if close else ""
     raise MiadError(
-        f"model {model}: there is no such file, and of the models that ship with miad none has this name"
+        f"{key} {model}: there is no such file, and of the models that ship with miad none has this name"
         f" ({', '.join(names()) or 'this installation has none'}).{meant} Train one with: miad train; read published"
         " weights with: miad import-weights."
     )

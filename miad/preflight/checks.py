@@ -165,14 +165,15 @@ def own_files(run: dict, reading: Collection[str] = READING) -> dict[str, list[s
     return found
 
 
-def check_out(out: Path, inputs: Iterable[Path], writes: Iterable[str], marks: Iterable[str]) -> None:
+def check_out(out: Path, inputs: Iterable[Path], writes: Iterable[str], marks: Iterable[str], *, by: str) -> None:
     """Refuse a folder in which results would take the place of what the user has: an input, or files of theirs.
 
     Args:
         out: the folder.
         inputs: files and folders that are read.
         writes: names of what is written there.
-        marks: names of which one is there if an earlier evaluation has written to it.
+        marks: names of which one is there if the same command has written to it before.
+        by: who has not written what is there, for the message.
 
     Raises:
         MiadError: an input is, or lies in, what is to be written; or miad has not written what is there.
@@ -184,6 +185,5 @@ def check_out(out: Path, inputs: Iterable[Path], writes: Iterable[str], marks: I
     theirs = [one for one in places if one.exists()]
     if theirs and not any((out / mark).exists() for mark in marks):
         raise MiadError(
-            f"--out {out} holds {theirs[0].name}, which no evaluation has written and the results would replace. Give"
-            " another --out."
+            f"--out {out} holds {theirs[0].name}, which {by} and the results would replace. Give another --out."
         )

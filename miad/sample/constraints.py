@@ -15,6 +15,7 @@ from miad.config.sections import Constraints, Formula
 from miad.core.crystal import MIRAGE, NUM_SPECIES, Crystal
 from miad.core.errors import MiadError
 from miad.sample.elements import GROUPS, KNOWN, number, numbers, symbols
+from miad.sample.formula import counts_of
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +61,7 @@ def targets(constraints: Constraints, width: int, known: Collection[int] | None 
         raise MiadError(f"{KEY} has systems and compositions. Give one of them.")
     if constraints.guidance != Constraints.guidance and not constraints.compositions:
         raise MiadError(f"{KEY}.guidance has no effect without compositions. Leave it out, or give them.")
-    found = [_sized(one, constraints, width) for one in _chemistries(constraints, known)]
+    found = [_sized(one, constraints, width) for one in _chemistries(constraints, width, known)]
     if (most := constraints.num_atoms.max) and most > width:
         log.warning(
             "%s.num_atoms.max is %d; the model has %d places for atoms, so no sample has more", KEY, most, width
@@ -71,7 +72,7 @@ def targets(constraints: Constraints, width: int, known: Collection[int] | None 
     return found
 
 
-def _chemistries(constraints: Constraints, known: Collection[int] | None) -> Iterator[Target]:
+def _chemistries(constraints: Constraints, width: int, known: Collection[int] | None) -> Iterator[Target]:
     """Targets by their elements; the largest number of atoms is still open (0)."""
     rules, key = constraints.elements, f"{KEY}.elements"
     must = {number(name, f"{key}.must") for name in rules.must}
@@ -99,21 +100,15 @@ def _chemistries(constraints: Constraints, known: Collection[int] | None) -> Ite
         _check_within(set(counts), allowed, must, f"{KEY}.compositions: {formula.formula}")
         _check_trained(counts, trained, f"{KEY}.compositions")
         for units in formula.formula_units:
+            _check_room(set(counts), units * counts.total(), constraints, width)  # before so many are listed
             atoms = tuple(sorted(units * list(counts.elements())))
             yield Target(atoms, frozenset(counts), len(atoms), len(atoms))
 
 
 def atoms_of(formula: Formula) -> Counter[int]:
     """{atomic number: atoms} of one formula unit; a MiadError if it is no formula of whole numbers."""
-    from pymatgen.core import Composition
-
-    try:
-        amounts = Composition(formula.formula).get_el_amt_dict()
-    except ValueError as error:
-        raise MiadError(f"{KEY}.compositions: {formula.formula} is not a formula ({error}).") from error
-    if not amounts or any(amount % 1 or amount < 1 for amount in amounts.values()):
-        raise MiadError(f"{KEY}.compositions: {formula.formula} has no whole numbers of atoms. Multiply it.")
-    return Counter({number(symbol, f"{KEY}.compositions"): int(amount) for symbol, amount in amounts.items()})
+    key = f"{KEY}.compositions"
+    return Counter({number(symbol, key): amount for symbol, amount in counts_of(formula.formula, key).items()})
 
 
 def _check_within(own: set[int], allowed: set[int], must: set[int], where: str) -> None:
@@ -139,15 +134,21 @@ def _sized(target: Target, constraints: Constraints, width: int) -> Target:
         raise MiadError(f"{key}.min is {low}, but the model has {width} places for atoms. Lower it.")
     if low > high:
         raise MiadError(f"{key}.min is {low}, but {key}.max is {high}. Lower one, or raise the other.")
-    if needed > min(high, width):
-        raise MiadError(
-            f"{KEY}: {symbols(target.required)} need at least {needed} atoms; the model has {width} places, and"
-            f" num_atoms allows {low} to {high}. Use fewer formula units or elements, or a model of larger cells."
-        )
+    _check_room(target.required, needed, constraints, width)
     if low > size:
         raise MiadError(f"{KEY}: a composition has {size} atoms, fewer than num_atoms.min {low}. Lower that.")
     least, most = max(low, target.least), min(high, width, size)
     return replace(target, least=max(least, needed), most=most)
+
+
+def _check_room(species: Collection[int], needed: int, constraints: Constraints, width: int) -> None:
+    """Refuse samples that need more atoms than there are places for, or than num_atoms allows."""
+    low, high = constraints.num_atoms.min, constraints.num_atoms.max or width
+    if needed > min(high, width):
+        raise MiadError(
+            f"{KEY}: {symbols(species)} need at least {needed} atoms; the model has {width} places, and num_atoms"
+            f" allows {low} to {high}. Use fewer formula units or elements, or a model of larger cells."
+        )
 
 
 def _template(constraints: Constraints, width: int) -> Crystal:
@@ -156,6 +157,8 @@ def _template(constraints: Constraints, width: int) -> Crystal:
 
     given, key = constraints.template, f"{KEY}.template"
     assert given is not None
+    if not Path(given.file).exists():
+        raise MiadError(f"{key}.file: there is no {given.file}. Correct the path.")
     crystals = read_any(Path(given.file), "template")
     if len(crystals) != 1:
         raise MiadError(f"{key}.file {given.file} holds {len(crystals)} crystals. Give a file of one.")

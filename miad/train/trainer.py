@@ -63,7 +63,7 @@ class Trainer:
         self.known = torch.zeros(NUM_SPECIES, dtype=torch.bool, device=self.device)  # (n_species,)
         self.known[self.elements] = True
         if settings.start_from:
-            self._start_from(located(settings.start_from))
+            self._start_from(located(settings.start_from, "train.start_from"))
         # Under torchrun the gradients of all processes are averaged as they come about.
         self.shared = torch.nn.parallel.DistributedDataParallel(self.network) if self.world > 1 else self.network
         self.process = make_process(

@@ -33,3 +33,8 @@ def test_a_file_comes_before_the_shipped_model_of_its_name(tmp_path, monkeypatch
 def test_a_name_that_is_none_is_told_with_the_names_there_are():
     with pytest.raises(MiadError, match=r"model mp20-smal: .*\(.*mp20-small.*\)\. Did you mean mp20-small\?"):
         load("mp20-smal")
+
+
+def test_the_key_of_a_model_that_there_is_not_is_named():
+    with pytest.raises(MiadError, match=r"train\.start_from absent: there is no such file"):
+        shipped.located("absent", "train.start_from")

@@ -44,6 +44,11 @@ def test_training_can_start_from_trained_weights(data, tmp_path):
     assert model.num_epochs == 32 and "first" in model.origin
 
 
+def test_weights_that_are_absent_are_named_with_their_key(data, tmp_path):
+    with pytest.raises(MiadError, match=r"train\.start_from absent\.safetensors: there is no such file"):
+        fit(toy.changed(start_from="absent.safetensors"), data, tmp_path / "tuned")
+
+
 def test_weights_can_be_taken_as_they_are(data, tmp_path):
     first = fit(toy.changed(num_epochs=2, center_scores=False), data, tmp_path / "first")
     same = fit(toy.changed(num_epochs=0, start_from=str(first / "model.safetensors")), data, tmp_path / "same")

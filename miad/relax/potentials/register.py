@@ -89,6 +89,14 @@ def blamed(name: str) -> Iterator[None]:
         ) from error
 
 
+def check(settings: Relax, name: str) -> None:
+    """Refuse a potential that there is not, that has odd settings, or whose files are absent, before it is needed."""
+    chosen = potential(name, settings.potentials.get(name))
+    settings_of(settings, name)
+    with blamed(name):
+        chosen.files()
+
+
 def settings_of(settings: Relax, name: str) -> Relax:
     """The settings of relax for one potential: its own entry lies over the common keys."""
     own = {key: value for key, value in settings.potentials.get(name, {}).items() if key in _OF_RELAX}

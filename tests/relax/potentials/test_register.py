@@ -1,10 +1,15 @@
 """The potentials: their labels and their energy frames."""
 
+import dataclasses
+
 import pytest
 
+from miad.config.resolve import read_settings
+from miad.config.sections import Relax
 from miad.core.errors import MiadError
 from miad.relax.potentials.chgnet import Chgnet
-from miad.relax.potentials.register import POTENTIALS, potential
+from miad.relax.potentials.register import POTENTIALS, check, potential
+from tests.builders import ROOT
 
 
 def test_label_names_version_and_weights():
@@ -24,3 +29,11 @@ def test_unknown_potential_is_an_error_that_lists_the_known():
 def test_every_potential_says_its_frame():
     for name in POTENTIALS:
         assert potential(name).native_frame in ("mp2020", "uncorrected")
+
+
+def test_a_potential_without_its_files_is_refused_before_it_is_needed(tmp_path):
+    relax = read_settings(str(ROOT / "config.yaml"), Relax)
+    check(relax, "chgnet")
+    absent = {"eqv2": {"checkpoint": str(tmp_path / "absent.pt")}}
+    with pytest.raises(MiadError, match="absent"):
+        check(dataclasses.replace(relax, potentials=absent), "eqv2")
