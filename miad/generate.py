@@ -67,8 +67,8 @@ class Options:
         hull_frame: mp2020 or uncorrected, if the hull does not say so
         seed: of the random numbers; the same one gives the same crystals on like machines
         format: files of the crystals that are wanted, of cif, extxyz and poscar
-        settings: config file (./config.yaml if left out), or JSON of its sections sample, relax and hull; without
-            flags for constraints those of sample.constraints hold
+        settings: config file (./config.yaml if left out), or JSON of some keys of its sections sample, relax and hull,
+            e.g. '{"sample": {"stride": 20}}'; without flags for constraints those of sample.constraints hold
     """
 
     _: dataclasses.KW_ONLY
