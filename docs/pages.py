@@ -5,6 +5,7 @@ and the command line; the notebook with its outputs.
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -101,9 +102,34 @@ def table_of(name: str, block: dict[str, Any], values: dict[str, Any]) -> Iterat
     ]
     if rows:
         used = [0, 1, 2, 3] if any(row[2] for row in rows) else [0, 1, 3]
-        yield f"## {name}\n\n{block.get('description', '')}\n"
+        head = headings().get(name, name)
+        yield f"## {head} {{#{anchor(head)}}}\n\n{block.get('description', '')}\n"
         heads, *lines = ([line[n] for n in used] for line in [HEADS, *rows])
         yield markdown_table(heads, lines) + "\n"
+
+
+@functools.cache
+def headings() -> dict[str, str]:
+    """The key of config.yaml that holds each block of the schema: {block: key}; a section has its own name."""
+    whole, found = schema(), dict[str, list[str]]()
+    waiting = [("", whole)]
+    while waiting:
+        key, rule = waiting.pop(0)
+        if "$ref" in rule:
+            name = rule["$ref"].rpartition("/")[2]
+            if name not in found:
+                waiting.append((key, whole["$defs"][name]))
+            found.setdefault(name, []).append(key)
+        waiting += [(f"{key}.{name}".strip("."), one) for name, one in rule.get("properties", {}).items()]
+        entries = [rule.get("additionalProperties"), rule.get("items"), *rule.get("patternProperties", {}).values()]
+        waiting += [(f"an entry of {key}", one) for one in entries if isinstance(one, dict)]
+        waiting += [(key, one) for one in (*rule.get("anyOf", ()), *rule.get("oneOf", ()))]
+    return {name: name if name in SECTIONS else ", ".join(keys) for name, keys in found.items()}
+
+
+def anchor(head: str) -> str:
+    """The anchor of a heading on its page."""
+    return re.sub(r"\W+", "-", head).lower()
 
 
 def value(section: Any, key: str) -> str:
@@ -115,8 +141,8 @@ def value(section: Any, key: str) -> str:
 def in_words(rule: dict[str, Any]) -> str:
     """What a key may hold."""
     if "$ref" in rule:
-        name = rule["$ref"].rpartition("/")[2]
-        return f"[{name}](#{name.lower()})"
+        head = headings()[rule["$ref"].rpartition("/")[2]]
+        return f"[{head}](#{anchor(head)})"
     if "enum" in rule or "const" in rule:
         return ", ".join(f"`{one}`" for one in rule.get("enum", [rule.get("const")]))
     if "anyOf" in rule or "oneOf" in rule:

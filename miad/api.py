@@ -58,7 +58,13 @@ _LEARNT += ("volume_change", "converged", "e_above_hull")
 
 
 def load(model: str | Path = shipped.DEFAULT) -> "Generator":
-    """A trained model, by the name of one that ships with miad (`miad models`) or by its file.
+    """A trained model.
+
+    Args:
+        model: name of one that ships with miad (`miad models`), mp20-small if left out, or a file of `miad train`.
+
+    Returns:
+        The model, which generates crystals.
 
     Raises:
         MiadError: no such model, or a file of something else.
@@ -154,7 +160,8 @@ def evaluate(
         structures: the crystals.
         known: crystals that are not novel: structures, or a file or folder in any format that `miad evaluate` reads.
         hull: reference energies: a table of `miad hull`, CSV or JSON of entries, a URL, mp-2023-02-07 or prototypes.
-        options: further fields of `miad.evaluate.Options`, e.g. calculator="chgnet", hull_frame="mp2020".
+        options: further flags of `miad evaluate`, without dashes and with _ for -: calculator="chgnet",
+            hull_frame="mp2020", generated="before.extxyz".
 
     Returns:
         The ledger, one row per crystal, in their order. `attrs["summary"]` has counts, and rates in percent with their
@@ -178,7 +185,8 @@ def evaluate(
                 raise MiadError("known: there are no crystals. Give at least one, or a file of them.")
             write_crystals(place / "known.jsonl", _read(known))
             known = place / "known.jsonl"
-        options = {"run": NAME, **options}
+        paths = {name: Path(options[name]) for name in ("generated", "val", "test") if options.get(name) is not None}
+        options = {"run": NAME, **options, **paths}
         evaluation.run(place / "samples.jsonl", train=Path(known), hull=str(hull), out=place / "out", **options)
         table = pandas.read_parquet(place / "out" / "ledger.parquet")
         row = json.loads((place / "out" / "row.json").read_text(encoding="utf-8"))

@@ -68,7 +68,8 @@ class Options:
         max_unreadable: share of the known crystals, and of the hull's entries, that may be unreadable; as
             unreadable.max_share if left out
         protocols: headline for one row of the table, all for one per protocol; as report.protocols if left out
-        settings: config file (./config.yaml if left out), or JSON of its sections hull, relax, sun and report
+        settings: config file (./config.yaml if left out), or JSON of some keys of its sections hull, relax, sun and
+            report
         val: crystals of the validation split, for protocols that count them as known
         test: crystals of the test split, likewise
         column: of a table of crystals, the column that holds them; cif, structure, LeMatStructs or cif_string, if left
@@ -277,7 +278,7 @@ def _is_empty(path: Path) -> bool:
 
 
 def _settings(given: Options) -> Settings:
-    """Thresholds and settings of the relaxation, from a config file or JSON of sections, changed by the options."""
+    """Thresholds and settings of the relaxation, from a config file or JSON, changed by the options."""
     if given.protocols not in (None, "headline", "all"):
         raise MiadError(f"--protocols is '{given.protocols}'; use headline or all, see config.yaml: sun.")
     config = given.settings or default_config()

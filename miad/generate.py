@@ -1,11 +1,12 @@
 """Crystals on demand, by the steps of the workflow: sample and, if wanted, relax and hull."""
 
+import contextlib
 import dataclasses
 import filecmp
 import functools
 import logging
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class Options:
         subsystems: let crystals of --systems lack elements of their system
         compositions: formulas that the crystals are shared out over, e.g. NaCl,Li3PS4: their structures are predicted
         formula_units: of --compositions: numbers of formula units in a cell, e.g. 1,2,4
-        num_atoms: number of atoms in a cell, e.g. 6 or 4-12
+        num_atoms: number of atoms in a cell, e.g. 6 or 4-8
         template: structure file of which a part is generated anew; the rest is kept
         free: sites of the template, from 0, that are generated anew, e.g. 0,3
         free_cell: generate the cell of the template anew too
@@ -71,8 +72,8 @@ class Options:
         hull_frame: mp2020 or uncorrected, if the hull does not say so
         seed: of the random numbers; the same one gives the same crystals on like machines
         format: files of the crystals that are wanted, of cif, extxyz and poscar
-        settings: config file (./config.yaml if left out), or JSON of its sections sample, relax and hull; without
-            flags for constraints those of sample.constraints hold
+        settings: config file (./config.yaml if left out), or JSON of some keys of its sections sample, relax and hull,
+            e.g. '{"sample": {"stride": 20}}'; without flags for constraints those of sample.constraints hold
     """
 
     _: dataclasses.KW_ONLY
@@ -116,7 +117,8 @@ def run(**options: Any) -> None:
     given = Options(**options)
     formats = _formats(given.format)
     base, relaxation, place = read_sections(given.settings or default_config(), (Sample, Relax, Hull), check_runs)
-    chosen = constraints(given)
+    with _flags_named(given):
+        chosen = constraints(given)
     chosen = base.constraints if chosen == Constraints() else chosen
     settings = sample_settings(base, given.num, given.seed, chosen)
     relaxation = dataclasses.replace(relaxation, calculators=[given.calculator])
@@ -129,7 +131,8 @@ def run(**options: Any) -> None:
     check_out(given.out, inputs, WRITES, marks=[RECORD], by="no `miad generate` has written")
     with locked(given.out / IN_USE, what=f"--out {given.out}", remedy="Wait for it, or give another --out."):
         record = {"model": given.model, "sha256": checksum(model, "sha256"), "settings": dataclasses.asdict(settings)}
-        sample.run(settings, model=model, crystals=given.out / SAMPLED, shard=0, run=model.stem)
+        with _flags_named(given):
+            sample.run(settings, model=model, crystals=given.out / SAMPLED, shard=0, run=model.stem)
         _replace(given.out, as_json({**record, "versions": versions()}, indent=1))
         if given.is_relaxing:
             relax_once(relaxation, given.out, given.calculator)
@@ -203,6 +206,21 @@ def _check_flags(given: Options) -> None:
 _BELONGS = {"free": "template", "free_cell": "template", "subsystems": "systems", "formula_units": "compositions"}
 _BELONGS |= {"hull_frame": "hull"}
 _ELEMENTS = {"only": "elements", "never": "never", "must": "must"}
+_KEYS = {flag: f"elements.{key}" for key, flag in _ELEMENTS.items()}
+_KEYS |= {"systems": "systems", "subsystems": "subsystems", "compositions": "compositions", "num_atoms": "num_atoms"}
+_KEYS |= {"template": "template.file", "free": "template.free", "free_cell": "template.keep_cell"}
+
+
+@contextlib.contextmanager
+def _flags_named(given: Options) -> Iterator[None]:
+    """Say in a MiadError of the constraints which of their keys came from which flags."""
+    try:
+        yield
+    except MiadError as error:
+        asked = [f"{key} is --{flag.replace('_', '-')}" for flag, key in _KEYS.items() if getattr(given, flag)]
+        if "constraints" not in str(error) or not asked:
+            raise
+        raise MiadError(f"{error} Of these keys, {', '.join(asked)}.") from error
 
 
 def _listed(text: str | None) -> list[str]:

@@ -183,7 +183,7 @@ def test_unknown_protocols_are_refused_before_anything_is_relaxed(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("config", "reason"),
-    [("{bad", "--settings is not JSON"), ('{"hull": {}}', "section relax"), ("[" * 9, "does not exist")],
+    [("{bad", "--settings is not JSON"), ('{"train": {}}', "train is not a known key"), ("[" * 9, "does not exist")],
 )
 def test_a_config_that_is_none_is_named(tmp_path: Path, flags: dict, capsys, config: str, reason: str) -> None:
     command = ["evaluate", str(make_xyz(tmp_path)), "--settings", config, "--out", str(flags["out"])]

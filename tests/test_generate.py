@@ -144,6 +144,21 @@ def test_flags_that_make_no_sense_are_named(flags, words):
         generate.constraints(generate.Options(**flags))
 
 
+def test_keys_of_an_error_are_those_of_the_flags(tmp_path):
+    words = r"Fe stands in must, but not in only.*elements.only is --elements, elements.must is --must\.$"
+    with pytest.raises(MiadError, match=words):
+        generate.run(out=tmp_path / "out", num=1, elements="Li,P", must="Fe")
+
+
+def test_some_keys_may_be_given_as_json(tmp_path, monkeypatch):
+    def stop(settings, **_):
+        raise MiadError(f"stride {settings.stride}, {settings.num_crystals} crystals")
+
+    monkeypatch.setattr(generate.sample, "run", stop)
+    with pytest.raises(MiadError, match=r"^stride 20, 3 crystals$"):
+        generate.run(out=tmp_path / "out", num=3, settings='{"sample": {"stride": 20}}')
+
+
 def test_files_of_an_earlier_call_in_another_format_go(tmp_path):
     generate.write(tmp_path, [rock_salt("a")], None, ["cif", "extxyz"])
     generate.write(tmp_path, [rock_salt("a")], None, ["poscar"])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import miad
-from miad.config.schema import checked
+from miad.config.schema import checked, checked_sections
 from miad.config.sections import SECTIONS, UPSTREAM, Section, build, from_record, settings_json
 from miad.core.errors import MiadError
 
@@ -183,17 +183,19 @@ def read_settings(text: str, kind: type[Section], check: Check | None = None) ->
 
 
 def read_sections(text: str, kinds: Sequence[type], check: Check | None = None) -> list[Any]:
-    """Several sections as `read_settings` reads one; JSON has them by name.
+    """Several sections of the main run of a config file; JSON has some of their keys, laid over `default_config`.
 
     Raises:
-        MiadError: neither of the two, a section is missing, or errors in one.
+        MiadError: neither of the two, a section or key that is not known, or a config file with errors.
     """
-    if not text.lstrip().startswith("{"):
-        return [read_settings(text, kind, check) for kind in kinds]
-    names, sections = [kind.__name__.lower() for kind in kinds], from_json(text)
-    if absent := [name for name in names if name not in sections]:
-        raise MiadError(f"--settings lacks the section {absent[0]}; JSON of {', '.join(names)} is needed, or a path.")
-    return [from_record(kind, sections[name]) for kind, name in zip(kinds, names, strict=True)]
+    path, changes = text, {}
+    if text.lstrip().startswith("{"):
+        path, changes = default_config(), checked_sections(from_json(text), kinds)
+    runs = resolve(merge(read_config(Path(path)), changes))
+    if check is not None:
+        check(runs)
+    main = next(iter(runs.values()))
+    return [build(main, kind) for kind in kinds]
 
 
 def from_json(text: str, flag: str = "--settings") -> dict[str, Any]:

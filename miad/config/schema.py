@@ -6,6 +6,7 @@ python -m miad.config.schema > workflow/schemas/config.schema.yaml
 import functools
 import types
 import typing
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -135,6 +136,17 @@ def checked(config: dict) -> dict:
             " variable or a file that only you can read."
         )
     return found
+
+
+def checked_sections(given: dict, kinds: Iterable[type]) -> dict:
+    """Some keys of these sections, by the names of the sections, as `checked` makes them of a config.
+
+    Raises:
+        MiadError: another section, or a key that is unknown, of the wrong type or out of its range.
+    """
+    names = [kind.__name__.lower() for kind in kinds]
+    blocks = _model("settings", "Changes of sections.", {name: SECTION_BLOCKS[name] for name in names})
+    return validated(blocks, given, origin="--settings").model_dump(by_alias=True, exclude_unset=True)
 
 
 class _WithoutTitles(GenerateJsonSchema):

@@ -1,5 +1,6 @@
 """Preflight: a check of all that a run needs, and of how to get what is missing."""
 
+import itertools
 import re
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from miad.config.resolve import read_config, resolve
+from miad.config.resolve import default_config, read_config, resolve
 from miad.config.sections import Dft, Hull, Train, Vasp, build
 from miad.core.crystal import read_crystals
 from miad.core.errors import MiadError
@@ -44,13 +45,14 @@ def run(*, settings: Path | None = None, profile: Path | None = None) -> None:
     """Check the whole installation for the runs of a config; the exit code is 0 if nothing is missing, else 2.
 
     Args:
-        settings: config file; ./config.yaml if left out
+        settings: config file; if left out ./config.yaml or, where there is none, the one that came with miad
         profile: folder of the snakemake profile whose partitions are checked; if left out that is profiles/slurm, and
             Slurm need not answer
     """
-    runs = resolve(read_config(settings or Path("config.yaml")))
+    config = settings or Path(default_config())
+    runs = resolve(read_config(config))
     found = []
-    for check in checks(runs, profile):
+    for check in itertools.chain([Check("config", OK, str(config.absolute()))], checks(runs, profile)):
         print(check, flush=True)
         found.append(check)
     missing = [check.name for check in found if check.state == MISSING]

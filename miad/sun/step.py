@@ -214,10 +214,13 @@ def applicable(
             if protocol.frames == "must_match" and odd is not None:
                 must_match(odd.crystal_id, odd.energy_frame, hull.table.name, hull.table.energy_frame)
             if protocol.cells == "generated" and not generated:
-                raise MiadError(f"protocol {name} compares as-generated cells; give them with --generated.")
+                raise MiadError(
+                    f"protocol {name} compares as-generated cells; give them with --generated (in Python: generated=)."
+                )
             absent = sorted(set(protocol.novel_against) - splits)
             if absent:
-                raise MiadError(f"protocol {name} needs the crystals of {', '.join(absent)}; give --{absent[0]}.")
+                given = f"--{absent[0]} (in Python: {absent[0]}=)"
+                raise MiadError(f"protocol {name} needs the crystals of {', '.join(absent)}; give {given}.")
         except MiadError as error:
             if name == settings.protocol:
                 raise

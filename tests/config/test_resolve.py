@@ -3,12 +3,23 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import pytest
 import yaml
 
-from miad.config.resolve import TAKEN, check_names, homes, kept_runs, merge, read_config, read_settings, resolve
-from miad.config.sections import SECTIONS, Network, Train, build, settings_json
+from miad.config.resolve import (
+    TAKEN,
+    check_names,
+    homes,
+    kept_runs,
+    merge,
+    read_config,
+    read_sections,
+    read_settings,
+    resolve,
+)
+from miad.config.sections import SECTIONS, Network, Relax, Sample, Train, build, settings_json
 from miad.core.errors import MiadError
 from tests.builders import ROOT
 from tests.builders.config import put, shipped
@@ -170,6 +181,46 @@ def test_odd_config_files_are_refused(tmp_path, text):
         read_settings(str(tmp_path), Train)
     with pytest.raises(MiadError, match=r"does not exist.*--settings"):
         read_settings(str(tmp_path / "absent.yaml"), Train)
+
+
+@pytest.fixture(params=[True, False], ids=["own config", "config that came with miad"])
+def strides(request, config, tmp_path, monkeypatch) -> tuple[int, int]:
+    """Steps of the sampler, and of the relaxation, in the config that holds in this folder."""
+    monkeypatch.chdir(tmp_path)
+    if request.param:
+        put(put(config, "sample", "stride", 4), "relax", "max_steps", 123)
+        Path("config.yaml").write_text(yaml.safe_dump(config))
+    run = next(iter(resolve(config).values()))
+    return run["sample"]["stride"], run["relax"]["max_steps"]
+
+
+def test_json_of_some_keys_is_laid_over_the_config_that_holds_here(strides):
+    stride, max_steps = strides
+    sample, relax = read_sections('{"sample": {"stride": 20}}', (Sample, Relax))
+    assert (sample.stride, relax.max_steps) == (20, max_steps)
+    sample, relax = read_sections('{"relax": {"max_steps": 7, "potentials": {"mine": {"fmax": 0.2}}}}', (Sample, Relax))
+    assert (sample.stride, relax.max_steps) == (stride, 7)
+    assert {"eqv2", "mine"} == set(relax.potentials)  # entries stay beside new ones
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"sampel": {}}', "^--settings: sampel is not a known key. Did you mean sample?"),
+        ('{"train": {}}', "train is not a known key. Known keys: relax, sample"),
+        ('{"sample": {"strid": 2}}', "^--settings: sample.strid is not a known key. Did you mean stride?"),
+        ('{"sample": {"stride": 0}}', "^--settings: sample.stride is 0"),
+        ('{"sample": 3}', "^--settings: sample is 3, expected keys"),
+        ('{"sample": {"stride": 7}}', "no divisor"),
+    ],
+)
+def test_json_with_errors_is_refused(text, words):
+    def check(runs: dict) -> None:
+        if runs["miad"]["sample"]["stride"] == 7:
+            raise MiadError("no divisor")
+
+    with pytest.raises(MiadError, match=words):
+        read_sections(text, (Sample, Relax), check)
 
 
 # ---------------------------------------------------------------------------------------------------- further runs

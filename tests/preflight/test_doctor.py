@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
+import miad
 from miad.__main__ import main
 from miad.config.resolve import merge
 from miad.config.sections import Hull, build
@@ -190,6 +191,14 @@ def test_exit_codes_are_for_scripts(site, capsys):
     assert main(["doctor"]) == MiadError.EXIT_CODE
     streams = capsys.readouterr()
     assert "MISSING  hull" in streams.out and "1 of" in streams.err
+
+
+def test_the_config_that_is_checked_is_named_and_comes_with_miad_where_there_is_none(site, capsys):
+    assert main(["doctor"]) == 0
+    assert f"ok       config           {Path(miad.__file__).with_name('config.yaml')}" in capsys.readouterr().out
+    Path("config.yaml").write_text((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    assert main(["doctor"]) == 0
+    assert f"ok       config           {site.folder / 'config.yaml'}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -15,14 +15,31 @@ PAGES = runpy.run_path(str(ROOT / "docs" / "pages.py"))
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_the_reference_has_every_key_of_a_section(name):
-    [table] = re.findall(rf"^## {name}\n(.*?)(?=^## )", PAGES["sections"](), re.MULTILINE | re.DOTALL)
+    [table] = re.findall(rf"^## {name} {{#{name}}}\n(.*?)(?=^## )", PAGES["sections"](), re.MULTILINE | re.DOTALL)
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(own_keys(SECTIONS[name]))
 
 
 def test_types_and_values_stand_beside_a_key():
     text = PAGES["sections"]()
     assert "| `fmax` | number > 0, ≤ 10 | `0.1` | eV/Å; limit of forces and cell gradient. |" in text
-    assert "| `constraints` | [constraints](#constraints) |  | Conditions that every sample fulfils. |" in text
+    assert (
+        "| `constraints` | [sample.constraints](#sample-constraints) |  | Conditions that every sample fulfils. |"
+        in text
+    )
+
+
+def test_blocks_below_a_section_are_called_by_their_keys():
+    heads = dict(re.findall(r"^## (.+) \{#(.+)\}$", PAGES["sections"](), re.MULTILINE))
+    assert heads["sample.constraints.num_atoms"] == "sample-constraints-num_atoms"
+    assert heads["relax.potentials.eqv2"] == "relax-potentials-eqv2"
+    assert {"laptop, small, paper", "an entry of ablations", "an entry of sample.constraints.compositions"} <= set(
+        heads
+    )
+
+
+def test_links_between_blocks_lead_to_headings():
+    text = PAGES["sections"]()
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= set(re.findall(r"^## .+ \{#(.+)\}$", text, re.MULTILINE))
 
 
 def test_the_reference_has_the_help_of_every_command():
