@@ -121,3 +121,10 @@ def test_crystals_are_judged_in_a_table_with_a_row_for_each(tmp_path):
     assert table.attrs["headline"] == "strict"
     assert table.attrs["summary"]["strict"]["counts"]["attempted"] == 3
     assert table.attrs["summary"]["strict"]["rates"]["sun"]["value"] == pytest.approx(100 / 3)
+
+
+def test_the_model_taken_by_default_is_the_one_that_the_reference_names():
+    from miad.api import load
+    from miad.model import shipped
+
+    assert f"{shipped.DEFAULT} if left out" in str(load.__doc__)
