@@ -208,7 +208,7 @@ def sampling(case: Case, precision: str, num: int, is_graph: bool) -> str:
     torch.manual_seed(0)
     network = make_network(case.network).to(case.device).eval().requires_grad_(False)
     predictor, process = Predictor(network, precision), make_process(diffusion, model.mirage, case.device, True)
-    predict = predictor if is_graph else lambda *inputs: predictor._predict(inputs)
+    predict = predictor if is_graph else lambda *inputs: predictor._predict(*inputs)
     firsts = range(0, num, BLOCK)
     noise = Noise([generator(0, k, device=case.device) for k in firsts], [min(BLOCK, num - k) for k in firsts])
     spent = timed(lambda: generate(settings, model, predict, process, noise), 1, case.device, 1)[0] / case.steps

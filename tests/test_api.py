@@ -169,3 +169,10 @@ def test_odd_arguments_are_named(tmp_path):
         miad.load(None)
     with pytest.raises(MiadError, match="relax: a list of crystals is expected, this is of type int"):
         miad.relax(5)
+
+
+def test_the_model_taken_by_default_is_the_one_that_the_reference_names():
+    from miad.api import load
+    from miad.model import shipped
+
+    assert f"{shipped.DEFAULT} if left out" in str(load.__doc__)
