@@ -7,7 +7,7 @@ from pathlib import Path
 
 from miad.cancel import SIGNED
 from miad.core.errors import MiadError
-from miad.machine.moving_line import in_words, showable
+from miad.machine.moving_line import cut, in_words, showable
 from miad.machine.owners import recorded
 from miad.machine.running import Running, steps_in
 
@@ -68,7 +68,7 @@ def fitted(lines: list[str], columns: int, rows: int) -> list[str]:
     if len(lines) > most:
         num_more = len(lines) - most + 1
         lines = [f"… {num_more} more lines; all: miad watch --once", *lines[num_more:]]
-    return [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+    return [cut(line, width) for line in lines]
 
 
 def _of_snakemake(folder: Path) -> str:

@@ -61,6 +61,11 @@ def in_one_line(steps: Iterable[Running], now: float, width: int) -> str:
         text = in_words(here[0], now)
     else:
         text = " | ".join(map(_in_short, here, [now] * len(here)))
+    return cut(text, width)
+
+
+def cut(text: str, width: int) -> str:
+    """The text, cut to a number of characters with … at its end."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
